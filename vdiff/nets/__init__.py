@@ -1,0 +1,1 @@
+"""Networks (y, s) -> R^d that know no SDE: y (B, ...), s (B,) in [0, T]."""

@@ -1,0 +1,29 @@
+"""The Swissroll network: (y, s) -> hidden layers with swish -> R^d, s fed raw."""
+
+import torch
+from torch import Tensor, nn
+
+from vdiff.seeds import generator
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron on the concatenation of y (B, d) and s (B,)."""
+
+    def __init__(self, d: int, hidden: tuple[int, ...] = (128, 128, 128), seed: int = 0):
+        super().__init__()
+        widths = [d + 1, *hidden, d]
+        self.layers = nn.ModuleList(
+            nn.utils.skip_init(nn.Linear, i, o)
+            for i, o in zip(widths[:-1], widths[1:], strict=True)
+        )
+        rng = generator("init", seed)
+        for layer in self.layers:
+            bound = layer.in_features**-0.5  # the default of torch's Linear
+            nn.init.uniform_(layer.weight, -bound, bound, generator=rng)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=rng)
+
+    def forward(self, y: Tensor, s: Tensor) -> Tensor:
+        h = torch.cat([y, s[:, None]], 1)  # (B, d + 1)
+        for layer in self.layers[:-1]:
+            h = nn.functional.silu(layer(h))
+        return self.layers[-1](h)  # (B, d)

@@ -1,0 +1,169 @@
+"""The U-Net of Ho et al. (arXiv 2006.11239), as the paper's image experiments use it.
+
+Two convolutions per residual block with GroupNorm and swish, a sinusoidal time embedding added
+between them, self-attention at chosen resolutions and always in the middle, strided
+convolutions down, nearest-neighbour and a convolution up. Weights start by variance scaling
+(uniform, fan average), the last convolution of every branch and of the net at almost zero.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
+
+from vdiff.seeds import generator
+
+
+class ResidualBlock(nn.Module):
+    """GroupNorm-swish-conv twice, the time embedding between, and a shortcut around."""
+
+    def __init__(self, cin: int, cout: int, ctime: int):
+        super().__init__()
+        self.time = nn.utils.skip_init(nn.Linear, ctime, cout)
+        self.norm1 = _group_norm(cin)
+        self.conv1 = _conv(cin, cout)
+        self.norm2 = _group_norm(cout)
+        self.conv2 = _conv(cout, cout, last=True)
+        self.shortcut = _conv(cin, cout, size=1) if cin != cout else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(silu(self.norm1(x)))
+        h = h + self.time(time)[:, :, None, None]
+        return self.shortcut(x) + self.conv2(silu(self.norm2(h)))
+
+
+class SelfAttention(nn.Module):
+    """One head of attention over the H W positions, added to its input."""
+
+    def __init__(self, c: int):
+        super().__init__()
+        self.norm = _group_norm(c)
+        self.q, self.k, self.v = (_conv(c, c, size=1) for _ in range(3))
+        self.out = _conv(c, c, size=1, last=True)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.norm(x)
+        q, k, v = (p(h).flatten(2).transpose(1, 2) for p in (self.q, self.k, self.v))  # (B, HW, C)
+        h = scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return x + self.out(h.reshape(x.shape))
+
+
+class UNet(nn.Module):
+    """(y, s) -> R^(C H W); y (B, C, H, W), s (B,).
+
+    time_scale multiplies s before the embedding: 1 as in the paper's code, 1000 as in DDPM.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        channels: int = 32,
+        multipliers: tuple[int, ...] = (1, 2, 2),
+        blocks: int = 2,
+        attention: tuple[int, ...] = (16,),
+        time_scale: float = 1.0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        cimage, height, _ = shape
+        self.channels, self.time_scale = channels, time_scale
+        ctime = 4 * channels
+        self.time1 = nn.utils.skip_init(nn.Linear, channels, ctime)
+        self.time2 = nn.utils.skip_init(nn.Linear, ctime, ctime)
+        self.begin = _conv(cimage, channels)
+
+        widths = [channels * k for k in multipliers]
+        skips, c, h = [channels], channels, height
+        self.down = nn.ModuleList()
+        for level, width in enumerate(widths):
+            stage = nn.ModuleList()
+            for _ in range(blocks):
+                stage.append(_stack(c, width, ctime, h in attention))
+                c = width
+                skips.append(c)
+            if level < len(widths) - 1:
+                stage.append(_conv(c, c, stride=2))
+                skips.append(c)
+                h //= 2
+            self.down.append(stage)
+
+        self.middle = nn.ModuleList(
+            [ResidualBlock(c, c, ctime), SelfAttention(c), ResidualBlock(c, c, ctime)]
+        )
+
+        self.up = nn.ModuleList()
+        for level, width in reversed(list(enumerate(widths))):
+            stage = nn.ModuleList()
+            for _ in range(blocks + 1):
+                stage.append(_stack(c + skips.pop(), width, ctime, h in attention))
+                c = width
+            if level > 0:
+                stage.append(_conv(c, c))
+                h *= 2
+            self.up.append(stage)
+
+        self.norm = _group_norm(c)
+        self.end = _conv(c, cimage, last=True)
+        _initialise(self, seed)
+
+    def forward(self, y: Tensor, s: Tensor) -> Tensor:
+        time = _sinusoidal(s * self.time_scale, self.channels).to(y.dtype)
+        time = silu(self.time2(silu(self.time1(time))))  # every block begins with this swish
+        h = self.begin(y)
+        skips = [h]
+        for stage in self.down:
+            for module in stage:
+                h = module(h) if isinstance(module, nn.Conv2d) else _run(module, h, time)
+                skips.append(h)
+        h = _run(self.middle, h, time)
+        for stage in self.up:
+            for module in stage:
+                if isinstance(module, nn.Conv2d):
+                    h = module(interpolate(h, scale_factor=2.0, mode="nearest"))
+                else:
+                    h = _run(module, torch.cat([h, skips.pop()], 1), time)
+        return self.end(silu(self.norm(h)))
+
+
+def _run(modules: nn.ModuleList, h: Tensor, time: Tensor) -> Tensor:
+    for module in modules:
+        h = module(h, time)
+    return h
+
+
+def _stack(cin: int, cout: int, ctime: int, attend: bool) -> nn.ModuleList:
+    block = ResidualBlock(cin, cout, ctime)
+    return nn.ModuleList([block, SelfAttention(cout)] if attend else [block])
+
+
+def _group_norm(c: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, c), c, eps=1e-6)
+
+
+def _conv(cin: int, cout: int, size: int = 3, stride: int = 1, last: bool = False) -> nn.Conv2d:
+    conv = nn.utils.skip_init(nn.Conv2d, cin, cout, size, stride, padding=size // 2)
+    conv.init_scale = 1e-10 if last else 1.0
+    return conv
+
+
+def _initialise(net: nn.Module, seed: int) -> None:
+    """Variance scaling over the average of fan-in and fan-out; biases zero."""
+    rng = generator("init", seed)
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            w = module.weight
+            fan = (w.shape[0] + w.shape[1]) * w[0, 0].numel() / 2
+            bound = math.sqrt(3 * getattr(module, "init_scale", 1.0) / fan)
+            nn.init.uniform_(w, -bound, bound, generator=rng)
+            nn.init.zeros_(module.bias)
+
+
+def _sinusoidal(s: Tensor, width: int) -> Tensor:
+    """sin and cos of s at width/2 frequencies from 1 down to 1e-4, (B, width)."""
+    half = width // 2
+    frequencies = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=s.device) * (-math.log(10000) / (half - 1))
+    )
+    angle = s[:, None] * frequencies
+    return torch.cat([angle.sin(), angle.cos()], 1)

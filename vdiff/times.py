@@ -1,0 +1,147 @@
+"""Distributions of time on [0, T], for training and for evaluation.
+
+Each has `icdf` (closed form), `cdf`, `density` and `normalizer`, the integral of the
+unnormalised density; times come back in float64.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vdiff.sde import VPSDE
+
+
+class TimeLaw:
+    """Sampling by inversion, shared by every law."""
+
+    def icdf(self, u: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n independent times, (n,), float64, on the generator's device."""
+        u = torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)
+        return self.icdf(u)
+
+
+@dataclass(frozen=True)
+class Uniform(TimeLaw):
+    """debias=False: s uniform on [0, T]."""
+
+    T: float = 1.0
+
+    @property
+    def normalizer(self) -> float:
+        return self.T
+
+    def density(self, s: Tensor) -> Tensor:
+        return torch.where((s >= 0) & (s <= self.T), 1 / self.T, torch.zeros_like(s))
+
+    def cdf(self, s: Tensor) -> Tensor:
+        return (s / self.T).clamp(0, 1)
+
+    def icdf(self, u: Tensor) -> Tensor:
+        return u * self.T
+
+
+@dataclass(frozen=True)
+class Debiased(TimeLaw):
+    """debias=True: q(s) proportional to g^2 / sigma^2, held at its value at eps_t below eps_t.
+
+    Above eps_t the law is uniform in log SNR, for g^2 / sigma^2 = d/ds log(exp(B) - 1).
+    """
+
+    sde: VPSDE
+    eps_t: float = 1e-3
+
+    def __post_init__(self):
+        if not 0 < self.eps_t < self.sde.T:
+            raise ValueError(f"eps_t is {self.eps_t}; it must lie in (0, T) = (0, {self.sde.T}).")
+
+    def _at(self, s: float) -> Tensor:
+        return torch.tensor(s, dtype=torch.float64)
+
+    @property
+    def _height(self) -> Tensor:
+        """g^2 / sigma^2 at eps_t."""
+        s = self._at(self.eps_t)
+        return self.sde.beta(s) / self.sde.var(s)
+
+    @property
+    def normalizer(self) -> float:
+        L = self.sde.log_expm1_B
+        tail = L(self._at(self.sde.T)) - L(self._at(self.eps_t))
+        return float(self.eps_t * self._height + tail)
+
+    def unnormalized(self, s: Tensor) -> Tensor:
+        held = s.clamp(min=self.eps_t)
+        return self.sde.beta(held) / self.sde.var(held)
+
+    def density(self, s: Tensor) -> Tensor:
+        inside = (s >= 0) & (s <= self.sde.T)
+        return torch.where(inside, self.unnormalized(s) / self.normalizer, torch.zeros_like(s))
+
+    def cdf(self, s: Tensor) -> Tensor:
+        s = s.clamp(0, self.sde.T)
+        held = s.clamp(min=self.eps_t)
+        below = s.clamp(max=self.eps_t) * self._height
+        L = self.sde.log_expm1_B
+        above = L(held) - L(self._at(self.eps_t))
+        return (below + above) / self.normalizer
+
+    def icdf(self, u: Tensor) -> Tensor:
+        mass = u * self.normalizer
+        below = mass / self._height
+        held_mass = self.eps_t * self._height
+        logit = (mass - held_mass).clamp(min=0) + self.sde.log_expm1_B(self._at(self.eps_t))
+        # exp(B) - 1 = exp(logit), so B is the softplus of logit.
+        B = torch.nn.functional.softplus(logit, threshold=50)
+        s = torch.where(mass < held_mass, below, self.sde.invert_B(B))
+        return s.clamp(0, self.sde.T)
+
+
+@dataclass(frozen=True)
+class Histogram(TimeLaw):
+    """A base law reweighted by a histogram over its cdf: the fitted proposal.
+
+    weights: (K,) positive, density relative to the base in K equal slices of base probability.
+    """
+
+    base: TimeLaw
+    weights: tuple[float, ...]
+
+    def _mass(self) -> tuple[Tensor, Tensor]:
+        w = torch.tensor(self.weights, dtype=torch.float64)
+        w = w / w.sum()
+        return w, torch.cat([torch.zeros(1, dtype=torch.float64), w.cumsum(0)])
+
+    @property
+    def normalizer(self) -> float:
+        return float(sum(self.weights)) / len(self.weights)
+
+    def density(self, s: Tensor) -> Tensor:
+        w, _ = self._mass()
+        k = (self.base.cdf(s) * len(w)).long().clamp(0, len(w) - 1)
+        return self.base.density(s) * w[k] * len(w)
+
+    def cdf(self, s: Tensor) -> Tensor:
+        w, edges = self._mass()
+        v = self.base.cdf(s) * len(w)
+        k = v.long().clamp(0, len(w) - 1)
+        return edges[k] + w[k] * (v - k)
+
+    def icdf(self, u: Tensor) -> Tensor:
+        w, edges = self._mass()
+        k = (torch.searchsorted(edges, u.contiguous(), right=True) - 1).clamp(0, len(w) - 1)
+        v = (k + ((u - edges[k]) / w[k]).clamp(0, 1)) / len(w)
+        return self.base.icdf(v)
+
+
+def stratified(n: int, generator: torch.Generator) -> Tensor:
+    """n uniforms, one in each of n equal strata, in random order: (n,), float64.
+
+    Each single entry is uniform on [0, 1), so any mean over them stays unbiased.
+    """
+    device = generator.device
+    u = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
+    return ((torch.arange(n, device=device) + u) / n)[torch.randperm(n, generator=generator)]
