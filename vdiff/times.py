@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vdiff.errors import VdiffError
 from vdiff.sde import VPSDE
 
 
@@ -46,17 +47,22 @@ class Uniform(TimeLaw):
 
 @dataclass(frozen=True)
 class Debiased(TimeLaw):
-    """debias=True: q(s) proportional to g^2 / sigma^2, held at its value at eps_t below eps_t.
+    """debias=True: q(s) proportional to g^2 / sigma^2 for s >= eps_t, to (s / eps_t)^-tail below.
 
     Above eps_t the law is uniform in log SNR, for g^2 / sigma^2 = d/ds log(exp(B) - 1).
+    tail = 0 is the paper's law, flat below eps_t. There the ELBO integrand has second moment
+    of order 1/s, so an importance weight 1/q of finite variance needs 0 < tail < 1.
     """
 
     sde: VPSDE
     eps_t: float = 1e-3
+    tail: float = 0.0
 
     def __post_init__(self):
         if not 0 < self.eps_t < self.sde.T:
-            raise ValueError(f"eps_t is {self.eps_t}; it must lie in (0, T) = (0, {self.sde.T}).")
+            raise VdiffError(f"eps_t is {self.eps_t}; it must lie in (0, T) = (0, {self.sde.T}).")
+        if not 0 <= self.tail < 1:
+            raise VdiffError(f"tail is {self.tail}; it must lie in [0, 1).")
 
     def _at(self, s: float) -> Tensor:
         return torch.tensor(s, dtype=torch.float64)
@@ -68,14 +74,19 @@ class Debiased(TimeLaw):
         return self.sde.beta(s) / self.sde.var(s)
 
     @property
+    def _mass_below(self) -> Tensor:
+        return self.eps_t * self._height / (1 - self.tail)
+
+    @property
     def normalizer(self) -> float:
         L = self.sde.log_expm1_B
-        tail = L(self._at(self.sde.T)) - L(self._at(self.eps_t))
-        return float(self.eps_t * self._height + tail)
+        above = L(self._at(self.sde.T)) - L(self._at(self.eps_t))
+        return float(self._mass_below + above)
 
     def unnormalized(self, s: Tensor) -> Tensor:
         held = s.clamp(min=self.eps_t)
-        return self.sde.beta(held) / self.sde.var(held)
+        below = (s / self.eps_t).clamp(max=1) ** -self.tail
+        return self.sde.beta(held) / self.sde.var(held) * below
 
     def density(self, s: Tensor) -> Tensor:
         inside = (s >= 0) & (s <= self.sde.T)
@@ -84,19 +95,19 @@ class Debiased(TimeLaw):
     def cdf(self, s: Tensor) -> Tensor:
         s = s.clamp(0, self.sde.T)
         held = s.clamp(min=self.eps_t)
-        below = s.clamp(max=self.eps_t) * self._height
+        below = self._mass_below * (s / self.eps_t).clamp(max=1) ** (1 - self.tail)
         L = self.sde.log_expm1_B
         above = L(held) - L(self._at(self.eps_t))
         return (below + above) / self.normalizer
 
     def icdf(self, u: Tensor) -> Tensor:
         mass = u * self.normalizer
-        below = mass / self._height
-        held_mass = self.eps_t * self._height
-        logit = (mass - held_mass).clamp(min=0) + self.sde.log_expm1_B(self._at(self.eps_t))
+        share = (mass / self._mass_below).clamp(0, 1)
+        below = self.eps_t * share ** (1 / (1 - self.tail))
+        logit = (mass - self._mass_below).clamp(min=0) + self.sde.log_expm1_B(self._at(self.eps_t))
         # exp(B) - 1 = exp(logit), so B is the softplus of logit.
         B = torch.nn.functional.softplus(logit, threshold=50)
-        s = torch.where(mass < held_mass, below, self.sde.invert_B(B))
+        s = torch.where(share < 1, below, self.sde.invert_B(B))
         return s.clamp(0, self.sde.T)
 
 

@@ -1,0 +1,245 @@
+"""Typed run configuration: presets, overrides and their validation.
+
+The defaults are the paper's hyperparameters. Unknown keys, wrong types and impossible values
+raise VdiffError with one sentence that names the key, the value and what is allowed.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vdiff.errors import VdiffError
+
+PRESETS = Path(__file__).parents[1] / "workflow" / "config"
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+Lambda = Annotated[float, Field(le=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class SDE(Strict):
+    """The forward SDE and the truncation of the debiased law of time."""
+
+    beta_min: PositiveFloat = 0.1
+    beta_max: PositiveFloat = 20.0
+    T: PositiveFloat = 1.0
+    eps_t: PositiveFloat = 1e-3
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.beta_max < self.beta_min:
+            raise ValueError(f"beta_max is {self.beta_max}, below beta_min {self.beta_min}")
+        if self.eps_t >= self.T:
+            raise ValueError(f"eps_t is {self.eps_t}; it must be below T, {self.T}")
+        return self
+
+
+class Network(Strict):
+    kind: Literal["unet", "mlp"] = "unet"
+    hidden: list[Positive] = [128, 128, 128]
+    channels: Annotated[int, Field(ge=4)] = 32
+    multipliers: list[Positive] = [1, 2, 2]
+    blocks: Positive = 2
+    attention: list[Positive] = [16]
+    time_scale: PositiveFloat = 1.0
+    parameterisation: Literal["drift", "score"] = "drift"
+
+
+class Training(Strict):
+    """iterations counts optimiser steps; the `every` keys count them too."""
+
+    iterations: Positive = 100_000
+    batch_size: Positive = 128
+    lr: PositiveFloat = 1e-4
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    flip: bool = False
+    real: bool = True
+    log_every: Positive = 100
+    snapshot_every: Positive = 2000
+    checkpoint_every: Positive = 2000
+
+
+class Evaluation(Strict):
+    """passes and target_se (bits/dim) belong to the efficient estimator; published has one pass."""
+
+    estimators: list[Literal["published", "efficient"]] = Field(["published"], min_length=1)
+    images: Positive | None = None
+    passes: Positive = 2
+    target_se: PositiveFloat | None = None
+    probe: Literal["rademacher", "gaussian"] = "rademacher"
+    batch_size: Positive = 256
+
+
+class Sampling(Strict):
+    steps: Positive = 1000
+    count: Positive = 16
+    lmbd: Lambda = 0.0
+
+
+class Trajectory(Strict):
+    """The lambda family on data in the plane (figure 5 of the paper)."""
+
+    lmbds: list[Lambda] = [-10, -0.99, -0.9, -0.5, 0, 0.5, 0.9, 0.99, 1]
+    steps: Positive = 1000
+    samples: Positive = 100_000
+    columns: list[Positive] = [*range(820, 1001, 20)]
+    strip_columns: list[Positive] = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]
+    bins: Positive = 256
+    extent: PositiveFloat = 5.0
+
+    @model_validator(mode="after")
+    def _columns_exist(self):
+        beyond = [i for i in self.columns + self.strip_columns if i > self.steps]
+        if beyond:
+            raise ValueError(f"column {beyond[0]} lies beyond the last step, {self.steps}")
+        return self
+
+
+class Experiment(Strict):
+    dataset: str
+    debias: list[bool] = Field([False, True], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
+    sde: SDE = SDE()
+    network: Network = Network()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    sampling: Sampling | None = None
+    trajectory: Trajectory | None = None
+
+    @field_validator("debias", "seeds")
+    @classmethod
+    def _unique(cls, values):
+        if len(set(values)) < len(values):
+            raise ValueError(f"{values} names a value twice")
+        return values
+
+
+class Config(Strict):
+    preset: str = "demo"
+    results: str = "results"
+    data_root: str = "data"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    experiments: dict[str, Experiment] = Field(min_length=1)
+
+    @field_validator("experiments")
+    @classmethod
+    def _names(cls, experiments):
+        for name in experiments:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+                raise ValueError(f"{name!r} must be letters, digits and underscores")
+        return experiments
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.results) / self.preset
+
+
+class Run(Strict):
+    """Everything that determines one training run; `key` names its state folder."""
+
+    experiment: str
+    dataset: str
+    debias: bool
+    seed: Seed
+    sde: SDE = SDE()
+    network: Network = Network()
+    training: Training = Training()
+
+    @property
+    def key(self) -> str:
+        """A hash of all that changes the course of training; its length does not."""
+        content = self.model_dump(exclude={"experiment": True, "training": LENGTH_ONLY})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+LENGTH_ONLY = {"iterations", "log_every", "snapshot_every", "checkpoint_every"}
+
+
+def run_of(config: Config, experiment: str, debias: bool, seed: int) -> Run:
+    """The run of one experiment at one setting; the experiment must exist."""
+    if experiment not in config.experiments:
+        raise VdiffError(
+            f"The preset {config.preset} has no experiment {experiment!r}; "
+            f"it has {', '.join(config.experiments)}."
+        )
+    e = config.experiments[experiment]
+    return Run(
+        experiment=experiment,
+        dataset=e.dataset,
+        debias=debias,
+        seed=seed,
+        sde=e.sde,
+        network=e.network,
+        training=e.training,
+    )
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_config(overrides: dict | None = None) -> Config:
+    """The preset that `overrides` names (demo if none), with the overrides merged over it."""
+    overrides = dict(overrides or {})
+    preset = overrides.get("preset", "demo")
+    path = PRESETS / f"{preset}.yaml"
+    if not isinstance(preset, str) or not path.is_file():
+        raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")
+    base = read_yaml(path)
+    return validate(Config, merge(base, {**overrides, "preset": preset}))
+
+
+def read_yaml(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise VdiffError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.") from None
+    if not isinstance(content, dict):
+        raise VdiffError(f"{path} must hold a YAML mapping of keys to values.")
+    return content
+
+
+def read_run(path: Path) -> Run:
+    """A run file as `vdiff configure` writes it."""
+    return validate(Run, read_yaml(path))
+
+
+def merge(base: dict, over: dict) -> dict:
+    """base with over laid on top, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = merge(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def validate(model, content: dict):
+    """content as an instance of the model; the first fault becomes a VdiffError."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise VdiffError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first fault of a validation, as one sentence."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "configuration"
+    if fault["type"] == "extra_forbidden":
+        return f"The configuration key {key} is unknown; see the presets in workflow/config."
+    if fault["type"] == "missing":
+        return f"The configuration key {key} is missing."
+    value = fault["input"]
+    shown = repr(value) if not isinstance(value, dict) else "a mapping"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"The configuration key {key} is {shown}: {message[0].lower()}{message[1:]}."

@@ -1,0 +1,170 @@
+"""The data sets: a registry with one entry each.
+
+`load` returns `Points` (fresh draws of a distribution in the plane) or `Images` (uint8 arrays
+with a number of grey levels). Nothing is downloaded unless a torchvision set is missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.errors import VdiffError
+from vdiff.seeds import generator
+
+
+@dataclass(frozen=True)
+class Points:
+    """A distribution with fresh draws: draw(n, generator) gives (n, d) float32."""
+
+    draw: Callable[[int, torch.Generator], Tensor]
+    shape: tuple[int, ...] = (2,)
+    test_size: int = 10_000
+
+    def test_points(self) -> Tensor:
+        return self.draw(self.test_size, generator("test points"))
+
+
+@dataclass(frozen=True)
+class Images:
+    """train, test: (N, C, H, W) uint8 with grey levels 0..levels-1."""
+
+    train: Tensor
+    test: Tensor
+    levels: int = 256
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.train.shape[1:])
+
+
+def load(name: str, root: Path = Path("data")) -> Points | Images:
+    """The set of that name; raises VdiffError for an unknown name or unreadable files."""
+    if name.startswith("npz:"):
+        return _npz(Path(name.removeprefix("npz:")))
+    if name not in REGISTRY:
+        known = ", ".join([*REGISTRY, "npz:PATH"])
+        raise VdiffError(f"The dataset is {name!r}; it must be one of {known}.")
+    return REGISTRY[name](root)
+
+
+def _swissroll(root: Path) -> Points:
+    from sklearn.datasets import make_swiss_roll
+
+    def draw(n: int, rng: torch.Generator) -> Tensor:
+        state = int(torch.randint(2**31, (1,), generator=rng))
+        x, _ = make_swiss_roll(n, noise=0.5, random_state=state)
+        return torch.from_numpy(x[:, [0, 2]] / 5).float()
+
+    return Points(draw)
+
+
+def _digits(root: Path) -> Images:
+    from sklearn.datasets import load_digits
+
+    x = torch.from_numpy(load_digits().images.astype(np.uint8))[:, None]
+    order = torch.randperm(len(x), generator=generator("digits split"))
+    x = x[order]
+    return Images(x[:1500], x[1500:], levels=17)
+
+
+def _photos(root: Path) -> Images:
+    """32x32 crops, every 4 pixels, of half-size photographs; the right quarter is for testing."""
+    from sklearn.datasets import load_sample_images
+
+    train, test = [], []
+    for photo in load_sample_images().images:
+        h, w = photo.shape[0] // 2 * 2, photo.shape[1] // 2 * 2
+        small = photo[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.float64).mean((1, 3))
+        small = torch.from_numpy(np.rint(small).astype(np.uint8)).permute(2, 0, 1)
+        border = small.shape[2] * 3 // 4
+        for part, crops, stride in ((small[..., :border], train, 4), (small[..., border:], test, 8)):
+            windows = part.unfold(1, 32, stride).unfold(2, 32, stride)  # (3, h, w, 32, 32)
+            crops.append(windows.permute(1, 2, 0, 3, 4).reshape(-1, 3, 32, 32))
+    return Images(torch.cat(train), torch.cat(test))
+
+
+def _torchvision(kind: str) -> Callable[[Path], Images]:
+    def read(root: Path) -> Images:
+        from torchvision import datasets
+
+        parts = []
+        for train in (True, False):
+            try:
+                try:
+                    part = getattr(datasets, kind)(str(root), train=train)
+                except RuntimeError:  # not there: download, which torchvision checks by MD5
+                    part = getattr(datasets, kind)(str(root), train=train, download=True)
+            except PermissionError as error:
+                raise VdiffError(
+                    f"The data root {root} cannot be read or written ({error.strerror}); "
+                    "give another one by data_root."
+                ) from None
+            except (OSError, RuntimeError) as error:
+                raise VdiffError(
+                    f"{kind} is not under the data root {root} and could not be downloaded "
+                    f"({_first_line(error)}); fetch it elsewhere and give its folder by data_root."
+                ) from None
+            except (ValueError, EOFError, IndexError) as error:
+                raise VdiffError(
+                    f"The files of {kind} under {root} are damaged ({_first_line(error)}); "
+                    "delete them and fetch them again."
+                ) from None
+            x = torch.as_tensor(part.data)
+            x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+            parts.append(x.contiguous())
+        return Images(*parts)
+
+    return read
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _npz(path: Path) -> Images:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = {"train_x", "test_x"} - set(arrays.files)
+            if missing:
+                raise VdiffError(f"{path} lacks the array {min(missing)}; it needs train_x, test_x.")
+            parts = [arrays["train_x"], arrays["test_x"]]
+            levels = int(arrays["levels"]) if "levels" in arrays.files else 256
+    except (OSError, ValueError, EOFError) as error:
+        raise VdiffError(f"{path} cannot be read as an NPZ file ({_first_line(error)}).") from None
+    tensors = []
+    for name, x in zip(("train_x", "test_x"), parts, strict=True):
+        if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.size == 0:
+            raise VdiffError(
+                f"{name} in {path} is {x.dtype} of shape {x.shape}; it must be a non-empty uint8 "
+                "array (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3."
+            )
+        if not 2 <= levels <= 256 or x.max() >= levels:
+            raise VdiffError(
+                f"{name} in {path} reaches grey level {x.max()} with levels {levels}; levels must "
+                "be between 2 and 256 and above every grey level."
+            )
+        x = torch.from_numpy(x)
+        if x.ndim == 3:
+            x = x[:, None]
+        elif x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+            x = x.permute(0, 3, 1, 2)
+        if x.shape[1] not in (1, 3):
+            raise VdiffError(f"{name} in {path} has {x.shape[1]} channels; it must have 1 or 3.")
+        tensors.append(x.contiguous())
+    if tensors[0].shape[1:] != tensors[1].shape[1:]:
+        shapes = " and ".join(str(tuple(t.shape[1:])) for t in tensors)
+        raise VdiffError(f"train_x and test_x in {path} have image shapes {shapes}; make them equal.")
+    return Images(*tensors, levels=levels)
+
+
+REGISTRY: dict[str, Callable[[Path], Points | Images]] = {
+    "swissroll": _swissroll,
+    "digits": _digits,
+    "photos": _photos,
+    "mnist": _torchvision("MNIST"),
+    "cifar10": _torchvision("CIFAR10"),
+}
