@@ -51,6 +51,7 @@ class Network(Strict):
     blocks: Positive = 2
     attention: list[Positive] = [16]
     time_scale: PositiveFloat = 1.0
+    groups: Positive = 32
     parameterisation: Literal["drift", "score"] = "drift"
 
 
@@ -128,6 +129,7 @@ class Config(Strict):
     results: str = "results"
     data_root: str = "data"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Positive = 1
     experiments: dict[str, Experiment] = Field(min_length=1)
 
     @field_validator("experiments")

@@ -82,3 +82,28 @@ def sample_trajectory(
             x = torch.randn(n, 2, generator=rng, device=device)
             euler_maruyama(Reverse(sde, in_float64(a), lmbd), x, times, noise_of(rng), keep)
     return {i: np.concatenate(parts) for i, parts in kept.items()}
+
+
+def histograms(states: dict[int, np.ndarray], bins: int, extent: float) -> dict[str, np.ndarray]:
+    """Counts (bins, bins), first axis x, on [-extent, extent]^2 by step: {"step_00820": ...}."""
+    limits = [[-extent, extent]] * 2
+    return {
+        f"step_{i:05d}": np.histogram2d(*x.T, bins=bins, range=limits)[0].astype(np.uint32)
+        for i, x in states.items()
+    }
+
+
+def moments(states: dict[int, np.ndarray], extent: float) -> list[dict]:
+    """Rows of the schema trajectory: means, variances and how many points lie outside."""
+    return [
+        {
+            "step": i,
+            "samples": len(x),
+            "outside": int((np.abs(x) > extent).any(1).sum()),
+            "mean_x": float(x[:, 0].mean(dtype=np.float64)),
+            "mean_y": float(x[:, 1].mean(dtype=np.float64)),
+            "var_x": float(x[:, 0].var(dtype=np.float64, ddof=1)),
+            "var_y": float(x[:, 1].var(dtype=np.float64, ddof=1)),
+        }
+        for i, x in states.items()
+    ]

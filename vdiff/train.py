@@ -59,6 +59,7 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
         n.blocks,
         tuple(n.attention),
         n.time_scale,
+        n.groups,
         seed=run.seed,
     )
 

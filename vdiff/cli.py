@@ -1,0 +1,411 @@
+"""The vdiff command: one subcommand per step of the pipeline, each of use by hand too."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from vdiff.config import (
+    Evaluation,
+    Run,
+    Sampling,
+    Trajectory,
+    load_config,
+    merge,
+    preset_names,
+    read_run,
+    run_of,
+    validate,
+)
+from vdiff.errors import VdiffError
+from vdiff.provenance import training_code_hash
+from vdiff.tidy import read_csv, write_csv, write_json, write_npz
+
+log = logging.getLogger("vdiff")
+PATH = click.Path(path_type=Path)
+
+
+class Sentences(click.Group):
+    """Prints a VdiffError as one sentence, without a traceback, and exits with code 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except VdiffError as error:
+            log.error("%s", error)
+            ctx.exit(1)
+
+
+@click.group(
+    cls=Sentences,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("_", "-"),
+        "show_default": True,
+    },
+)
+@click.option("--log", "log_file", type=PATH, help="Also write messages to this file.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the mathematics.")
+@click.version_option(package_name="vdiff")
+def main(log_file, threads):
+    """Regenerate and check the figures of "A Variational Perspective on Diffusion-Based
+    Generative Models and Score Matching" (arXiv 2106.02808).
+
+    The pipeline (`snakemake --cores 2`) calls these steps in turn: configure, train, evaluate,
+    sample, trajectory, aggregate, plot. Each works alone.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log_file:
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(log_file, mode="w"))
+        except OSError as error:
+            sys.exit(f"{log_file} cannot be written: {error.strerror}.")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    if threads:  # before torch is imported, which reads it once
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise VdiffError("The device is cuda, but torch sees no GPU; use cpu or auto.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+ROOT = click.option("--data-root", "--dataroot", type=PATH, default=Path("data"))
+
+
+@main.command()
+@click.argument("run")
+@click.option("--out", type=PATH, required=True, help="The run file to write (JSON).")
+def configure(run, out):
+    """Validate RUN, a run configuration as JSON text, and write it to a file."""
+    try:
+        content = json.loads(run)
+    except ValueError as error:
+        raise VdiffError(f"RUN is not JSON: {error}.") from None
+    write_json(out, validate(Run, content).model_dump())
+
+
+@main.command()
+@click.option("--run", "run_file", type=PATH, help="A run file of `vdiff configure`.")
+@click.option("--preset", default="paper", help="Where --dataset is looked up without --run.")
+@click.option("--dataset", default="mnist", help="An experiment of the preset; cifar is cifar10.")
+@click.option("--debias", type=bool, default=False, help="Draw time from the debiased law.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--num-iterations", type=int, help="Override training.iterations.")
+@click.option("--batch-size", type=int, help="Override training.batch_size.")
+@click.option("--lr", type=float, help="Override training.lr.")
+@click.option("--real", type=bool, help="Override training.real (the logit transform).")
+@click.option("--T0", "--t0", "T", type=float, help="Override sde.T.")
+@click.option("--checkpoint-every", type=int, help="Override training.checkpoint_every.")
+@click.option("--saveroot", type=PATH, default=Path("results/byhand"), help="Parent of --expname.")
+@click.option("--expname", help="Folder of the results; by default named after the run.")
+@click.option("--out", type=PATH, help="Folder of the results, instead of --saveroot/--expname.")
+@click.option("--state", type=PATH, help="Folder of the training state; by default OUT/state.")
+@ROOT
+@DEVICE
+def train(
+    run_file, preset, dataset, debias, seed, num_iterations, batch_size, lr, real, T,
+    checkpoint_every, saveroot, expname, out, state, data_root, device,
+):  # fmt: skip
+    """Train one network by score matching; resumes from its state folder.
+
+    Writes train.csv and snapshots.csv. A stopped or killed run, started again, continues and
+    ends with the same bytes.
+    """
+    if run_file:
+        run = read_run(run_file)
+    else:
+        config = load_config({"preset": preset})
+        dataset = "cifar10" if dataset == "cifar" else dataset
+        run = run_of(config, dataset, debias, seed)
+    training = {
+        "iterations": num_iterations,
+        "batch_size": batch_size,
+        "lr": lr,
+        "real": real,
+        "checkpoint_every": checkpoint_every,
+    }
+    over = {"training": {k: v for k, v in training.items() if v is not None}}
+    if T is not None:
+        over["sde"] = {"T": T}
+    run = validate(Run, merge(run.model_dump(), over))
+    out = out or saveroot / (expname or f"{run.experiment}-debias-{debias}-seed-{seed}")
+    state = (state or out / "state") / f"{run.key}-{training_code_hash()}"
+
+    from vdiff.data import load
+    from vdiff.train import train as train_run
+    from vdiff.train import write_tables
+
+    rows, snapshots = train_run(run, load(run.dataset, data_root), state, _device(device))
+    write_tables(out, rows, snapshots)
+    if not run_file:
+        write_json(out / "run.json", run.model_dump())
+    log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
+
+
+class _Trained:
+    """What a step after training needs: the run, its data, its SDE and its drift by iteration."""
+
+    def __init__(self, run_file: Path, data_root: Path, device: str):
+        from vdiff.data import load
+        from vdiff.train import network_of, sde_of
+
+        self.run = read_run(run_file)
+        self.data = load(self.run.dataset, data_root)
+        self.device = _device(device)
+        self.sde = sde_of(self.run)
+        self.network = network_of(self.run, self.data.shape).to(self.device).eval()
+        self.who = {k: getattr(self.run, k) for k in ("experiment", "debias", "seed")}
+
+    def drift(self, snapshot):
+        """The drift a of one row of snapshots.csv."""
+        from vdiff.checkpoint import load_weights
+        from vdiff.reverse import drift_of
+
+        weights = load_weights(Path(snapshot.path), snapshot.sha256)
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            detail = str(error).splitlines()[-1].strip()
+            raise VdiffError(
+                f"{snapshot.path} does not fit the network for {self.run.dataset} "
+                f"of shape {self.data.shape}: {detail}"
+            ) from None
+        return drift_of(self.network, self.sde, self.run.network.parameterisation)
+
+
+RUN = click.option("--run", "run_file", type=PATH, required=True, help="The run file (JSON).")
+SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snapshots.csv.")
+
+
+@main.command()
+@RUN
+@SNAPSHOTS
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--per-image", type=PATH, help="Also write bits/dim per image and pass (NPZ).")
+@click.option(
+    "--estimator",
+    "estimators",
+    type=click.Choice(["published", "efficient"]),
+    multiple=True,
+    default=["published"],
+)
+@click.option("--images", type=int, help="Use only the first test images.")
+@click.option("--passes", type=int, default=2, help="Passes of the efficient estimator.")
+@click.option("--target-se", type=float, help="Or passes until this Monte-Carlo error, bits/dim.")
+@click.option("--probe", default="rademacher", help="Hutchinson probe: rademacher or gaussian.")
+@click.option("--batch-size", type=int, default=256)
+@click.option("--last", is_flag=True, help="Only the last snapshot.")
+@ROOT
+@DEVICE
+def evaluate(
+    run_file, snapshots, out, per_image, estimators, images, passes, target_se, probe, batch_size,
+    last, data_root, device,
+):  # fmt: skip
+    """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
+    from vdiff.evaluate import TestSet, reference_of, row_of
+    from vdiff.evaluate import evaluate as evaluate_drift
+    from vdiff.progress import bar
+
+    settings = validate(
+        Evaluation,
+        {
+            "estimators": list(estimators),
+            "images": images,
+            "passes": passes,
+            "target_se": target_se,
+            "probe": probe,
+            "batch_size": batch_size,
+        },
+    )
+    trained = _Trained(run_file, data_root, device)
+    table = read_csv(snapshots, "snapshots")
+    table = table.tail(1) if last else table
+    test = TestSet(trained.data, trained.run.training.real, settings.images)
+    reference = None
+    if "efficient" in settings.estimators:
+        reference = reference_of(trained.sde, test)
+    rows, arrays = [], {}
+    name = "evaluate {experiment} debias={debias} seed={seed}".format(**trained.who)
+    with bar(len(table) * len(settings.estimators), name, unit="eval") as progress:
+        for snapshot in table.itertuples():
+            a = trained.drift(snapshot)
+            for estimator in settings.estimators:
+                z, u, calls = evaluate_drift(
+                    trained.sde,
+                    a,
+                    test,
+                    settings,
+                    estimator,
+                    reference,
+                    trained.run.sde.eps_t,
+                    trained.device,
+                )
+                row = row_of(z, u, calls)
+                rows.append(
+                    {
+                        **trained.who,
+                        "estimator": estimator,
+                        "iteration": snapshot.iteration,
+                        **row,
+                    }
+                )
+                arrays[f"{estimator}_{snapshot.iteration:08d}"] = z.astype("float32")
+                progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
+                progress.update()
+    if per_image:
+        write_npz(per_image, **arrays)
+    write_csv(out, rows, "evaluation")
+    final = rows[-1]
+    log.info(
+        "%s: %.4f bits/dim, standard error %.4f, Monte-Carlo part %.4f, %d network evaluations.",
+        final["estimator"],
+        final["bpd"],
+        final["bpd_std_err"],
+        final["se_mc"],
+        final["network_evaluations"],
+    )
+
+
+@main.command()
+@RUN
+@SNAPSHOTS
+@click.option("--out", type=PATH, required=True, help="The NPZ of images to write.")
+@click.option("--table", type=PATH, help="Also write the count of clipped pixels (CSV).")
+@click.option("--count", type=int, default=16, help="Number of images.")
+@click.option("--steps", type=int, default=1000, help="Euler-Maruyama steps.")
+@click.option("--lmbd", type=float, default=0.0, help="Member of the lambda family, at most 1.")
+@ROOT
+@DEVICE
+def sample(run_file, snapshots, out, table, count, steps, lmbd, data_root, device):
+    """Images sampled from the last snapshot of a run."""
+    from vdiff.data import Images
+    from vdiff.sample import sample_images
+
+    settings = validate(Sampling, {"count": count, "steps": steps, "lmbd": lmbd})
+    trained = _Trained(run_file, data_root, device)
+    if not isinstance(trained.data, Images):
+        raise VdiffError(f"{trained.run.dataset} has points; use vdiff trajectory for it.")
+    a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+    images, below, above = sample_images(
+        trained.sde,
+        a,
+        trained.data,
+        settings.count,
+        settings.steps,
+        settings.lmbd,
+        trained.run.training.real,
+        trained.run.seed,
+        trained.device,
+        "sample {experiment} debias={debias} seed={seed}".format(**trained.who),
+    )
+    row = {
+        **trained.who,
+        "lmbd": settings.lmbd,
+        "steps": settings.steps,
+        "images": settings.count,
+        "pixels_below": below,
+        "pixels_above": above,
+    }
+    real = trained.data.test[: settings.count].numpy()
+    write_npz(out, samples=images, test=real, levels=trained.data.levels)
+    if table:
+        write_csv(table, [row], "samples")
+    log.info(
+        "%d of %d sampled pixels lie outside the range and are clipped.",
+        below + above,
+        images.size,
+    )
+
+
+@main.command()
+@RUN
+@SNAPSHOTS
+@click.option("--out", type=PATH, required=True, help="The NPZ of histograms to write.")
+@click.option("--table", type=PATH, help="Also write moments per step (CSV).")
+@click.option("--lmbd", type=float, required=True, help="Member of the lambda family, at most 1.")
+@click.option("--settings", default="{}", help="Keys of the trajectory section, as JSON.")
+@ROOT
+@DEVICE
+def trajectory(run_file, snapshots, out, table, lmbd, settings, data_root, device):
+    """2-D histograms of the states of one lambda along its way (figure 5)."""
+    from vdiff.reverse import check_lmbd
+    from vdiff.sample import histograms, moments, sample_trajectory
+
+    check_lmbd(lmbd)
+    settings = validate(Trajectory, json.loads(settings))
+    trained = _Trained(run_file, data_root, device)
+    if trained.data.shape != (2,):
+        raise VdiffError(f"{trained.run.dataset} is not in the plane; a trajectory needs 2 dims.")
+    a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+    name = f"trajectory lmbd={lmbd:g}"
+    states = sample_trajectory(
+        trained.sde, a, lmbd, settings, trained.run.seed, trained.device, name
+    )
+    counts = histograms(states, settings.bins, settings.extent)
+    write_npz(out, lmbd=lmbd, extent=settings.extent, final=states[max(states)], **counts)
+    if table:
+        rows = [{**trained.who, "lmbd": lmbd, **m} for m in moments(states, settings.extent)]
+        write_csv(table, rows, "trajectory")
+
+
+@main.command()
+@click.argument("schema", type=click.Choice(["train", "evaluation", "samples", "trajectory"]))
+@click.argument("tables", nargs=-1, type=PATH, required=True)
+@click.option("--out", type=PATH, required=True, help="The CSV of all rows.")
+@click.option("--curves", type=PATH, help="For evaluation: also the mean over seeds (CSV).")
+def aggregate(schema, tables, out, curves):
+    """Gather TABLES of one schema into one CSV."""
+    from vdiff.aggregate import mean_curves
+    from vdiff.tidy import concatenate
+
+    frame = concatenate(tables, schema)
+    write_csv(out, frame, schema)
+    if curves:
+        if schema != "evaluation":
+            raise VdiffError("--curves needs tables of the schema evaluation.")
+        write_csv(curves, mean_curves(frame), "curves")
+
+
+@main.command()
+@click.argument(
+    "figure",
+    type=click.Choice(["bpd", "standard-error", "samples", "lambda-grid", "lambda-strips", "loss"]),
+)
+@click.argument("inputs", nargs=-1, type=PATH, required=True)
+@click.option("--out", type=PATH, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")
+@click.option("--experiment", help="The experiment to show, where the input has several.")
+@click.option("--columns", help="Steps to show, comma-separated (lambda figures).")
+@click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
+def plot(figure, inputs, out, experiment, columns, lmbds):
+    """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
+    from vdiff.figures import draw
+
+    options = {"experiment": experiment}
+    if columns:
+        options["columns"] = [int(i) for i in columns.split(",")]
+    if lmbds:
+        options["lmbds"] = [float(v) for v in lmbds.split(",")]
+    draw(figure, inputs, out, **{k: v for k, v in options.items() if v is not None})
+
+
+@main.command()
+@click.argument("preset", required=False)
+def presets(preset):
+    """List the presets, or show PRESET in full with its defaults filled in."""
+    if preset is None:
+        click.echo("\n".join(preset_names()))
+        return
+    click.echo(load_config({"preset": preset}).model_dump_json(indent=2))
+
+
+if __name__ == "__main__":
+    main()

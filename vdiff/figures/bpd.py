@@ -1,0 +1,40 @@
+"""Test bits/dim against iteration, with standard-error bands."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vdiff.figures import curves, style
+
+
+def draw(inputs: Sequence[Path], experiment: str | None = None):
+    """inputs: one CSV of the schema curves."""
+    frame = curves.of_experiment(inputs[0], "curves", experiment)
+    names = curves.estimators(frame)
+    figure, axes = curves.panels(names)
+    seeds = int(frame["seeds"].max())
+    for ax, estimator in zip(axes, names, strict=True):
+        for debias, part in frame[frame["estimator"] == estimator].groupby("debias"):
+            x, y, colour = part["iteration"], part["bpd"], style.COLOUR[debias]
+            text = {"color": colour, "label": style.label(debias), "ls": style.LINE[debias]}
+            ax.plot(x, y, marker=style.MARKER[debias], ms=2, **text)
+            band = part["se_test"]
+            ax.fill_between(x, y - band, y + band, color=colour, alpha=0.25, lw=0)
+            if seeds > 1:
+                for sign in (-1, 1):
+                    ax.plot(x, y + sign * part["se_seeds"], color=colour, lw=0.6, ls=":")
+        ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
+    # The untrained net is far off; the range is that of the curves once they have come down.
+    late = frame[frame["iteration"] >= frame["iteration"].max() * 0.15]
+    low, high = (late["bpd"] - late["se_test"]).min(), (late["bpd"] + late["se_test"]).max()
+    start = frame.loc[frame["iteration"] == 0, "bpd"]
+    axes[0].set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
+    axes[0].set_ylabel("test bpd (bits/dim)")
+    legend = "band: one standard error over the test set"
+    if seeds > 1:
+        legend += f"\ndotted: one standard error over {seeds} seeds"
+    if len(start):
+        legend += f"\nuntrained (off scale): {start.mean():.1f} bits/dim"
+    axes[-1].legend(title=legend, title_fontsize=6, frameon=False, alignment="left")
+    name = frame["experiment"].iloc[0]
+    figure.suptitle(f"{name}: negative ELBO on the test set", fontsize=9)
+    return figure

@@ -1,0 +1,60 @@
+"""Figure 5: 2-D histograms of the lambda family along its way, a row a lambda.
+
+As in the paper: jet colours, no ticks, each panel scaled to its own maximum. Jet is neither
+uniform nor colour-blind safe; it is kept here alone, to be set beside the published figure.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from vdiff.errors import VdiffError
+from vdiff.figures import style
+from vdiff.tidy import read_npz
+
+
+def draw(
+    inputs: Sequence[Path],
+    columns: Sequence[int] | None = None,
+    lmbds: Sequence[float] | None = None,
+    experiment: str | None = None,
+):
+    """inputs: one NPZ a lambda (lmbd, extent, step_NNNNN counts), drawn in the given order."""
+    arrays = [read_npz(path) for path in inputs]
+    if lmbds is not None:
+        arrays = [a for v in lmbds for a in arrays if float(a["lmbd"]) == v]
+    steps = columns or sorted(int(k.removeprefix("step_")) for k in arrays[0] if k[:4] == "step")
+    missing = [i for i in steps if f"step_{i:05d}" not in arrays[0]]
+    if missing:
+        raise VdiffError(f"{inputs[0]} has no step {missing[0]}; ask trajectory for that column.")
+    width = style.PAGE
+    side = width / (len(steps) + 0.6)
+    figure, axes = plt.subplots(
+        len(arrays),
+        len(steps),
+        figsize=(width, side * len(arrays) + 0.25),
+        squeeze=False,
+        layout="none",
+        gridspec_kw={"wspace": 0.04, "hspace": 0.04},
+    )
+    height = figure.get_size_inches()[1]
+    figure.subplots_adjust(left=0.6 * side / width, right=1, bottom=0, top=1 - 0.2 / height)
+    for row, a in zip(axes, arrays, strict=True):
+        extent = float(a["extent"])
+        for ax, i in zip(row, steps, strict=True):
+            ax.imshow(
+                a[f"step_{i:05d}"].T,
+                origin="lower",
+                cmap="jet",
+                extent=(-extent, extent, -extent, extent),
+                aspect="equal",
+                interpolation="nearest",
+            )
+            ax.set(xticks=[], yticks=[])
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+        row[0].set_ylabel(f"λ = {float(a['lmbd']):g}", fontsize=7)
+    for ax, i in zip(axes[0], steps, strict=True):
+        ax.set_title(f"i = {i}", fontsize=7, pad=2)
+    return figure

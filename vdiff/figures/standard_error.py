@@ -1,0 +1,31 @@
+"""The standard error of the test bits/dim against iteration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vdiff.figures import curves, style
+
+
+def draw(inputs: Sequence[Path], experiment: str | None = None):
+    """inputs: one CSV of the schema curves."""
+    frame = curves.of_experiment(inputs[0], "curves", experiment)
+    names = curves.estimators(frame)
+    figure, axes = curves.panels(names)
+    for ax, estimator in zip(axes, names, strict=True):
+        for debias, part in frame[frame["estimator"] == estimator].groupby("debias"):
+            ax.plot(
+                part["iteration"],
+                part["se_test"],
+                color=style.COLOUR[debias],
+                ls=style.LINE[debias],
+                marker=style.MARKER[debias],
+                ms=2,
+                label=style.label(debias),
+            )
+        ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylabel("standard error of test bpd (bits/dim)")
+    axes[-1].legend(frameon=False)
+    name = frame["experiment"].iloc[0]
+    figure.suptitle(f"{name}: standard error over the test set", fontsize=9)
+    return figure

@@ -1,0 +1,59 @@
+"""The one style of all figures: the paper's colours, column widths and embedded fonts."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("agg")
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from vdiff.tidy import write_bytes
+
+COLUMN, PAGE = 3.25, 6.75  # inches, as in the conference's two-column and full width
+COLOUR = {False: "#1f77b4", True: "#ff7f0e"}  # of debias, as in the paper
+LINE = {False: (0, (4, 1.2)), True: "-"}  # a second cue beside colour
+MARKER = {False: "s", True: "o"}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Style of a paper's figure; files carry no date, so the same data give the same bytes."""
+    settings = {
+        "figure.dpi": 200,
+        "savefig.dpi": 200,
+        "font.size": 8,
+        "axes.titlesize": 8,
+        "axes.labelsize": 8,
+        "legend.fontsize": 7,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "lines.linewidth": 1.2,
+        "pdf.fonttype": 42,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "vdiff",
+        "figure.constrained_layout.use": True,
+    }
+    with sns.axes_style("ticks"), mpl.rc_context(settings):
+        yield
+
+
+def save(figure: Figure, out: Sequence[Path]) -> None:
+    for path in out:
+        kind = path.suffix.removeprefix(".")
+        metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=metadata)
+        write_bytes(path, buffer.getvalue())
+    plt.close(figure)
+
+
+def label(debias: bool) -> str:
+    return f"debias {debias}"

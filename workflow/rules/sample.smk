@@ -1,0 +1,76 @@
+rule sample:
+    input:
+        run=f"{RUN}/run.json",
+        snapshots=f"{RUN}/snapshots.csv",
+    output:
+        images=f"{RUN}/samples.npz",
+        table=f"{RUN}/samples.csv",
+    params:
+        options=options("sampling"),
+        data_root=CONFIG.data_root,
+        device=CONFIG.device,
+    log:
+        f"{LOG}-sample.log",
+    benchmark:
+        f"{BENCH}-sample.tsv"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=4000,
+    shell:
+        "vdiff --log {log:q} --threads {threads} sample --run {input.run:q}"
+        " --snapshots {input.snapshots:q} --out {output.images:q} --table {output.table:q}"
+        " {params.options} --data-root {params.data_root:q} --device {params.device}"
+
+
+rule gather_samples:
+    input:
+        runs(f"{RUN}/samples.csv", image_experiments()),
+    output:
+        f"{R}/samples.csv",
+    log:
+        f"{R}/logs/gather-samples.log",
+    shell:
+        "vdiff --log {log:q} aggregate samples {input:q} --out {output:q}"
+
+
+rule trajectory:
+    input:
+        run=f"{RUN}/run.json",
+        snapshots=f"{RUN}/snapshots.csv",
+    output:
+        histograms=f"{RUN}/trajectory/lmbd_{{lmbd}}.npz",
+        table=f"{RUN}/trajectory/lmbd_{{lmbd}}.csv",
+    params:
+        settings=lambda wildcards: CONFIG.experiments[
+            wildcards.experiment
+        ].trajectory.model_dump_json(exclude={"lmbds"}),
+        data_root=CONFIG.data_root,
+        device=CONFIG.device,
+    log:
+        f"{LOG}-trajectory-{{lmbd}}.log",
+    benchmark:
+        f"{BENCH}-trajectory-{{lmbd}}.tsv"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=2000,
+    shell:
+        "vdiff --log {log:q} --threads {threads} trajectory --run {input.run:q}"
+        " --snapshots {input.snapshots:q} --out {output.histograms:q} --table {output.table:q}"
+        " --lmbd {wildcards.lmbd} --settings {params.settings:q}"
+        " --data-root {params.data_root:q} --device {params.device}"
+
+
+rule gather_trajectory:
+    input:
+        [
+            path.replace("LMBD", lmbd)
+            for name in experiments("trajectory")
+            for path in runs(f"{RUN}/trajectory/lmbd_LMBD.csv", [name])
+            for lmbd in lmbds(name)
+        ],
+    output:
+        f"{R}/trajectory.csv",
+    log:
+        f"{R}/logs/gather-trajectory.log",
+    shell:
+        "vdiff --log {log:q} aggregate trajectory {input:q} --out {output:q}"
