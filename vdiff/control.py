@@ -66,13 +66,6 @@ class GaussianReference:
         return linear.sum(1), quadratic.sum(1)
 
     def h_bar(self, z: Tensor, s: Tensor) -> Tensor:
-        """The mean of h_ref + beta d / 2 given (s, x), (B,)."""
-        m, var, beta = (v[:, None] for v in (self.sde.m(s), self.sde.var(s), self.sde.beta(s)))
-        D = m.square() * self.eigenvalues + var
-        h = (m.square() * z.square() + var) / (2 * D.square()) - 1 / D + 0.5
-        return (beta * h).sum(1)
-
-    def h_bar(self, z: Tensor, s: Tensor) -> Tensor:
         """The mean of h_ref given (s, x), (B,)."""
         m, var, beta = (v[:, None] for v in (self.sde.m(s), self.sde.var(s), self.sde.beta(s)))
         D = m.square() * self.eigenvalues + var

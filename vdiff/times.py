@@ -5,6 +5,7 @@ unnormalised density; times come back in float64.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -67,17 +68,17 @@ class Debiased(TimeLaw):
     def _at(self, s: float) -> Tensor:
         return torch.tensor(s, dtype=torch.float64)
 
-    @property
+    @cached_property
     def _height(self) -> Tensor:
         """g^2 / sigma^2 at eps_t."""
         s = self._at(self.eps_t)
         return self.sde.beta(s) / self.sde.var(s)
 
-    @property
+    @cached_property
     def _mass_below(self) -> Tensor:
         return self.eps_t * self._height / (1 - self.tail)
 
-    @property
+    @cached_property
     def normalizer(self) -> float:
         L = self.sde.log_expm1_B
         above = L(self._at(self.sde.T)) - L(self._at(self.eps_t))

@@ -1,6 +1,7 @@
 """The one style of all figures: the paper's colours, column widths and embedded fonts."""
 
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from vdiff.tidy import write_bytes
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 COLUMN, PAGE = 3.25, 6.75  # inches, as in the conference's two-column and full width
 COLOUR = {False: "#1f77b4", True: "#ff7f0e"}  # of debias, as in the paper

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from vdiff.config import Network
+from vdiff.nets.mlp import MLP
+from vdiff.nets.unet import UNet
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28)])
+def test_unet_keeps_the_shape(shape, batch, rng):
+    net = UNet(shape, 16, (1, 2), 1, (8,), groups=4)
+    y = torch.randn(batch, *shape, generator=rng)
+    assert net(y, torch.rand(batch, generator=rng)).shape == y.shape
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_mlp_keeps_the_shape(batch, rng):
+    y = torch.randn(batch, 2, generator=rng)
+    assert MLP(2)(y, torch.rand(batch, generator=rng)).shape == y.shape
+
+
+def test_a_batch_is_its_examples(rng):
+    """No example sees another: neither its pixels nor its time."""
+    net = UNet((1, 8, 8), 16, (1, 2), 1, (), time_scale=1000, groups=4)
+    for p in net.parameters():
+        p.data += 0.05 * torch.randn(p.shape, generator=rng)
+    y, s = torch.randn(3, 1, 8, 8, generator=rng), torch.tensor([0.1, 0.5, 0.9])
+    alone = torch.cat([net(y[i : i + 1], s[i : i + 1]) for i in range(3)])
+    assert torch.allclose(net(y, s), alone, atol=1e-5)
+    assert not torch.allclose(net(y, s), net(y, s.flip(0)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "parameters"),
+    [
+        ((1, 28, 28), Network(), 1_539_329),
+        ((3, 32, 32), Network(channels=128, multipliers=[1, 2, 2, 2]), 35_746_307),
+    ],
+)
+def test_the_papers_networks_have_the_papers_size(shape, network, parameters):
+    n = network
+    net = UNet(shape, n.channels, tuple(n.multipliers), n.blocks, tuple(n.attention))
+    assert count(net) == parameters
+
+
+def test_the_untrained_unet_is_almost_zero_and_follows_its_seed(rng):
+    y, s = torch.randn(2, 1, 8, 8, generator=rng), torch.rand(2, generator=rng)
+    nets = [UNet((1, 8, 8), 16, (1, 2), 1, (), groups=4, seed=k) for k in (0, 0, 1)]
+    outs = [net(y, s) for net in nets]
+    assert outs[0].abs().max() < 1e-3
+    assert torch.equal(outs[0], outs[1])
+    assert not torch.equal(outs[0], outs[2])
+
+
+def test_initialisation_has_the_stated_variance():
+    net = UNet((3, 8, 8), 64, (1, 2), 1, ())
+    w = net.down[1][0][0].conv1.weight  # 64 to 128 channels: fan average 9 (64 + 128) / 2
+    assert w.var().item() == pytest.approx(1 / (9 * 96), rel=0.02)

@@ -1,0 +1,5 @@
+"""`python -m vdiff` is the vdiff command."""
+
+from vdiff.cli import main
+
+main()
