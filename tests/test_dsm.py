@@ -8,7 +8,7 @@ from vdiff.tensors import expand_like
 
 @pytest.mark.parametrize("s", [1e-6, 0.01, 0.3, 1.0])
 def test_loss_has_its_closed_form_for_gaussian_data(sde, rng, s):
-    """Data N(0, v I), a = -c g y: E loss = d/2 (1 - 2 c sigma^2 + c^2 sigma^2 (m^2 v + sigma^2))."""
+    """Data N(0, v I), a = -c g y: d/2 (1 - 2 c sigma^2 + c^2 sigma^2 (m^2 v + sigma^2))."""
     n, d, v, c = 200_000, 3, 2.5, 0.8
     x = v**0.5 * torch.randn(n, d, generator=rng, dtype=torch.float64)
     eps = torch.randn(n, d, generator=rng, dtype=torch.float64)

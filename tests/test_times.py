@@ -76,7 +76,9 @@ def test_stratified_has_one_time_a_stratum(rng):
     assert stats.kstest(many[:, 0].numpy(), "uniform").pvalue > 1e-3  # each entry alone is uniform
 
 
-@pytest.mark.parametrize(("eps_t", "tail", "name"), [(0, 0, "eps_t"), (1, 0, "eps_t"), (0.1, 1, "tail")])
+@pytest.mark.parametrize(
+    ("eps_t", "tail", "name"), [(0, 0, "eps_t"), (1, 0, "eps_t"), (0.1, 1, "tail")]
+)
 def test_impossible_laws_are_refused(sde, eps_t, tail, name):
     with pytest.raises(VdiffError, match=name):
         Debiased(sde, eps_t, tail)

@@ -77,8 +77,19 @@ def _device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
-ROOT = click.option("--data-root", "--dataroot", type=PATH, default=Path("data"))
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="auto takes a GPU where torch sees one.",
+)
+ROOT = click.option(
+    "--data-root",
+    "--dataroot",
+    type=PATH,
+    default=Path("data"),
+    help="Folder of the torchvision sets; what is missing there is downloaded.",
+)
 
 
 @main.command()
@@ -98,7 +109,7 @@ def configure(run, out):
 @click.option("--preset", default="paper", help="Where --dataset is looked up without --run.")
 @click.option("--dataset", default="mnist", help="An experiment of the preset; cifar is cifar10.")
 @click.option("--debias", type=bool, default=False, help="Draw time from the debiased law.")
-@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, data order and noise.")
 @click.option("--num-iterations", type=int, help="Override training.iterations.")
 @click.option("--batch-size", type=int, help="Override training.batch_size.")
 @click.option("--lr", type=float, help="Override training.lr.")
@@ -197,18 +208,22 @@ SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snap
     type=click.Choice(["published", "efficient"]),
     multiple=True,
     default=["published"],
+    help="Repeatable: the paper's estimator, the efficient one, or both.",
 )
 @click.option("--images", type=int, help="Use only the first test images.")
 @click.option("--passes", type=int, default=2, help="Passes of the efficient estimator.")
+@click.option("--pilot", type=int, default=2048, help="Training draws that fit it.")
 @click.option("--target-se", type=float, help="Or passes until this Monte-Carlo error, bits/dim.")
 @click.option("--probe", default="rademacher", help="Hutchinson probe: rademacher or gaussian.")
-@click.option("--batch-size", type=int, default=256)
+@click.option(
+    "--batch-size", type=int, default=256, help="Images at once; no result depends on it."
+)
 @click.option("--last", is_flag=True, help="Only the last snapshot.")
 @ROOT
 @DEVICE
 def evaluate(
-    run_file, snapshots, out, per_image, estimators, images, passes, target_se, probe, batch_size,
-    last, data_root, device,
+    run_file, snapshots, out, per_image, estimators, images, passes, pilot, target_se, probe,
+    batch_size, last, data_root, device,
 ):  # fmt: skip
     """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
     from vdiff.evaluate import TestSet, reference_of, row_of
@@ -221,6 +236,7 @@ def evaluate(
             "estimators": list(estimators),
             "images": images,
             "passes": passes,
+            "pilot": pilot,
             "target_se": target_se,
             "probe": probe,
             "batch_size": batch_size,

@@ -11,11 +11,29 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vdiff.errors import VdiffError
 
 PRESETS = Path(__file__).parents[1] / "workflow" / "config"
+DATASETS = ("swissroll", "digits", "photos", "mnist", "cifar10")
+
+
+def _known(name: str) -> str:
+    if name not in DATASETS and not name.startswith("npz:"):
+        raise ValueError(f"it must be one of {', '.join(DATASETS)}, npz:PATH")
+    return name
+
+
+Dataset = Annotated[str, AfterValidator(_known)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -70,11 +88,15 @@ class Training(Strict):
 
 
 class Evaluation(Strict):
-    """passes and target_se (bits/dim) belong to the efficient estimator; published has one pass."""
+    """passes, target_se (bits/dim) and pilot belong to the efficient estimator.
+
+    pilot counts the training draws that fit it; the published estimator has one pass.
+    """
 
     estimators: list[Literal["published", "efficient"]] = Field(["published"], min_length=1)
     images: Positive | None = None
     passes: Positive = 2
+    pilot: Annotated[int, Field(ge=64)] = 2048
     target_se: PositiveFloat | None = None
     probe: Literal["rademacher", "gaussian"] = "rademacher"
     batch_size: Positive = 256
@@ -106,7 +128,7 @@ class Trajectory(Strict):
 
 
 class Experiment(Strict):
-    dataset: str
+    dataset: Dataset
     debias: list[bool] = Field([False, True], min_length=1)
     seeds: list[Seed] = Field([0], min_length=1)
     sde: SDE = SDE()
@@ -149,7 +171,7 @@ class Run(Strict):
     """Everything that determines one training run; `key` names its state folder."""
 
     experiment: str
-    dataset: str
+    dataset: Dataset
     debias: bool
     seed: Seed
     sde: SDE = SDE()

@@ -10,9 +10,10 @@ D = m^2 l + sigma^2, z the coordinates of x - mu and e those of eps:
     h_ref     = linear + quadratic + h_bar(s; x)
     int_0^s (h_bar + beta d / 2) = sum [ z^2 sigma^2 / (l D) - log(D / l) - sigma^2 / D ] / 2
 
-A third control, white = (q0 / 2) (||eps||^2 - d) with q0 = g^2 / sigma^2 held near 0, is the DSM loss's own. Coefficients and the
-law of time are fitted on pilot draws of training data and then held, so that the estimator
-stays unbiased whatever the fit: a poor fit costs variance only.
+A third fluctuation is the DSM loss's own, white = (q0 / 2) (||eps||^2 - d) with q0 the base law,
+g^2 / sigma^2 held near 0. Last, level = q0 takes away the mean of what is left in each slice of
+time. Coefficients and the law of time are fitted on pilot draws of training data and then held,
+so that the estimator stays unbiased whatever the fit: a poor fit costs variance only.
 """
 
 from dataclasses import dataclass
@@ -85,13 +86,14 @@ class GaussianReference:
 class Plan:
     """A fitted estimator: the law of time, and coefficients per slice of its base law.
 
-    c: (K, 3) of (linear, quadratic, white); c_bar: (K,) of h_bar.
+    c: (K, 3) of (linear, quadratic, white); c_bar: (K,) of h_bar; c_level: (K,) of the level.
     """
 
     reference: GaussianReference
     law: Histogram
     c: Tensor
     c_bar: Tensor
+    c_level: Tensor
 
     def slice_of(self, s: Tensor) -> Tensor:
         K = len(self.c_bar)
@@ -118,8 +120,9 @@ def efficient(a: Drift, x: Tensor, u: Tensor, eps: Tensor, plan: Plan) -> ELBO:
     c, c_bar = plan.c[k], plan.c_bar[k]
     rest = stein_integrand(sde, a, x, s, eps)
     rest = rest - (c * _controls(plan.law.base, reference, z, e, s)).sum(1)
-    rest = rest - c_bar * reference.h_bar(z, s)
+    rest = rest - c_bar * reference.h_bar(z, s) - plan.c_level[k] * plan.law.base.density(s)
     known = reference.integral(z, plan.edges()).diff(dim=1) @ plan.c_bar
+    known = known + plan.c_level.mean()  # each slice has the share 1 / K of the base law
     integral = rest / plan.law.density(s) + known + integral_of_div_f(sde, z.shape[1])
     return ELBO(expected_prior(sde, x), integral)
 
@@ -148,15 +151,15 @@ def fit_plan(
     design = torch.cat([*columns, torch.ones_like(q)], 1) / torch.cat([q] * 4 + [q / q], 1)
     target = h / q[:, 0]
     k = (base.cdf(s) * slices).long().clamp(0, slices - 1)
-    coefficients = torch.zeros(slices, 4, dtype=torch.float64)
+    coefficients = torch.zeros(slices, 5, dtype=torch.float64)
     spread = torch.zeros(slices, dtype=torch.float64)
     for i in range(slices):
         A, b = design[k == i], target[k == i]
         scale = A.square().mean(0).sqrt().clamp(min=1e-12)
-        gram = (A / scale).T @ (A / scale) + 1e-3 * len(A) * torch.eye(5, dtype=A.dtype)
+        gram = (A / scale).T @ (A / scale) + 1e-6 * len(A) * torch.eye(5, dtype=A.dtype)
         solution = torch.linalg.solve(gram, (A / scale).T @ b) / scale
-        coefficients[i] = solution[:4]
+        coefficients[i] = solution
         spread[i] = (b - A @ solution).square().mean().sqrt()
     weights = spread / spread.mean() if spread.mean() > 0 else torch.ones_like(spread)
     law = Histogram(base, tuple((0.9 * weights + 0.1).tolist()))
-    return Plan(reference, law, coefficients[:, :3], coefficients[:, 3])
+    return Plan(reference, law, coefficients[:, :3], coefficients[:, 3], coefficients[:, 4])

@@ -7,11 +7,13 @@ with a number of grey levels). Nothing is downloaded unless a torchvision set is
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vdiff.config import DATASETS
 from vdiff.errors import VdiffError
 from vdiff.seeds import generator
 
@@ -46,7 +48,7 @@ def load(name: str, root: Path = Path("data")) -> Points | Images:
     if name.startswith("npz:"):
         return _npz(Path(name.removeprefix("npz:")))
     if name not in REGISTRY:
-        known = ", ".join([*REGISTRY, "npz:PATH"])
+        known = ", ".join([*DATASETS, "npz:PATH"])
         raise VdiffError(f"The dataset is {name!r}; it must be one of {known}.")
     return REGISTRY[name](root)
 
@@ -81,10 +83,15 @@ def _photos(root: Path) -> Images:
         small = photo[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.float64).mean((1, 3))
         small = torch.from_numpy(np.rint(small).astype(np.uint8)).permute(2, 0, 1)
         border = small.shape[2] * 3 // 4
-        for part, crops, stride in ((small[..., :border], train, 4), (small[..., border:], test, 8)):
+        for part, crops, stride in (
+            (small[..., :border], train, 4),
+            (small[..., border:], test, 8),
+        ):
             windows = part.unfold(1, 32, stride).unfold(2, 32, stride)  # (3, h, w, 32, 32)
             crops.append(windows.permute(1, 2, 0, 3, 4).reshape(-1, 3, 32, 32))
-    return Images(torch.cat(train), torch.cat(test))
+    sets = (torch.cat(train), torch.cat(test))
+    # Shuffled, so that the first images already show both photographs.
+    return Images(*(x[torch.randperm(len(x), generator=generator("photos"))] for x in sets))
 
 
 def _torchvision(kind: str) -> Callable[[Path], Images]:
@@ -130,10 +137,12 @@ def _npz(path: Path) -> Images:
         with np.load(path, allow_pickle=False) as arrays:
             missing = {"train_x", "test_x"} - set(arrays.files)
             if missing:
-                raise VdiffError(f"{path} lacks the array {min(missing)}; it needs train_x, test_x.")
+                raise VdiffError(
+                    f"{path} lacks the array {min(missing)}; it needs train_x, test_x."
+                )
             parts = [arrays["train_x"], arrays["test_x"]]
             levels = int(arrays["levels"]) if "levels" in arrays.files else 256
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise VdiffError(f"{path} cannot be read as an NPZ file ({_first_line(error)}).") from None
     tensors = []
     for name, x in zip(("train_x", "test_x"), parts, strict=True):
@@ -157,7 +166,9 @@ def _npz(path: Path) -> Images:
         tensors.append(x.contiguous())
     if tensors[0].shape[1:] != tensors[1].shape[1:]:
         shapes = " and ".join(str(tuple(t.shape[1:])) for t in tensors)
-        raise VdiffError(f"train_x and test_x in {path} have image shapes {shapes}; make them equal.")
+        raise VdiffError(
+            f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
+        )
     return Images(*tensors, levels=levels)
 
 

@@ -26,7 +26,6 @@ from vdiff.seeds import generator, normal_per_example, uniform_per_example
 from vdiff.times import stratified
 
 log = logging.getLogger(__name__)
-PILOT = 2048  # training draws that fit the efficient estimator
 REFERENCE = 5000  # training examples behind its Gaussian reference
 MOST_PASSES = 1000
 
@@ -94,14 +93,16 @@ def evaluate(
     """
     a = _checked(a)
     if estimator == "published":
-        z = np.concatenate([_published(sde, a, test, settings, *c) for c in _chunks(test, settings)])
+        z = np.concatenate(
+            [_published(sde, a, test, settings, *c) for c in _chunks(test, settings)]
+        )
         return z[None], None, len(z)
     if reference is None:
         reference = reference_of(sde, test)
     plan = fit_plan(
         sde,
         _chunked(a, settings.batch_size, device),
-        test.training_vectors(PILOT, "pilot"),
+        test.training_vectors(settings.pilot, "pilot"),
         reference,
         generator("pilot times"),
         eps_t=eps_t,
@@ -122,7 +123,7 @@ def evaluate(
         else:
             done = len(z) >= 2 and uncertainty.summarise(z, np.array(u)).se_mc <= settings.target_se
         if done or len(z) == MOST_PASSES:
-            return np.array(z), np.array(u), len(z) * n + PILOT
+            return np.array(z), np.array(u), len(z) * n + settings.pilot
 
 
 def row_of(z: np.ndarray, u: np.ndarray | None, calls: int) -> dict:

@@ -19,9 +19,13 @@ def generator(*keys: int | str, device: str | torch.device = "cpu") -> torch.Gen
 
 def normal_per_example(index: Sequence[int], shape: Sequence[int], *keys: int | str) -> Tensor:
     """Standard normal noise (len(index), *shape); row k depends only on index[k] and the keys."""
-    return torch.stack([torch.randn(tuple(shape), generator=generator(*keys, int(i))) for i in index])
+    return torch.stack(
+        [torch.randn(tuple(shape), generator=generator(*keys, int(i))) for i in index]
+    )
 
 
 def uniform_per_example(index: Sequence[int], shape: Sequence[int], *keys: int | str) -> Tensor:
     """Uniform [0, 1) noise (len(index), *shape); row k depends only on index[k] and the keys."""
-    return torch.stack([torch.rand(tuple(shape), generator=generator(*keys, int(i))) for i in index])
+    return torch.stack(
+        [torch.rand(tuple(shape), generator=generator(*keys, int(i))) for i in index]
+    )

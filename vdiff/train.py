@@ -44,13 +44,15 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
     n = run.network
     if n.kind == "mlp":
         if len(shape) != 1:
-            raise VdiffError(f"network.kind is mlp, which takes points, but {run.dataset} has images.")
+            raise VdiffError(
+                f"network.kind is mlp, which takes points, but {run.dataset} has images."
+            )
         return MLP(shape[0], tuple(n.hidden), seed=run.seed)
     factor = 2 ** (len(n.multipliers) - 1)
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] % factor:
         raise VdiffError(
-            f"network.kind is unet with {len(n.multipliers)} levels, which takes square images of a "
-            f"side divisible by {factor}, but {run.dataset} has shape {tuple(shape)}."
+            f"network.kind is unet with {len(n.multipliers)} levels, for square images of a side "
+            f"divisible by {factor}, but {run.dataset} has shape {tuple(shape)}."
         )
     return UNet(
         shape,
@@ -103,9 +105,7 @@ class Stop:
         self.signal = None
 
     def __enter__(self):
-        self._before = {
-            s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def _note(self, number, frame):
@@ -213,10 +213,9 @@ def _train(run, data, state_folder, device, on_snapshot, stop):
             with torch.no_grad():
                 bpd = _batch_bpd(sde, law, losses, eps, s, x, log_det, d, levels)
             sums = [sums[0] + value, sums[1] + bpd, sums[2] + 1]
-            if iteration % t.log_every == 0 or iteration == t.iterations:
-                row = {"loss": sums[0] / sums[2], "train_bpd": sums[1] / sums[2]}
-                rows.append({**who, "iteration": iteration, **row})
-                progress.set_postfix_str(f"bpd={row['train_bpd']:.3f}", refresh=False)
+            if iteration % t.log_every == 0:
+                rows.append(_row(who, iteration, sums))
+                progress.set_postfix_str(f"bpd={rows[-1]['train_bpd']:.3f}", refresh=False)
                 sums = [0.0, 0.0, 0]
             if iteration % t.snapshot_every == 0 or iteration == t.iterations:
                 snapshot()
@@ -226,7 +225,14 @@ def _train(run, data, state_folder, device, on_snapshot, stop):
             if stop.signal and iteration < t.iterations:
                 save()
                 raise Stopped(f"Stopped by {stop.signal} at iteration {iteration}; state saved.")
+    if sums[2]:  # the last interval is short; the state keeps it open, for a longer run
+        rows = [*rows, _row(who, iteration, sums)]
     return rows, _snapshots(run, state_folder, who)
+
+
+def _row(who: dict, iteration: int, sums: list) -> dict:
+    loss, bpd, count = sums
+    return {**who, "iteration": iteration, "loss": loss / count, "train_bpd": bpd / count}
 
 
 def _batch_bpd(sde, law, losses, eps, s, x, log_det, d, levels) -> float:

@@ -1,9 +1,9 @@
 """Standard errors of a mean over images, Monte-Carlo and test-set parts apart.
 
 values z (R, n): R passes over n images; times u (R, n): the uniforms behind the times, which in
-each pass are one per stratum. A stratified pass cancels the average effect of time and, each
-image being used once, of image; what is left is noise and interaction. It is estimated from
-differences of neighbours in u after the image means are taken away ("collapsed strata").
+each pass are one per stratum. A stratified pass cancels the average effect of time (the trend)
+and, each image being used once, of image; what is left is noise and interaction. It is estimated
+from differences of neighbours in u once trend and image means are gone ("collapsed strata").
 """
 
 from dataclasses import dataclass
@@ -32,11 +32,12 @@ def summarise(z: np.ndarray, u: np.ndarray | None = None) -> Mean:
     R, n = z.shape
     if n < 2:
         raise ValueError(f"There are {n} images; a standard error needs at least 2.")
-    image_means = z.mean(0)
+    level = z if u is None else z - _trend(z, u)
+    image_means = level.mean(0)
     total = image_means.var(ddof=1) / n
     if R == 1:
         return Mean(float(z.mean()), np.nan, np.nan, float(np.sqrt(total)))
-    within = z.var(0, ddof=1).mean()  # of one draw, for one image
+    within = level.var(0, ddof=1).mean()  # of one draw, for one image
     if u is None:
         se_mc2 = within / (R * n)
     else:
@@ -52,8 +53,15 @@ def summarise(z: np.ndarray, u: np.ndarray | None = None) -> Mean:
     )
 
 
-def paired_difference(
-    z_a: np.ndarray, z_b: np.ndarray, u: np.ndarray | None = None
-) -> Mean:
+def _trend(z: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The mean of z in bins of u that hold at least some twenty draws each, (R, n)."""
+    bins = max(1, min(64, z.size // 20))
+    k = np.minimum((np.asarray(u) * bins).astype(int), bins - 1).ravel()
+    count = np.bincount(k, minlength=bins)
+    sums = np.bincount(k, z.ravel(), minlength=bins)
+    return (sums / np.maximum(count, 1))[k].reshape(z.shape)
+
+
+def paired_difference(z_a: np.ndarray, z_b: np.ndarray, u: np.ndarray | None = None) -> Mean:
     """The mean of z_a - z_b with its own errors: common images and noise cancel."""
     return summarise(np.asarray(z_a) - np.asarray(z_b), u)

@@ -18,9 +18,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     """
     arrays = [read_npz(path) for path in inputs]
     names = ["debias False", "debias True"] if len(arrays) == 2 else ["samples"] * len(arrays)
-    panels = [
-        (name, a["samples"], int(a["levels"])) for name, a in zip(names, arrays, strict=True)
-    ]
+    panels = [(name, a["samples"], int(a["levels"])) for name, a in zip(names, arrays, strict=True)]
     panels.append(("test images", arrays[0]["test"], int(arrays[0]["levels"])))
     width = style.PAGE
     figure, axes = plt.subplots(

@@ -1,5 +1,7 @@
 """The Swissroll network: (y, s) -> hidden layers with swish -> R^d, s fed raw."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +15,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [d + 1, *hidden, d]
         self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, i, o)
-            for i, o in zip(widths[:-1], widths[1:], strict=True)
+            nn.utils.skip_init(nn.Linear, i, o) for i, o in pairwise(widths)
         )
         rng = generator("init", seed)
         for layer in self.layers:

@@ -48,6 +48,12 @@ def runs(pattern, names=None, seeds=None):
     return paths
 
 
+def first_run(pattern, name):
+    """Trajectories are shown for one run: the first setting of debias and the first seed."""
+    e = CONFIG.experiments[name]
+    return pattern.format(experiment=name, debias=e.debias[0], seed=e.seeds[0])
+
+
 def run_json(wildcards):
     run = run_of(CONFIG, wildcards.experiment, wildcards.debias == "True", int(wildcards.seed))
     return json.dumps(run.model_dump(), sort_keys=True)

@@ -7,12 +7,6 @@ def drawn_by(*names):
     return [*SHARED, *(VDIFF / "figures" / f"{name}.py" for name in names)]
 
 
-def first_run(pattern, name):
-    """Trajectories are shown for one run: the first setting of debias and the first seed."""
-    e = CONFIG.experiments[name]
-    return pattern.format(experiment=name, debias=e.debias[0], seed=e.seeds[0])
-
-
 def trajectory_files(wildcards):
     base = first_run(f"{RUN}/trajectory", wildcards.experiment)
     return [f"{base}/lmbd_{lmbd}.npz" for lmbd in lmbds(wildcards.experiment)]

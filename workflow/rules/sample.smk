@@ -63,9 +63,8 @@ rule trajectory:
 rule gather_trajectory:
     input:
         [
-            path.replace("LMBD", lmbd)
+            first_run(f"{RUN}/trajectory/lmbd_{lmbd}.csv", name)
             for name in experiments("trajectory")
-            for path in runs(f"{RUN}/trajectory/lmbd_LMBD.csv", [name])
             for lmbd in lmbds(name)
         ],
     output:

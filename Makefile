@@ -1,0 +1,32 @@
+# Each target sets up what it needs: a virtual environment with the locked dependencies.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/ready
+RUN := PATH="$(BIN):$$PATH"
+
+.PHONY: demo test test-all lint clean
+
+demo: $(READY)
+	$(RUN) snakemake --cores all
+
+test: $(READY)
+	$(RUN) pytest
+
+test-all: $(READY)
+	$(RUN) pytest -m "not cluster"
+
+lint: $(READY)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint --config preset=smoke
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vdiff needs Python 3.11 or newer; name one by make PYTHON=python3.11.")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $(READY)
+
+clean:
+	rm -rf .venv

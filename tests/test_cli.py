@@ -1,0 +1,87 @@
+"""The command line: helpful, and one sentence for every fault."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from vdiff.cli import main
+
+RUN = {
+    "experiment": "digits", "dataset": "digits", "debias": True, "seed": 0,
+    "network": {"channels": 4, "multipliers": [1], "blocks": 1, "groups": 2},
+    "training": {"iterations": 2, "batch_size": 4},
+}  # fmt: skip
+
+
+def vdiff(*words, code=0):
+    result = CliRunner().invoke(main, [str(w) for w in words])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def refused(*words):
+    output = vdiff(*words, code=1).strip()
+    assert "Traceback" not in output
+    assert output.splitlines()[-1].endswith(".")
+    return output.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    vdiff("configure", json.dumps(RUN), "--out", folder / "run.json")
+    vdiff("train", "--run", folder / "run.json", "--out", folder)
+    return folder
+
+
+def test_every_command_explains_itself():
+    text = vdiff("--help")
+    for name, command in main.commands.items():
+        assert name in text
+        assert command.help
+        for option in command.params:
+            assert option.param_type_name == "argument" or option.help, (name, option.name)
+
+
+def test_steps_work_alone(trained):
+    common = ["--run", trained / "run.json", "--snapshots", trained / "snapshots.csv"]
+    vdiff("evaluate", *common, "--out", trained / "e.csv", "--images", 8, "--last")
+    vdiff("sample", *common, "--out", trained / "s.npz", "--count", 4, "--steps", 3)
+    vdiff("plot", "samples", trained / "s.npz", "--out", trained / "s.png")
+    with np.load(trained / "s.npz") as arrays:
+        assert arrays["samples"].shape == (4, 1, 8, 8)
+        assert arrays["samples"].max() <= 16
+
+
+def test_the_published_flags_are_understood(tmp_path):
+    vdiff(
+        "train", "--preset", "smoke", "--dataset=digits", f"--saveroot={tmp_path}", "--expname=x",
+        "--num_iterations=2", "--batch_size=4", "--lr=0.001", "--real=True", "--debias=True",
+        "--checkpoint-every=1",
+    )  # fmt: skip
+    run = json.loads((tmp_path / "x" / "run.json").read_text())
+    assert (run["training"]["iterations"], run["debias"]) == (2, True)
+    assert (tmp_path / "x" / "train.csv").exists()
+
+
+def test_faults_are_one_sentence(trained, tmp_path):
+    common = ["--run", trained / "run.json", "--snapshots", trained / "snapshots.csv"]
+    assert "not JSON" in refused("configure", "{", "--out", tmp_path / "r.json")
+    assert "lmbd" in refused("sample", *common, "--out", tmp_path / "x.npz", "--lmbd", 2)
+    assert "steps" in refused("sample", *common, "--out", tmp_path / "x.npz", "--steps", 0)
+    assert "plane" in refused("trajectory", *common, "--out", tmp_path / "x.npz", "--lmbd", 0)
+    assert "dataset" in refused(
+        "configure", json.dumps({**RUN, "dataset": "x"}), "--out", tmp_path / "r"
+    )
+    other = {**RUN, "network": {**RUN["network"], "channels": 8}}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    wrong = ["--run", tmp_path / "other.json", "--snapshots", trained / "snapshots.csv"]
+    assert "does not fit" in refused("sample", *wrong, "--out", tmp_path / "x.npz")
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def test_presets_are_listed_and_shown_in_full():
+    assert "demo" in vdiff("presets").split()
+    assert json.loads(vdiff("presets", "paper"))["experiments"]["cifar10"]["training"]["lr"] == 1e-4

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from vdiff.control import GaussianReference, fit_plan
+from vdiff.elbo import stein_integrand
+from vdiff.errors import VdiffError
+from vdiff.tensors import expand_like
+from vdiff.times import Debiased
+
+
+@pytest.fixture
+def reference(sde, rng):
+    x = torch.randn(400, 3, generator=rng, dtype=torch.float64)
+    return GaussianReference.fit(
+        sde, x @ torch.tensor([[2.0, 1, 0], [0, 0.3, 0], [0, 0, 0.02]]).double()
+    )
+
+
+def test_fluctuations_have_mean_zero(reference, rng):
+    x = torch.randn(1, 3, generator=rng, dtype=torch.float64)
+    for s in (1e-5, 0.1, 0.9):
+        eps = torch.randn(100_000, 3, generator=rng, dtype=torch.float64)
+        z, e = reference.coordinates(x.expand_as(eps), eps)
+        for part in reference.fluctuations(z, e, torch.full((len(e),), s, dtype=torch.float64)):
+            assert part.mean().abs() < 4 * part.std() / len(part) ** 0.5
+
+
+def test_parts_add_up_to_the_integrand_of_the_reference_drift(reference, sde, rng):
+    x, eps = torch.randn(2, 50, 3, generator=rng, dtype=torch.float64)
+    s = torch.rand(50, generator=rng, dtype=torch.float64).clamp(min=1e-3)
+    Sigma = reference.basis @ torch.diag(reference.eigenvalues) @ reference.basis.T
+
+    def a_ref(y, s):
+        m, var = sde.m(s), sde.var(s)
+        marginal = m.square()[:, None, None] * Sigma + var[:, None, None] * torch.eye(3).double()
+        gap = y - m[:, None] * reference.mu
+        return -expand_like(sde.g(s), y) * torch.linalg.solve(marginal, gap[:, :, None])[:, :, 0]
+
+    z, e = reference.coordinates(x, eps)
+    parts = sum(reference.fluctuations(z, e, s)) + reference.h_bar(z, s)
+    assert torch.allclose(parts, stein_integrand(sde, a_ref, x, s, eps), rtol=1e-6)
+
+
+def test_integral_of_h_bar_matches_quadrature(reference, rng):
+    z = torch.randn(4, 3, generator=rng, dtype=torch.float64)
+    grid = torch.linspace(0, 0.7**0.25, 40_001, dtype=torch.float64) ** 4
+    values = torch.stack([reference.h_bar(z, s.expand(4)) for s in grid[::4]], 1)
+    expected = torch.trapezoid(values, grid[::4], dim=1)
+    exact = reference.integral(z, torch.tensor([0.0, 0.7]).double())
+    assert torch.allclose(exact[:, 1] - exact[:, 0], expected, rtol=1e-3)
+
+
+def test_a_fitted_plan_keeps_the_law_of_time_proper(sde, reference, rng):
+    x = torch.randn(512, 3, generator=rng, dtype=torch.float64)
+    plan = fit_plan(sde, lambda y, s: -3 * y, x, reference, rng)
+    u = torch.linspace(1e-6, 1, 1000, dtype=torch.float64)
+    s = plan.law.icdf(u)
+    assert torch.allclose(plan.law.cdf(s), u)
+    assert (plan.law.density(s) > 0).all()
+    assert np.isfinite(plan.c.numpy()).all()
+
+
+def test_the_base_law_needs_a_tail_below_one(sde):
+    with pytest.raises(VdiffError, match="tail"):
+        Debiased(sde, 1e-3, tail=1.0)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from vdiff.config import DATASETS
+from vdiff.data import REGISTRY, load
+from vdiff.errors import VdiffError
+
+
+def test_swissroll_is_fresh_and_follows_its_generator():
+    data = load("swissroll")
+    x, again, other = (data.draw(5000, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
+    assert x.shape == (5000, 2)
+    assert torch.equal(x, again)
+    assert not torch.equal(x, other)
+    # Angle t in [1.5 pi, 4.5 pi], radius t / 5, noise 0.5 / 5 on both axes.
+    r = x.double().square().sum(1).mean().item()
+    t2 = ((4.5 * np.pi) ** 3 - (1.5 * np.pi) ** 3) / (9 * np.pi)
+    assert r == pytest.approx(t2 / 25 + 2 * 0.01, rel=0.03)
+
+
+def test_digits_have_17_levels_and_no_image_twice():
+    data = load("digits")
+    assert (data.levels, data.shape) == (17, (1, 8, 8))
+    assert (data.train.min(), data.train.max()) == (0, 16)
+    assert (len(data.train), len(data.test)) == (1500, 297)
+    both = torch.cat([data.train, data.test]).flatten(1)
+    assert len(torch.unique(both, dim=0)) == len(both)
+
+
+def test_photos_are_rgb_crops_of_disjoint_regions():
+    data = load("photos")
+    assert (data.levels, data.shape) == (256, (3, 32, 32))
+    train = {x.numpy().tobytes() for x in data.train}
+    assert not any(x.numpy().tobytes() in train for x in data.test)
+
+
+def test_mnist_from_an_existing_root(shared):
+    data = load("mnist", shared / "data")
+    assert (tuple(data.train.shape), tuple(data.test.shape)) == (
+        (60000, 1, 28, 28),
+        (10000, 1, 28, 28),
+    )
+    assert data.levels == 256
+
+
+def test_a_missing_set_without_network_is_one_sentence(tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    def offline(*args, **kwargs):
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(datasets.MNIST, "download", offline)
+    with pytest.raises(VdiffError, match=r"MNIST is not under the data root .*data_root\.$"):
+        load("mnist", tmp_path)
+
+
+def test_an_unknown_set_names_the_known_ones():
+    with pytest.raises(VdiffError, match="'svhn'; it must be one of swissroll, digits"):
+        load("svhn")
+
+
+def save(path, **arrays):
+    np.savez(path, **arrays)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 8), (6, 8, 8, 3), (6, 3, 8, 8)])
+def test_a_users_own_arrays(tmp_path, shape):
+    x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    data = load(save(tmp_path / "own.npz", train_x=x, test_x=x[:2]))
+    assert data.shape == (1 if len(shape) == 3 else 3, 8, 8)
+    assert len(data.test) == 2
+
+
+OK = np.zeros((4, 8, 8), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"train_x": OK}, "lacks the array test_x"),
+        ({"train_x": OK.astype(float), "test_x": OK}, "train_x .* float64"),
+        ({"train_x": OK, "test_x": OK[:0]}, "test_x .* non-empty"),
+        ({"train_x": OK, "test_x": OK[:, :4]}, "make them equal"),
+        ({"train_x": OK + 9, "test_x": OK, "levels": 5}, "grey level 9 with levels 5"),
+        ({"train_x": OK, "test_x": OK, "levels": 300}, "between 2 and 256"),
+    ],
+)
+def test_unfit_arrays_are_refused(tmp_path, arrays, words):
+    with pytest.raises(VdiffError, match=words):
+        load(save(tmp_path / "own.npz", **arrays))
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    save(tmp_path / "own.npz", train_x=OK, test_x=OK)
+    content = (tmp_path / "own.npz").read_bytes()
+    (tmp_path / "own.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(VdiffError, match="cannot be read"):
+        load(f"npz:{tmp_path / 'own.npz'}")
+
+
+def test_the_registry_has_what_a_configuration_may_name():
+    assert tuple(REGISTRY) == DATASETS

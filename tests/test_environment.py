@@ -1,0 +1,31 @@
+"""The lock, environment.yml and pyproject.toml name the same versions."""
+
+import re
+import tomllib
+from itertools import chain
+
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+
+def pins(lines):
+    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+
+
+def test_environments_agree():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    lock = pins(line for line in lines if line and not line.startswith("#"))
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = pins(next(d for d in conda if isinstance(d, dict))["pip"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = pins(
+        [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    )
+    assert set(conda) == set(direct)
+    for name, wanted in direct.items():
+        assert str(conda[name].specifier) == str(lock[name].specifier), name
+        version = str(lock[name].specifier).removeprefix("==")
+        assert wanted.specifier.contains(version), name
+    assert all(re.fullmatch(r"==[^=,*]+", str(r.specifier)) for r in lock.values())

@@ -1,0 +1,106 @@
+"""Figures: drawn from tidy files alone, without torch, and to the same bytes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vdiff import tidy
+from vdiff.aggregate import mean_curves
+from vdiff.errors import VdiffError
+from vdiff.figures import draw, style
+from vdiff.figures.samples import tile
+
+
+@pytest.fixture
+def evaluation():
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "experiment": "digits", "debias": debias, "seed": seed, "estimator": estimator,
+            "iteration": i, "bpd": 10 / (1 + i) + 0.1 * rng.random(), "bpd_std_err": 0.1,
+            "se_test": np.nan, "se_mc": np.nan, "images": 9, "passes": 1, "network_evaluations": 9,
+        }
+        for debias in (False, True) for seed in (0, 1)
+        for estimator in ("published", "efficient") for i in range(0, 50, 10)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def inputs(tmp_path, evaluation):
+    tidy.write_csv(tmp_path / "curves.csv", mean_curves(evaluation), "curves")
+    rows = [
+        {"experiment": e, "debias": b, "seed": 0, "iteration": i, "loss": 1 / i, "train_bpd": 1}
+        for e in ("swissroll", "digits") for b in (False, True) for i in (1, 2, 3)
+    ]  # fmt: skip
+    tidy.write_csv(tmp_path / "train.csv", rows, "train")
+    images = np.random.default_rng(0).integers(0, 17, (4, 1, 8, 8)).astype(np.uint8)
+    tidy.write_npz(tmp_path / "samples.npz", samples=images, test=images, levels=17)
+    for lmbd in (0, 1):
+        counts = {f"step_{i:05d}": np.eye(8) for i in (10, 20)}
+        tidy.write_npz(tmp_path / f"lmbd_{lmbd}.npz", lmbd=lmbd, extent=5.0, **counts)
+    lmbds = [tmp_path / "lmbd_0.npz", tmp_path / "lmbd_1.npz"]
+    return {
+        "bpd": [tmp_path / "curves.csv"],
+        "standard-error": [tmp_path / "curves.csv"],
+        "loss": [tmp_path / "train.csv"],
+        "samples": [tmp_path / "samples.npz"] * 2,
+        "lambda-grid": lmbds,
+        "lambda-strips": lmbds,
+    }
+
+
+@pytest.mark.parametrize(
+    "figure", ["bpd", "standard-error", "loss", "samples", "lambda-grid", "lambda-strips"]
+)
+def test_every_figure_is_drawn_to_the_same_bytes(tmp_path, inputs, figure):
+    for kind in ("png", "pdf", "svg"):
+        paths = [tmp_path / f"{k}.{kind}" for k in "ab"]
+        for path in paths:
+            draw(figure, inputs[figure], [path])
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+        assert paths[0].stat().st_size > 3000
+
+
+def test_figures_import_no_torch():
+    code = (
+        "import sys, vdiff.figures.bpd, vdiff.figures.samples, vdiff.figures.lambda_grid, "
+        "vdiff.figures.loss, vdiff.figures.standard_error; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_colours_are_the_papers():
+    assert style.COLOUR == {False: "#1f77b4", True: "#ff7f0e"}
+
+
+def test_curves_average_over_seeds_and_say_how_they_scatter(evaluation):
+    curves = mean_curves(evaluation)
+    one = curves.iloc[0]
+    part = evaluation[
+        (evaluation.debias == one.debias)
+        & (evaluation.estimator == one.estimator)
+        & (evaluation.iteration == one.iteration)
+    ]
+    assert one.bpd == pytest.approx(part.bpd.mean())
+    assert one.se_seeds == pytest.approx(part.bpd.std() / 2**0.5)
+    assert one.seeds == 2
+
+
+def test_tiles_keep_the_pixels():
+    images = np.arange(3 * 4).reshape(3, 1, 2, 2)
+    picture = tile(images, 12)
+    assert picture.shape == (5, 5)
+    assert np.allclose(picture[3:, :2] * 11, images[2, 0])
+
+
+def test_bad_input_is_one_sentence(tmp_path, inputs):
+    with pytest.raises(VdiffError, match=r"'\.gif'; it must be \.png"):
+        draw("loss", inputs["loss"], [tmp_path / "x.gif"])
+    with pytest.raises(VdiffError, match="no rows of the experiment 'mnist'"):
+        draw("bpd", inputs["bpd"], [tmp_path / "x.png"], experiment="mnist")
+    with pytest.raises(VdiffError, match="no step 30"):
+        draw("lambda-grid", inputs["lambda-grid"], [tmp_path / "x.png"], columns=[30])

@@ -1,0 +1,167 @@
+"""Training: the same bytes whatever happens on the way."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from vdiff import checkpoint
+from vdiff.config import Run, validate
+from vdiff.data import load
+from vdiff.errors import VdiffError
+from vdiff.train import network_of, train, write_tables
+
+TINY = {
+    "experiment": "swissroll",
+    "dataset": "swissroll",
+    "debias": True,
+    "seed": 3,
+    "network": {"kind": "mlp", "hidden": [16]},
+    "training": {
+        "iterations": 60, "batch_size": 16, "lr": 0.001, "ema": 0.9,
+        "log_every": 7, "snapshot_every": 20, "checkpoint_every": 5,
+    },
+}  # fmt: skip
+
+
+def tiny(**training):
+    return validate(Run, {**TINY, "training": {**TINY["training"], **training}})
+
+
+def run(folder, state="state", **training):
+    rows, snapshots = train(tiny(**training), load("swissroll"), folder / state)
+    write_tables(folder, rows, snapshots)
+    return (folder / "train.csv").read_bytes(), [s["sha256"] for s in snapshots]
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    first, second = run(tmp_path / "a"), run(tmp_path / "b")
+    assert first == second
+    assert len(first[1]) == 4  # 0, 20, 40, 60
+
+
+def test_global_random_state_is_neither_read_nor_changed(tmp_path):
+    first = run(tmp_path / "a")
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    assert run(tmp_path / "b") == first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_longer_run_continues_a_shorter_one(tmp_path):
+    run(tmp_path / "a", iterations=30)
+    assert run(tmp_path / "a") == run(tmp_path / "b")
+
+
+def test_training_lowers_the_loss(tmp_path):
+    rows, _ = train(tiny(iterations=600, lr=0.003, log_every=60), load("swissroll"), tmp_path)
+    losses = [row["loss"] for row in rows]
+    assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_a_damaged_state_falls_back_to_the_one_before(tmp_path, caplog, damage):
+    run(tmp_path / "a", iterations=30)
+    states = sorted((tmp_path / "a/state").glob("checkpoint-*.pt"))
+    assert len(states) == 2
+    content = bytearray(states[-1].read_bytes())
+    if damage == "truncate":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 2] ^= 1
+    states[-1].write_bytes(content)
+    assert run(tmp_path / "a") == run(tmp_path / "b")
+    assert "is damaged" in caplog.text
+
+
+def test_a_state_of_another_configuration_is_refused_by_name(tmp_path):
+    run(tmp_path)
+    with pytest.raises(VdiffError, match=r"training.lr 0.001, not 0.5"):
+        run(tmp_path, lr=0.5)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_state(tmp_path, monkeypatch):
+    run(tmp_path, iterations=20)
+    data = load("swissroll")
+    with pytest.raises(VdiffError, match=r"loss is nan at iteration 21 .* last good"):
+        broken = type(data)(lambda n, rng: data.draw(n, rng) * float("nan"))
+        train(tiny(), broken, tmp_path / "state")
+    assert checkpoint.load_latest(tmp_path / "state")["iteration"] == 20
+
+
+def test_a_network_that_does_not_fit_is_refused():
+    with pytest.raises(VdiffError, match="mlp, which takes points"):
+        network_of(tiny(), (1, 8, 8))
+    images = validate(
+        Run, {**TINY, "dataset": "digits", "network": {"multipliers": [1, 2, 2, 2, 2]}}
+    )
+    with pytest.raises(VdiffError, match="divisible by 16"):
+        network_of(images, (1, 8, 8))
+
+
+def test_weights_load_as_data_only(tmp_path):
+    run(tmp_path)
+    path = next((tmp_path / "state/snapshots").glob("*.pt"))
+    assert all(isinstance(v, torch.Tensor) for v in checkpoint.load_weights(path).values())
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pt")
+    with pytest.raises(VdiffError, match="pickled modules are refused"):
+        checkpoint.load_weights(tmp_path / "module.pt")
+    with pytest.raises(VdiffError, match="does not match its checksum"):
+        checkpoint.load_weights(path, "0" * 64)
+
+
+def start(folder, iterations):
+    """`vdiff train` in a process of its own."""
+    config = {**TINY, "training": {**TINY["training"], "iterations": iterations}}
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "vdiff", "--threads", "1", "train"]
+    command += ["--run", str(folder / "run.json"), "--out", str(folder)]
+    return subprocess.Popen(command, env={**os.environ, "VDIFF_PROGRESS": "none"}, stderr=-1)
+
+
+def results(folder):
+    digests = [line.split(",")[-1] for line in (folder / "snapshots.csv").read_text().splitlines()]
+    return (folder / "train.csv").read_bytes(), digests
+
+
+def test_sigterm_saves_and_leaves_at_once_and_the_rest_follows(tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert start(whole, 600).wait() == 0
+    process = start(stopped, 600)
+    while not list(stopped.glob("state/*/checkpoint-*.pt")):
+        time.sleep(0.05)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert time.monotonic() - asked < 5
+    assert b"Stopped by SIGTERM at iteration" in errors
+    assert b"Traceback" not in errors
+    assert not (stopped / "train.csv").exists()
+    assert start(stopped, 600).wait() == 0
+    assert results(stopped) == results(whole)
+
+
+@pytest.mark.slow
+def test_sigkill_at_ten_random_instants_changes_no_byte(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole, 20_000).wait() == 0
+    chance, kills = random.Random(0), 0
+    while True:
+        process = start(killed, 20_000)
+        try:
+            process.wait(timeout=chance.uniform(2.5, 5) if kills < 10 else None)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    assert kills >= 10
+    assert results(killed) == results(whole)
