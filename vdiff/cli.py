@@ -21,7 +21,7 @@ from vdiff.config import (
     validate,
 )
 from vdiff.errors import VdiffError
-from vdiff.provenance import training_code_hash
+from vdiff.provenance import code_hash
 from vdiff.tidy import read_csv, write_csv, write_json, write_npz
 
 log = logging.getLogger("vdiff")
@@ -149,7 +149,7 @@ def train(
         over["sde"] = {"T": T}
     run = validate(Run, merge(run.model_dump(), over))
     out = out or saveroot / (expname or f"{run.experiment}-debias-{debias}-seed-{seed}")
-    state = (state or out / "state") / f"{run.key}-{training_code_hash()}"
+    state = (state or out / "state") / f"{run.key}-{code_hash('train')}"
 
     from vdiff.data import load
     from vdiff.train import train as train_run

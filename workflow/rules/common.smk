@@ -1,24 +1,26 @@
 """The validated configuration, and the paths and command-line options that follow from it."""
 
 import json
+import os
+import shlex
+import sys
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from vdiff.config import load_config, run_of
 from vdiff.errors import VdiffError
-from vdiff.provenance import training_code_hash
+from vdiff.provenance import code_hash
 
 try:
     CONFIG = load_config(config)
 except VdiffError as error:
-    raise WorkflowError(str(error))
+    sys.exit(str(error))
 
 R = str(CONFIG.folder)
 RUN = f"{R}/runs/{{experiment}}/debias-{{debias}}/seed-{{seed}}"
 LOG = f"{R}/logs/{{experiment}}-debias-{{debias}}-seed-{{seed}}"
 BENCH = f"{R}/benchmarks/{{experiment}}-debias-{{debias}}-seed-{{seed}}"
 VDIFF = Path(workflow.basedir) / "vdiff"
+ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")  # for --sdm conda
 
 
 wildcard_constraints:
@@ -28,13 +30,22 @@ wildcard_constraints:
     lmbd="-?[0-9.]+(e-?[0-9]+)?",
 
 
-# Lines, not redrawn bars: parallel jobs share the terminal.
-shell.prefix("export VDIFF_PROGRESS=${{VDIFF_PROGRESS:-lines}}; ")
+# Lines, not redrawn bars: parallel jobs share the terminal. The code is that of this workflow.
+PYTHONPATH = os.pathsep.join(
+    [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+shell.prefix(
+    f"export VDIFF_PROGRESS=${{{{VDIFF_PROGRESS:-lines}}}} PYTHONPATH={shlex.quote(PYTHONPATH)}; "
+)
 
 
 def experiments(section=None):
     """Names of the experiments, of all or of those with a section such as sampling."""
-    return [n for n, e in CONFIG.experiments.items() if section is None or getattr(e, section)]
+    return [
+        n
+        for n, e in CONFIG.experiments.items()
+        if section is None or getattr(e, section)
+    ]
 
 
 def runs(pattern, names=None, seeds=None):
@@ -55,26 +66,58 @@ def first_run(pattern, name):
 
 
 def run_json(wildcards):
-    run = run_of(CONFIG, wildcards.experiment, wildcards.debias == "True", int(wildcards.seed))
+    run = run_of(
+        CONFIG, wildcards.experiment, wildcards.debias == "True", int(wildcards.seed)
+    )
     return json.dumps(run.model_dump(), sort_keys=True)
 
 
-def options(section, **extra):
-    """A function of wildcards: a section of the configuration as command-line options."""
+def options(section):
+    """A function of wildcards: a section of the configuration as command-line options.
+
+    A list, such as estimators, becomes its option in the singular, repeated.
+    """
 
     def of(wildcards):
-        settings = getattr(CONFIG.experiments[wildcards.experiment], section)
+        settings = getattr(
+            CONFIG.experiments[wildcards.experiment], section
+        ).model_dump()
         words = []
-        for key, value in {**settings.model_dump(), **extra}.items():
-            name = "--" + key.removesuffix("s").replace("_", "-") if isinstance(value, list) else (
-                "--" + key.replace("_", "-")
-            )
-            for item in value if isinstance(value, list) else [value]:
+        for key, value in settings.items():
+            several = isinstance(value, list)
+            name = key.removesuffix("s") if several else key
+            for item in value if several else [value]:
                 if item is not None:
-                    words += [name, str(item)]
+                    words += [f"--{name.replace('_', '-')}", str(item)]
         return " ".join(words)
 
     return of
+
+
+def drawn_by(*names):
+    """The modules behind a figure; those that read and style figures are behind all."""
+    return [
+        VDIFF / "figures" / "style.py",
+        VDIFF / "tidy.py",
+        *(VDIFF / "figures" / f"{name}.py" for name in names),
+    ]
+
+
+def trajectory_files(wildcards):
+    base = first_run(f"{RUN}/trajectory", wildcards.experiment)
+    return [f"{base}/lmbd_{lmbd}.npz" for lmbd in lmbds(wildcards.experiment)]
+
+
+def grid_rows(wildcards):
+    """The published grid has every lambda but 1."""
+    return ",".join(lmbd for lmbd in lmbds(wildcards.experiment) if lmbd != "1")
+
+
+def steps_of(key):
+    return lambda wildcards: ",".join(
+        str(i)
+        for i in getattr(CONFIG.experiments[wildcards.experiment].trajectory, key)
+    )
 
 
 def lmbds(name):

@@ -5,19 +5,22 @@ rule evaluate:
     output:
         table=f"{RUN}/evaluation.csv",
         per_image=f"{RUN}/per_image.npz",
-    params:
-        options=options("evaluation"),
-        data_root=CONFIG.data_root,
-        device=CONFIG.device,
     log:
         f"{LOG}-evaluate.log",
     benchmark:
         f"{BENCH}-evaluate.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+    params:
+        options=options("evaluation"),
+        code=code_hash("evaluate"),
+        data_root=CONFIG.data_root,
+        device=CONFIG.device,
     shell:
-        "vdiff --log {log:q} --threads {threads} evaluate --run {input.run:q}"
+        "python -m vdiff --log {log:q} --threads {threads} evaluate --run {input.run:q}"
         " --snapshots {input.snapshots:q} --out {output.table:q} --per-image {output.per_image:q}"
         " {params.options} --data-root {params.data_root:q} --device {params.device}"
 
@@ -30,6 +33,8 @@ rule gather_evaluation:
         curves=f"{R}/curves.csv",
     log:
         f"{R}/logs/gather-evaluation.log",
+    conda:
+        ENVIRONMENT
     shell:
-        "vdiff --log {log:q} aggregate evaluation {input:q} --out {output.evaluation:q}"
+        "python -m vdiff --log {log:q} aggregate evaluation {input:q} --out {output.evaluation:q}"
         " --curves {output.curves:q}"

@@ -5,19 +5,22 @@ rule sample:
     output:
         images=f"{RUN}/samples.npz",
         table=f"{RUN}/samples.csv",
-    params:
-        options=options("sampling"),
-        data_root=CONFIG.data_root,
-        device=CONFIG.device,
     log:
         f"{LOG}-sample.log",
     benchmark:
         f"{BENCH}-sample.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+    params:
+        options=options("sampling"),
+        code=code_hash("sample"),
+        data_root=CONFIG.data_root,
+        device=CONFIG.device,
     shell:
-        "vdiff --log {log:q} --threads {threads} sample --run {input.run:q}"
+        "python -m vdiff --log {log:q} --threads {threads} sample --run {input.run:q}"
         " --snapshots {input.snapshots:q} --out {output.images:q} --table {output.table:q}"
         " {params.options} --data-root {params.data_root:q} --device {params.device}"
 
@@ -29,8 +32,10 @@ rule gather_samples:
         f"{R}/samples.csv",
     log:
         f"{R}/logs/gather-samples.log",
+    conda:
+        ENVIRONMENT
     shell:
-        "vdiff --log {log:q} aggregate samples {input:q} --out {output:q}"
+        "python -m vdiff --log {log:q} aggregate samples {input:q} --out {output:q}"
 
 
 rule trajectory:
@@ -40,21 +45,24 @@ rule trajectory:
     output:
         histograms=f"{RUN}/trajectory/lmbd_{{lmbd}}.npz",
         table=f"{RUN}/trajectory/lmbd_{{lmbd}}.csv",
-    params:
-        settings=lambda wildcards: CONFIG.experiments[
-            wildcards.experiment
-        ].trajectory.model_dump_json(exclude={"lmbds"}),
-        data_root=CONFIG.data_root,
-        device=CONFIG.device,
     log:
         f"{LOG}-trajectory-{{lmbd}}.log",
     benchmark:
         f"{BENCH}-trajectory-{{lmbd}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: CONFIG.threads
     resources:
         mem_mb=2000,
+    params:
+        settings=lambda wildcards: CONFIG.experiments[
+            wildcards.experiment
+        ].trajectory.model_dump_json(exclude={"lmbds"}),
+        code=code_hash("sample"),
+        data_root=CONFIG.data_root,
+        device=CONFIG.device,
     shell:
-        "vdiff --log {log:q} --threads {threads} trajectory --run {input.run:q}"
+        "python -m vdiff --log {log:q} --threads {threads} trajectory --run {input.run:q}"
         " --snapshots {input.snapshots:q} --out {output.histograms:q} --table {output.table:q}"
         " --lmbd {wildcards.lmbd} --settings {params.settings:q}"
         " --data-root {params.data_root:q} --device {params.device}"
@@ -71,5 +79,7 @@ rule gather_trajectory:
         f"{R}/trajectory.csv",
     log:
         f"{R}/logs/gather-trajectory.log",
+    conda:
+        ENVIRONMENT
     shell:
-        "vdiff --log {log:q} aggregate trajectory {input:q} --out {output:q}"
+        "python -m vdiff --log {log:q} aggregate trajectory {input:q} --out {output:q}"

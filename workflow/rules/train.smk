@@ -1,12 +1,14 @@
 rule configure:
     output:
         run=f"{RUN}/run.json",
-    params:
-        run=run_json,
     log:
         f"{LOG}-configure.log",
+    conda:
+        ENVIRONMENT
+    params:
+        run=run_json,
     shell:
-        "vdiff --log {log:q} configure {params.run:q} --out {output.run:q}"
+        "python -m vdiff --log {log:q} configure {params.run:q} --out {output.run:q}"
 
 
 # The training state is no output: Snakemake deletes outputs of failed jobs, and a killed
@@ -17,22 +19,24 @@ rule train:
     output:
         train=f"{RUN}/train.csv",
         snapshots=f"{RUN}/snapshots.csv",
+    log:
+        f"{LOG}-train.log",
+    benchmark:
+        f"{BENCH}-train.tsv"
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.threads
+    resources:
+        mem_mb=4000,
     params:
         out=lambda wildcards, output: Path(output.train).parent,
         state=f"{R}/state/{{experiment}}/debias-{{debias}}/seed-{{seed}}",
         data_root=CONFIG.data_root,
         device=CONFIG.device,
-        code=training_code_hash(),
-    log:
-        f"{LOG}-train.log",
-    benchmark:
-        f"{BENCH}-train.tsv"
-    threads: CONFIG.threads
-    priority: 10
-    resources:
-        mem_mb=4000,
+        code=code_hash("train"),
     shell:
-        "vdiff --log {log:q} --threads {threads} train --run {input.run:q} --out {params.out:q}"
+        "python -m vdiff --log {log:q} --threads {threads} train --run {input.run:q} --out {params.out:q}"
         " --state {params.state:q} --data-root {params.data_root:q} --device {params.device}"
 
 
@@ -43,5 +47,7 @@ rule gather_train:
         f"{R}/train.csv",
     log:
         f"{R}/logs/gather-train.log",
+    conda:
+        ENVIRONMENT
     shell:
-        "vdiff --log {log:q} aggregate train {input:q} --out {output:q}"
+        "python -m vdiff --log {log:q} aggregate train {input:q} --out {output:q}"

@@ -1,0 +1,115 @@
+"""The whole smoke DAG through Snakemake, in a copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from vdiff.tidy import SCHEMAS
+
+
+def copy_project(folder):
+    for name in ("vdiff", "workflow"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
+
+
+def snakemake(folder, *words, code=0):
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *words]
+    command += ["--config", "preset=smoke"] if "--config" not in words else []
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # noqa: PTH120
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def planned(output):
+    """Rules and numbers of jobs of a dry run."""
+    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal", output, re.S)
+    return {} if table is None else dict(line.split() for line in table[1].splitlines())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder)
+    output = snakemake(folder)
+    return folder, output
+
+
+def test_every_figure_and_table_is_there(project):
+    folder, output = project
+    results = folder / "results" / "smoke"
+    assert "the figures are in results/smoke/figures" in output
+    names = {path.stem for path in (results / "figures").glob("*.png")}
+    assert names == {path.stem for path in (results / "figures").glob("*.pdf")}
+    assert names == {
+        "bpd-digits", "bpd-swissroll", "standard-error-digits", "standard-error-swissroll",
+        "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
+    }  # fmt: skip
+    for schema in ("train", "evaluation", "curves", "samples", "trajectory"):
+        frame = pd.read_csv(results / f"{schema}.csv")
+        assert list(frame.columns) == SCHEMAS[schema]
+        assert len(frame) > 0
+        assert np.isfinite(frame.select_dtypes("number").get("bpd", pd.Series([0.0]))).all()
+
+
+def test_progress_shows_speed_and_bpd(project):
+    _, output = project
+    assert re.search(r"train digits debias=True seed=1: +100%.*it/s, bpd=\d", output)
+
+
+def test_a_second_run_does_nothing(project):
+    assert "Nothing to be done" in snakemake(project[0])
+
+
+def test_touching_a_figure_module_remakes_that_figure_alone(project):
+    folder, _ = project
+    (folder / "vdiff" / "figures" / "loss.py").touch()
+    assert planned(snakemake(folder, "-n")) == {"figure_loss": "1", "all": "1"}
+    snakemake(folder)
+    assert planned(snakemake(folder, "-n")) == {}
+
+
+def test_changing_a_seed_trains_only_that_run(project):
+    seeds = "experiments={digits: {seeds: [0, 2]}}"
+    jobs = planned(snakemake(project[0], "-n", "--config", "preset=smoke", seeds))
+    assert jobs["train"] == "2"  # debias False and True
+    assert "trajectory" not in jobs
+
+
+def test_the_same_seeds_give_the_same_bytes(project, tmp_path):
+    copy_project(tmp_path)
+    base = "results/smoke/runs/digits/debias-True/seed-0"
+    snakemake(tmp_path, f"{base}/evaluation.csv", f"{base}/samples.csv")
+    for name in ("train.csv", "snapshots.csv", "evaluation.csv", "per_image.npz", "samples.npz"):
+        assert (tmp_path / base / name).read_bytes() == (project[0] / base / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("colour=1", "The configuration key colour is unknown"),
+        ("experiments={digits: {training: {lr: fast}}}", "digits.training.lr is 'fast'"),
+        ("experiments={digits: {seeds: [-1]}}", "seeds.0 is"),
+    ],
+)
+def test_a_wrong_key_ends_before_the_dag_in_one_sentence(project, setting, words):
+    output = snakemake(project[0], "-n", "--config", "preset=smoke", setting, code=1)
+    assert words in output
+    assert "Traceback" not in output
+    assert "Building DAG" not in output
+
+
+def test_lint_and_rulegraph(project):
+    assert "good condition" in snakemake(project[0], "--lint")
+    assert "digraph" in snakemake(project[0], "--rulegraph")
