@@ -8,6 +8,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/notebook.smk"
 
 
 rule all:
@@ -15,6 +16,7 @@ rule all:
     input:
         figures(),
         tables(),
+        notebooks(),
 
 
 onsuccess:

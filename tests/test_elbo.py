@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from oracles import Mixture, gaussian_drift
+from oracles import gaussian_drift
 
 from vdiff.control import GaussianReference, efficient, fit_plan
 from vdiff.elbo import expected_prior, integral_of_div_f, published, stein_integrand
+from vdiff.mixture import Mixture
 from vdiff.sde import VPSDE, standard_normal_log_prob
 from vdiff.times import Uniform
 

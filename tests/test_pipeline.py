@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 from vdiff.tidy import SCHEMAS
 
@@ -55,8 +56,12 @@ def test_every_figure_and_table_is_there(project):
     assert names == {
         "bpd-digits", "bpd-swissroll", "standard-error-digits", "standard-error-swissroll",
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
+        "distances-swissroll",
     }  # fmt: skip
-    for schema in ("train", "evaluation", "curves", "samples", "trajectory"):
+    for name in ("lambda-swissroll", "sampling-digits"):
+        with Image.open(results / "figures" / f"{name}.webp") as film:
+            assert film.n_frames > 1
+    for schema in ("train", "evaluation", "curves", "samples", "trajectory", "distances"):
         frame = pd.read_csv(results / f"{schema}.csv")
         assert list(frame.columns) == SCHEMAS[schema]
         assert len(frame) > 0

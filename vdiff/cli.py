@@ -9,6 +9,9 @@ from pathlib import Path
 import click
 
 from vdiff.config import (
+    GRIDS,
+    SAMPLERS,
+    Distances,
     Evaluation,
     Run,
     Sampling,
@@ -97,11 +100,14 @@ ROOT = click.option(
 @click.option("--out", type=PATH, required=True, help="The run file to write (JSON).")
 def configure(run, out):
     """Validate RUN, a run configuration as JSON text, and write it to a file."""
+    write_json(out, validate(Run, _json(run)).model_dump())
+
+
+def _json(text: str) -> dict:
     try:
-        content = json.loads(run)
+        return json.loads(text)
     except ValueError as error:
-        raise VdiffError(f"RUN is not JSON: {error}.") from None
-    write_json(out, validate(Run, content).model_dump())
+        raise VdiffError(f"{text!r} is not JSON: {error}.") from None
 
 
 @main.command()
@@ -297,27 +303,43 @@ def evaluate(
 @click.option("--out", type=PATH, required=True, help="The NPZ of images to write.")
 @click.option("--table", type=PATH, help="Also write the count of clipped pixels (CSV).")
 @click.option("--count", type=int, default=16, help="Number of images.")
-@click.option("--steps", type=int, default=1000, help="Euler-Maruyama steps.")
+@click.option("--steps", type=int, default=1000, help="Steps of the sampler.")
 @click.option("--lmbd", type=float, default=0.0, help="Member of the lambda family, at most 1.")
+@click.option("--sampler", default="euler_maruyama", help=f"One of {', '.join(SAMPLERS)}.")
+@click.option("--grid", default="uniform", help=f"Grid of times: {', '.join(GRIDS)}.")
+@click.option("--frames", type=int, default=0, help="Pictures of the way, for an animation.")
+@click.option("--batch-size", type=int, default=64, help="Images at once.")
 @ROOT
 @DEVICE
-def sample(run_file, snapshots, out, table, count, steps, lmbd, data_root, device):
+def sample(
+    run_file, snapshots, out, table, count, steps, lmbd, sampler, grid, frames, batch_size,
+    data_root, device,
+):  # fmt: skip
     """Images sampled from the last snapshot of a run."""
     from vdiff.data import Images
-    from vdiff.sample import sample_images
+    from vdiff.sample import frame_steps, sample_images
 
-    settings = validate(Sampling, {"count": count, "steps": steps, "lmbd": lmbd})
+    settings = validate(
+        Sampling,
+        {
+            "count": count,
+            "steps": steps,
+            "lmbd": lmbd,
+            "sampler": sampler,
+            "grid": grid,
+            "frames": frames,
+            "batch_size": batch_size,
+        },
+    )
     trained = _Trained(run_file, data_root, device)
     if not isinstance(trained.data, Images):
         raise VdiffError(f"{trained.run.dataset} has points; use vdiff trajectory for it.")
     a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
-    images, below, above = sample_images(
+    grid = sample_images(
         trained.sde,
         a,
         trained.data,
-        settings.count,
-        settings.steps,
-        settings.lmbd,
+        settings,
         trained.run.training.real,
         trained.run.seed,
         trained.device,
@@ -325,20 +347,24 @@ def sample(run_file, snapshots, out, table, count, steps, lmbd, data_root, devic
     )
     row = {
         **trained.who,
+        "sampler": settings.sampler,
         "lmbd": settings.lmbd,
         "steps": settings.steps,
         "images": settings.count,
-        "pixels_below": below,
-        "pixels_above": above,
+        "pixels_below": grid.below,
+        "pixels_above": grid.above,
     }
     real = trained.data.test[: settings.count].numpy()
-    write_npz(out, samples=images, test=real, levels=trained.data.levels)
+    write_npz(
+        out, samples=grid.images, test=real, levels=trained.data.levels, frames=grid.frames,
+        steps=frame_steps(settings),
+    )  # fmt: skip
     if table:
         write_csv(table, [row], "samples")
     log.info(
         "%d of %d sampled pixels lie outside the range and are clipped.",
-        below + above,
-        images.size,
+        grid.below + grid.above,
+        grid.images.size,
     )
 
 
@@ -353,11 +379,13 @@ def sample(run_file, snapshots, out, table, count, steps, lmbd, data_root, devic
 @DEVICE
 def trajectory(run_file, snapshots, out, table, lmbd, settings, data_root, device):
     """2-D histograms of the states of one lambda along its way (figure 5)."""
+    import numpy as np
+
     from vdiff.reverse import check_lmbd
-    from vdiff.sample import histograms, moments, sample_trajectory
+    from vdiff.sample import frame_steps, histograms, moments, sample_trajectory
 
     check_lmbd(lmbd)
-    settings = validate(Trajectory, json.loads(settings))
+    settings = validate(Trajectory, _json(settings))
     trained = _Trained(run_file, data_root, device)
     if trained.data.shape != (2,):
         raise VdiffError(f"{trained.run.dataset} is not in the plane; a trajectory needs 2 dims.")
@@ -366,15 +394,64 @@ def trajectory(run_file, snapshots, out, table, lmbd, settings, data_root, devic
     states = sample_trajectory(
         trained.sde, a, lmbd, settings, trained.run.seed, trained.device, name
     )
+    shown = {*settings.columns, *settings.strip_columns}
     counts = histograms(states, settings.bins, settings.extent)
-    write_npz(out, lmbd=lmbd, extent=settings.extent, final=states[max(states)], **counts)
+    film = frame_steps(settings)
+    frames = [counts[i] for i in film]
+    write_npz(
+        out,
+        lmbd=lmbd,
+        extent=settings.extent,
+        final=states[max(states)],
+        steps=film,
+        frames=np.array(frames, np.uint16).reshape(-1, settings.bins, settings.bins),
+        **{f"step_{i:05d}": counts[i] for i in sorted(shown)},
+    )
+    states = {i: x for i, x in states.items() if i in shown}
     if table:
         rows = [{**trained.who, "lmbd": lmbd, **m} for m in moments(states, settings.extent)]
         write_csv(table, rows, "trajectory")
 
 
 @main.command()
-@click.argument("schema", type=click.Choice(["train", "evaluation", "samples", "trajectory"]))
+@RUN
+@SNAPSHOTS
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option(
+    "--source",
+    type=click.Choice(["exact", "learned"]),
+    default="learned",
+    help="exact: a mixture of Gaussians along the Swissroll, with its true drift.",
+)
+@click.option("--settings", default="{}", help="Keys of the distances section, as JSON.")
+@ROOT
+@DEVICE
+def distances(run_file, snapshots, out, source, settings, data_root, device):
+    """How far samples are from the data and from lambda 0, by lambda and number of steps."""
+    from vdiff.mixture import Mixture
+    from vdiff.sample import distance_rows
+    from vdiff.samplers.state import in_float64
+
+    settings = validate(Distances, _json(settings))
+    trained = _Trained(run_file, data_root, device)
+    if trained.data.shape != (2,):
+        raise VdiffError(f"{trained.run.dataset} is not in the plane; distances needs 2 dims.")
+    if source == "exact":
+        mixture = Mixture.spiral(trained.sde)
+        a, draw = mixture.a, mixture.draw
+    else:
+        last = next(read_csv(snapshots, "snapshots").tail(1).itertuples())
+        a, draw = in_float64(trained.drift(last)), trained.data.draw
+    name = f"distances {source}"
+    rows = distance_rows(trained.sde, a, draw, settings, trained.run.seed, name)
+    rows = [{**trained.who, "source": source, **row} for row in rows]
+    write_csv(out, rows, "distances")
+
+
+@main.command()
+@click.argument(
+    "schema", type=click.Choice(["train", "evaluation", "samples", "trajectory", "distances"])
+)
 @click.argument("tables", nargs=-1, type=PATH, required=True)
 @click.option("--out", type=PATH, required=True, help="The CSV of all rows.")
 @click.option("--curves", type=PATH, help="For evaluation: also the mean over seeds (CSV).")
@@ -394,7 +471,9 @@ def aggregate(schema, tables, out, curves):
 @main.command()
 @click.argument(
     "figure",
-    type=click.Choice(["bpd", "standard-error", "samples", "lambda-grid", "lambda-strips", "loss"]),
+    type=click.Choice(
+        ["bpd", "standard-error", "samples", "lambda-grid", "lambda-strips", "loss", "distances"]
+    ),
 )
 @click.argument("inputs", nargs=-1, type=PATH, required=True)
 @click.option("--out", type=PATH, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")
@@ -411,6 +490,21 @@ def plot(figure, inputs, out, experiment, columns, lmbds):
     if lmbds:
         options["lmbds"] = [float(v) for v in lmbds.split(",")]
     draw(figure, inputs, out, **{k: v for k, v in options.items() if v is not None})
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["points", "images"]))
+@click.argument("inputs", nargs=-1, type=PATH, required=True)
+@click.option("--out", type=PATH, multiple=True, required=True, help="GIF or WebP; repeatable.")
+@click.option("--fps", type=click.IntRange(1, 60), default=12, help="Frames a second.")
+def animate(kind, inputs, out, fps):
+    """A moving picture of sampling from INPUTS side by side: NPZ files with frames.
+
+    points takes files of `vdiff trajectory`, images those of `vdiff sample`.
+    """
+    from vdiff.figures.animation import animate as draw_animation
+
+    draw_animation(kind, inputs, out, fps)
 
 
 @main.command()

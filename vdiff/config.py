@@ -102,17 +102,53 @@ class Evaluation(Strict):
     batch_size: Positive = 256
 
 
-class Sampling(Strict):
+SAMPLERS = (
+    "euler_maruyama", "exponential", "multistep", "heun", "stochastic_heun", "adaptive"
+)  # fmt: skip
+GRIDS = ("uniform", "quadratic", "log_snr")
+
+
+class Integration(Strict):
+    """How the reverse SDE is solved; the defaults are the paper's."""
+
+    sampler: Literal[*SAMPLERS] = "euler_maruyama"
+    grid: Literal[*GRIDS] = "uniform"
     steps: Positive = 1000
+    frames: Annotated[int, Field(ge=0)] = 0
+
+
+class Sampling(Integration):
+    """frames counts the pictures of the animation, 0 for none."""
+
     count: Positive = 16
     lmbd: Lambda = 0.0
+    batch_size: Positive = 64
+
+    @model_validator(mode="after")
+    def _ode(self):
+        if self.sampler in ("heun", "adaptive") and self.lmbd != 1:
+            raise ValueError(f"the sampler {self.sampler} needs lmbd 1, not {self.lmbd:g}")
+        return self
 
 
-class Trajectory(Strict):
+class Distances(Strict):
+    """How far the samples of each lambda are from the data and from those of lambda 0.
+
+    steps: the numbers of steps to try; permutations and resamples: of the test and the interval.
+    """
+
+    lmbds: list[Lambda] = [-10, -0.9, 0, 0.5, 0.9, 1]
+    steps: list[Positive] = [10, 30, 100, 300, 1000]
+    samplers: list[Literal[*SAMPLERS]] = ["euler_maruyama", "multistep"]
+    samples: Annotated[int, Field(ge=100)] = 2000
+    permutations: Annotated[int, Field(ge=19)] = 199
+    resamples: Annotated[int, Field(ge=19)] = 200
+
+
+class Trajectory(Integration):
     """The lambda family on data in the plane (figure 5 of the paper)."""
 
     lmbds: list[Lambda] = [-10, -0.99, -0.9, -0.5, 0, 0.5, 0.9, 0.99, 1]
-    steps: Positive = 1000
     samples: Positive = 100_000
     columns: list[Positive] = [*range(820, 1001, 20)]
     strip_columns: list[Positive] = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]
@@ -137,6 +173,7 @@ class Experiment(Strict):
     evaluation: Evaluation = Evaluation()
     sampling: Sampling | None = None
     trajectory: Trajectory | None = None
+    distances: Distances | None = None
 
     @field_validator("debias", "seeds")
     @classmethod
@@ -152,6 +189,7 @@ class Config(Strict):
     data_root: str = "data"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 1
+    notebook: bool = False
     experiments: dict[str, Experiment] = Field(min_length=1)
 
     @field_validator("experiments")

@@ -10,10 +10,17 @@ _TRAIN = (
     "tensors.py", "seeds.py", "sde.py", "times.py", "reverse.py", "dsm.py", "elbo.py", "bits.py",
     "data.py", "nets/mlp.py", "nets/unet.py", "train.py",
 )  # fmt: skip
+_SAMPLE = (
+    "reverse.py", "samplers/state.py", "samplers/denoise.py", "samplers/grids.py",
+    "samplers/noise.py", "samplers/euler_maruyama.py", "samplers/exponential.py",
+    "samplers/multistep.py", "samplers/heun.py", "samplers/stochastic_heun.py",
+    "samplers/adaptive.py", "sample.py",
+)  # fmt: skip
 MODULES = {
     "train": _TRAIN,
     "evaluate": ("control.py", "divergence.py", "elbo.py", "times.py", "evaluate.py"),
-    "sample": ("reverse.py", "samplers.py", "sample.py"),
+    "sample": _SAMPLE,
+    "distances": (*_SAMPLE, "mixture.py", "distances.py"),
 }
 
 

@@ -28,10 +28,14 @@ SCHEMAS = {
     "curves": [
         "experiment", "debias", "estimator", "iteration", "bpd", "se_test", "se_seeds", "seeds",
     ],
-    "samples": [*RUN, "lmbd", "steps", "images", "pixels_below", "pixels_above"],
+    "samples": [*RUN, "sampler", "lmbd", "steps", "images", "pixels_below", "pixels_above"],
     "trajectory": [
         "experiment", "debias", "seed", "lmbd", "step", "samples", "outside", "mean_x", "mean_y",
         "var_x", "var_y",
+    ],
+    "distances": [
+        *RUN, "source", "sampler", "lmbd", "steps", "reference", "metric", "distance", "low",
+        "high", "p_value", "null_mean", "samples",
     ],
 }  # fmt: skip
 

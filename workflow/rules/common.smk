@@ -28,6 +28,7 @@ wildcard_constraints:
     debias="True|False",
     seed="[0-9]+",
     lmbd="-?[0-9.]+(e-?[0-9]+)?",
+    source="exact|learned",
 
 
 # Lines, not redrawn bars: parallel jobs share the terminal. The code is that of this workflow.
@@ -59,10 +60,11 @@ def runs(pattern, names=None, seeds=None):
     return paths
 
 
-def first_run(pattern, name):
-    """Trajectories are shown for one run: the first setting of debias and the first seed."""
+def first_run(pattern, name, last=False):
+    """What is shown for one run only: the first (or last) setting of debias, the first seed."""
     e = CONFIG.experiments[name]
-    return pattern.format(experiment=name, debias=e.debias[0], seed=e.seeds[0])
+    debias = e.debias[-1 if last else 0]
+    return pattern.format(experiment=name, debias=debias, seed=e.seeds[0])
 
 
 def run_json(wildcards):
@@ -135,12 +137,32 @@ def figures():
     names += [f"samples-{name}" for name in image_experiments()]
     for name in experiments("trajectory"):
         names += [f"lambda-grid-{name}", f"lambda-strips-{name}"]
+    names += [f"distances-{name}" for name in experiments("distances")]
     names.append("loss")
-    return [f"{R}/figures/{name}.{kind}" for name in names for kind in ("png", "pdf")]
+    moving = [
+        f"sampling-{name}" for name in image_experiments() if frames(name, "sampling")
+    ]
+    moving += [
+        f"lambda-{name}"
+        for name in experiments("trajectory")
+        if frames(name, "trajectory")
+    ]
+    return [
+        *(f"{R}/figures/{name}.{kind}" for name in names for kind in ("png", "pdf")),
+        *(f"{R}/figures/{name}.{kind}" for name in moving for kind in ("gif", "webp")),
+    ]
+
+
+def frames(name, section):
+    return getattr(CONFIG.experiments[name], section).frames
+
+
+def notebooks():
+    return [f"{R}/swissroll.ipynb"] if CONFIG.notebook else []
 
 
 def tables():
     names = ["train", "evaluation", "curves"]
     names += ["samples"] if image_experiments() else []
-    names += ["trajectory"] if experiments("trajectory") else []
+    names += [n for n in ("trajectory", "distances") if experiments(n)]
     return [f"{R}/{name}.csv" for name in names]

@@ -108,3 +108,58 @@ rule figure_loss:
         out=lambda wildcards, output: [f"--out {path}" for path in output],
     shell:
         "python -m vdiff --log {log:q} plot loss {input.table:q} {params.out}"
+
+
+rule figure_distances:
+    input:
+        table=f"{R}/distances.csv",
+        code=drawn_by("distances", "curves"),
+    output:
+        multiext(f"{R}/figures/distances-{{experiment}}", ".png", ".pdf"),
+    log:
+        f"{R}/logs/figure-distances-{{experiment}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} plot distances {input.table:q} {params.out}"
+        " --experiment {wildcards.experiment}"
+
+
+# The WebP is for web pages, the GIF for everything else.
+rule animate_points:
+    input:
+        frames=lambda wildcards: [
+            first_run(f"{RUN}/trajectory/lmbd_{lmbd}.npz", wildcards.experiment)
+            for lmbd in ("0", "1")
+        ],
+        code=drawn_by("animation", "samples"),
+    output:
+        multiext(f"{R}/figures/lambda-{{experiment}}", ".gif", ".webp"),
+    log:
+        f"{R}/logs/animate-lambda-{{experiment}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} animate points {input.frames:q} {params.out}"
+
+
+rule animate_images:
+    input:
+        frames=lambda wildcards: first_run(
+            f"{RUN}/samples.npz", wildcards.experiment, last=True
+        ),
+        code=drawn_by("animation", "samples"),
+    output:
+        multiext(f"{R}/figures/sampling-{{experiment}}", ".gif", ".webp"),
+    log:
+        f"{R}/logs/animate-sampling-{{experiment}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} animate images {input.frames:q} {params.out}"

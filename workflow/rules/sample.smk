@@ -83,3 +83,49 @@ rule gather_trajectory:
         ENVIRONMENT
     shell:
         "python -m vdiff --log {log:q} aggregate trajectory {input:q} --out {output:q}"
+
+
+rule distances:
+    input:
+        run=f"{RUN}/run.json",
+        snapshots=f"{RUN}/snapshots.csv",
+    output:
+        table=f"{RUN}/distances-{{source}}.csv",
+    log:
+        f"{LOG}-distances-{{source}}.log",
+    benchmark:
+        f"{BENCH}-distances-{{source}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.threads
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lambda wildcards: CONFIG.experiments[
+            wildcards.experiment
+        ].distances.model_dump_json(),
+        code=code_hash("distances"),
+        data_root=CONFIG.data_root,
+        device=CONFIG.device,
+    shell:
+        "python -m vdiff --log {log:q} --threads {threads} distances --run {input.run:q}"
+        " --snapshots {input.snapshots:q} --out {output.table:q} --source {wildcards.source}"
+        " --settings {params.settings:q}"
+        " --data-root {params.data_root:q} --device {params.device}"
+
+
+rule gather_distances:
+    input:
+        [
+            first_run(f"{RUN}/distances-{source}.csv", name)
+            for name in experiments("distances")
+            for source in ("exact", "learned")
+        ],
+    output:
+        f"{R}/distances.csv",
+    log:
+        f"{R}/logs/gather-distances.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m vdiff --log {log:q} aggregate distances {input:q} --out {output:q}"

@@ -1,0 +1,73 @@
+"""Moving pictures of sampling: lambda = 0 beside lambda = 1, or a grid of images."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vdiff.errors import VdiffError
+from vdiff.figures.samples import tile
+from vdiff.tidy import read_npz, write_bytes
+
+FORMATS = {".gif": "GIF", ".webp": "WEBP"}
+SIDE, BAR, GAP, HOLD = 256, 18, 4, 12  # pixels of a panel, its title, between; frames at the end
+
+
+def animate(kind: str, inputs: Sequence[Path], out: Sequence[Path], fps: int) -> None:
+    """kind "points": NPZ of trajectories; "images": NPZ of samples; one panel an input."""
+    wrong = [path for path in out if path.suffix not in FORMATS]
+    if wrong:
+        raise VdiffError(f"{wrong[0]} ends in {wrong[0].suffix!r}; it must be .gif or .webp.")
+    arrays = [read_npz(path) for path in inputs]
+    for path, a in zip(inputs, arrays, strict=True):
+        if len(a.get("frames", ())) == 0:
+            raise VdiffError(f"{path} holds no frames; make it again with frames above 0.")
+    panels = [_points(a) if kind == "points" else _images(a) for a in arrays]
+    steps = arrays[0]["steps"]
+    pictures = [
+        _picture([panel[i] for panel in panels], [_title(kind, a, int(step)) for a in arrays])
+        for i, step in enumerate(steps)
+    ]
+    pictures += pictures[-1:] * HOLD
+    for path in out:
+        buffer = io.BytesIO()
+        pictures[0].save(
+            buffer,
+            FORMATS[path.suffix],
+            save_all=True,
+            append_images=pictures[1:],
+            duration=1000 // fps,
+            loop=0,
+        )
+        write_bytes(path, buffer.getvalue())
+
+
+def _points(a: dict) -> list[np.ndarray]:
+    """Histograms in the colours of figure 5, each frame scaled to its own maximum."""
+    colours = mpl.colormaps["jet"]
+    return [colours(f.T[::-1] / max(f.max(), 1))[..., :3] for f in a["frames"].astype(float)]
+
+
+def _images(a: dict) -> list[np.ndarray]:
+    pictures = [tile(f, int(a["levels"])) for f in a["frames"]]
+    return [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in pictures]
+
+
+def _title(kind: str, a: dict, step: int) -> str:
+    return f"λ = {float(a['lmbd']):g}, i = {step}" if kind == "points" else f"i = {step}"
+
+
+def _picture(panels: list[np.ndarray], titles: list[str]) -> Image.Image:
+    width = len(panels) * (SIDE + GAP) - GAP
+    picture = Image.new("RGB", (width, SIDE + BAR), "white")
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.truetype(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 12)
+    for k, (panel, title) in enumerate(zip(panels, titles, strict=True)):
+        x = k * (SIDE + GAP)
+        pixels = Image.fromarray((panel * 255).round().astype(np.uint8))
+        picture.paste(pixels.resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, BAR))
+        draw.text((x + SIDE // 2, BAR // 2), title, "black", font, anchor="mm")
+    return picture

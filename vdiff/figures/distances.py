@@ -1,0 +1,68 @@
+"""Distance of samples to the data against the number of steps, a line a lambda."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from vdiff.figures import style
+from vdiff.figures.curves import of_experiment
+
+METRIC = "sliced_wasserstein"
+SOURCES = {"exact": "exact drift, mixture of Gaussians", "learned": "learned drift, Swissroll"}
+MARKERS = "osD^vP*X<>"
+
+
+def draw(inputs: Sequence[Path], experiment: str | None = None):
+    """inputs: one CSV of the schema distances."""
+    frame = of_experiment(inputs[0], "distances", experiment)
+    frame = frame[(frame["metric"] == METRIC) & (frame["reference"] == "data")]
+    sources = [s for s in SOURCES if s in set(frame["source"])]
+    samplers = list(dict.fromkeys(frame["sampler"]))
+    lmbds = sorted(frame["lmbd"].unique())
+    colours = dict(zip(lmbds, sns.color_palette("viridis", len(lmbds)), strict=True))
+    figure, axes = plt.subplots(
+        len(sources),
+        len(samplers),
+        figsize=(style.PAGE, 2.1 * len(sources) + 0.4),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for row, source in zip(axes, sources, strict=True):
+        for ax, sampler in zip(row, samplers, strict=True):
+            part = frame[(frame["source"] == source) & (frame["sampler"] == sampler)]
+            for k, lmbd in enumerate(lmbds):
+                line = part[part["lmbd"] == lmbd].sort_values("steps")
+                ax.plot(line["steps"], line["distance"], color=colours[lmbd], lw=0.9)
+                ax.fill_between(
+                    line["steps"],
+                    np.maximum(line["low"], line["distance"] / 50),
+                    line["high"],
+                    color=colours[lmbd],
+                    alpha=0.15,
+                    lw=0,
+                )
+                for equal, face in ((False, colours[lmbd]), (True, "white")):
+                    points = line[(line["p_value"] > 0.05) == equal]
+                    ax.plot(
+                        points["steps"], points["distance"], MARKERS[k % len(MARKERS)], ms=4,
+                        mec=colours[lmbd], mfc=face, label=None if equal else f"λ = {lmbd:g}",
+                    )  # fmt: skip
+            floor = part["null_mean"].mean()
+            ax.axhline(floor, color="0.5", lw=0.8, ls="--")
+            ax.set(xscale="log", yscale="log", title=f"{SOURCES[source]}\n{sampler}")
+        row[0].set_ylabel("sliced Wasserstein distance\n(units of the data)")
+    for ax in axes[-1]:
+        ax.set_xlabel("number of steps")
+    handles = [
+        plt.Line2D([], [], color=colours[v], marker=MARKERS[k % len(MARKERS)], ms=4, lw=0.9)
+        for k, v in enumerate(lmbds)
+    ]
+    figure.legend(handles, [f"λ = {v:g}" for v in lmbds], loc="outside right", frameon=False)
+    figure.suptitle(
+        "dashed: level of equal laws; open markers: equal laws not rejected at 5%", fontsize=7
+    )
+    return figure
