@@ -86,7 +86,7 @@ def test_every_lmbd_samples_the_data_when_the_drift_is_exact(lmbd):
         sample_points(
             mixture.sde, mixture.a, "euler_maruyama", steps, lmbd, 1500, "test", f"{lmbd}"
         )
-        for steps in (5, 1000)
+        for steps in (3, 1000)
     )
     rng = np.random.default_rng(0)
     energy_few, wasserstein_few = compare(few, data, rng, 199, 19)
@@ -98,12 +98,14 @@ def test_every_lmbd_samples_the_data_when_the_drift_is_exact(lmbd):
     assert wasserstein_few["distance"] > 2 * wasserstein_many["distance"]
 
 
-@pytest.mark.parametrize("lmbd", [-0.9, 0, 0.9])
-def test_the_distance_falls_at_the_rate_of_weak_order_one(lmbd):
-    """Distance of Euler-Maruyama to the exact law, above the floor of sampling: 1 / N."""
+@pytest.mark.parametrize(
+    ("lmbd", "steps"), [(-0.9, [16, 32, 64]), (0, [10, 20, 40]), (0.9, [5, 10, 20])]
+)
+def test_the_distance_falls_at_the_rate_of_weak_order_one(lmbd, steps):
+    """Distance of Euler-Maruyama to the exact law is 1 / N, once stable and above the floor."""
     mixture = Mixture(VPSDE(), torch.tensor([[1.5, 0.0], [-1, 1], [0, -1.5]]).double(), 0.09)
     data = mixture.draw(20_000, torch.Generator().manual_seed(9)).numpy()
-    steps, distances = [5, 10, 20], []
+    distances = []
     for n in steps:
         x = sample_points(mixture.sde, mixture.a, "euler_maruyama", n, lmbd, 20_000, "rate", n)
         distances.append(sliced_wasserstein(x, data, np.random.default_rng(0), 1, 1).value)

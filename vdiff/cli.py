@@ -10,12 +10,14 @@ import click
 
 from vdiff.config import (
     GRIDS,
+    ODE,
     SAMPLERS,
     Distances,
     Evaluation,
     Run,
     Sampling,
     Trajectory,
+    Variance,
     load_config,
     merge,
     preset_names,
@@ -25,7 +27,7 @@ from vdiff.config import (
 )
 from vdiff.errors import VdiffError
 from vdiff.provenance import code_hash
-from vdiff.tidy import read_csv, write_csv, write_json, write_npz
+from vdiff.tidy import SCHEMAS, read_csv, write_csv, write_json, write_npz
 
 log = logging.getLogger("vdiff")
 PATH = click.Path(path_type=Path)
@@ -168,7 +170,7 @@ def train(
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
 
 
-class _Trained:
+class Trained:
     """What a step after training needs: the run, its data, its SDE and its drift by iteration."""
 
     def __init__(self, run_file: Path, data_root: Path, device: str):
@@ -248,7 +250,7 @@ def evaluate(
             "batch_size": batch_size,
         },
     )
-    trained = _Trained(run_file, data_root, device)
+    trained = Trained(run_file, data_root, device)
     table = read_csv(snapshots, "snapshots")
     table = table.tail(1) if last else table
     test = TestSet(trained.data, trained.run.training.real, settings.images)
@@ -300,6 +302,81 @@ def evaluate(
 @main.command()
 @RUN
 @SNAPSHOTS
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--images", type=int, default=64, help="Use only the first test images.")
+@click.option("--tolerance", type=float, default=1e-4, help="rtol and atol of the solver.")
+@click.option("--batch-size", type=int, default=64, help="Images at once.")
+@ROOT
+@DEVICE
+def likelihood(run_file, snapshots, out, images, tolerance, batch_size, data_root, device):
+    """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
+    from vdiff.evaluate import TestSet, row_of
+    from vdiff.evaluate import evaluate as evaluate_drift
+    from vdiff.likelihood import likelihood_row
+
+    content = {"images": images, "tolerance": tolerance, "batch_size": batch_size}
+    settings = validate(ODE, content)
+    trained = Trained(run_file, data_root, device)
+    test = TestSet(trained.data, trained.run.training.real, settings.images)
+    last = next(read_csv(snapshots, "snapshots").tail(1).itertuples())
+    a = trained.drift(last)
+    elbo = validate(Evaluation, {"passes": 16, "batch_size": batch_size})
+    z, u, calls = evaluate_drift(
+        trained.sde, a, test, elbo, "efficient", None, trained.run.sde.eps_t, trained.device
+    )
+    name = "likelihood {experiment} debias={debias} seed={seed}".format(**trained.who)
+    row = likelihood_row(trained.sde, a, test, settings, row_of(z, u, calls), trained.device, name)
+    write_csv(out, [{**trained.who, "iteration": last.iteration, **row}], "likelihood")
+    log.info(
+        "ODE: %.4f bits/dim (%.4f from a looser tolerance), ELBO: %.4f, %d network evaluations.",
+        row["bpd_ode"],
+        row["change"],
+        row["bpd_elbo"],
+        row["evaluations"],
+    )
+
+
+@main.command()
+@RUN
+@SNAPSHOTS
+@click.option("--time", "time_table", type=PATH, required=True, help="The CSV of time to write.")
+@click.option("--gradient", type=PATH, required=True, help="The CSV of gradients to write.")
+@click.option("--draws", type=int, default=20_000, help="Draws of each ELBO estimator.")
+@click.option("--batches", type=int, default=400, help="Batches of each training gradient.")
+@click.option("--batch-size", type=int, default=64, help="Examples of a training batch.")
+@ROOT
+@DEVICE
+def variance(
+    run_file, snapshots, time_table, gradient, draws, batches, batch_size, data_root, device
+):
+    """Where in time each ELBO estimator has its variance; bias and variance of the gradients."""
+    from math import log as ln
+
+    from vdiff.evaluate import TestSet, reference_of
+    from vdiff.variance import gradient_rows, variance_in_time
+
+    content = {"draws": draws, "batches": batches, "batch_size": batch_size}
+    settings = validate(Variance, content)
+    trained = Trained(run_file, data_root, device)
+    test = TestSet(trained.data, trained.run.training.real)
+    a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+    d, seed, eps_t = test.examples[0].numel(), trained.run.seed, trained.run.sde.eps_t
+    name = "{experiment} debias={debias} seed={seed}".format(**trained.who)
+    rows = variance_in_time(
+        trained.sde, a, test.draw, reference_of(trained.sde, test), 1 / (d * ln(2)),
+        settings.draws, 2048, seed, eps_t,
+    )  # fmt: skip
+    gradients = gradient_rows(
+        trained.sde, trained.network, a, test.draw, settings.batches, settings.batch_size, seed,
+        eps_t, f"gradient {name}",
+    )  # fmt: skip
+    write_csv(time_table, [{**trained.who, **row} for row in rows], "variance_time")
+    write_csv(gradient, [{**trained.who, **row} for row in gradients], "gradient")
+
+
+@main.command()
+@RUN
+@SNAPSHOTS
 @click.option("--out", type=PATH, required=True, help="The NPZ of images to write.")
 @click.option("--table", type=PATH, help="Also write the count of clipped pixels (CSV).")
 @click.option("--count", type=int, default=16, help="Number of images.")
@@ -331,7 +408,7 @@ def sample(
             "batch_size": batch_size,
         },
     )
-    trained = _Trained(run_file, data_root, device)
+    trained = Trained(run_file, data_root, device)
     if not isinstance(trained.data, Images):
         raise VdiffError(f"{trained.run.dataset} has points; use vdiff trajectory for it.")
     a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
@@ -386,7 +463,7 @@ def trajectory(run_file, snapshots, out, table, lmbd, settings, data_root, devic
 
     check_lmbd(lmbd)
     settings = validate(Trajectory, _json(settings))
-    trained = _Trained(run_file, data_root, device)
+    trained = Trained(run_file, data_root, device)
     if trained.data.shape != (2,):
         raise VdiffError(f"{trained.run.dataset} is not in the plane; a trajectory needs 2 dims.")
     a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
@@ -433,7 +510,7 @@ def distances(run_file, snapshots, out, source, settings, data_root, device):
     from vdiff.samplers.state import in_float64
 
     settings = validate(Distances, _json(settings))
-    trained = _Trained(run_file, data_root, device)
+    trained = Trained(run_file, data_root, device)
     if trained.data.shape != (2,):
         raise VdiffError(f"{trained.run.dataset} is not in the plane; distances needs 2 dims.")
     if source == "exact":
@@ -450,7 +527,7 @@ def distances(run_file, snapshots, out, source, settings, data_root, device):
 
 @main.command()
 @click.argument(
-    "schema", type=click.Choice(["train", "evaluation", "samples", "trajectory", "distances"])
+    "schema", type=click.Choice([name for name in SCHEMAS if name not in ("snapshots", "curves")])
 )
 @click.argument("tables", nargs=-1, type=PATH, required=True)
 @click.option("--out", type=PATH, required=True, help="The CSV of all rows.")
@@ -472,7 +549,17 @@ def aggregate(schema, tables, out, curves):
 @click.argument(
     "figure",
     type=click.Choice(
-        ["bpd", "standard-error", "samples", "lambda-grid", "lambda-strips", "loss", "distances"]
+        [
+            "bpd",
+            "standard-error",
+            "samples",
+            "lambda-grid",
+            "lambda-strips",
+            "loss",
+            "distances",
+            "likelihood",
+            "variance",
+        ]
     ),
 )
 @click.argument("inputs", nargs=-1, type=PATH, required=True)

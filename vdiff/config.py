@@ -102,6 +102,22 @@ class Evaluation(Strict):
     batch_size: Positive = 256
 
 
+class ODE(Strict):
+    """The exact likelihood of the ODE, lmbd = 1; tolerance is the solver's rtol and atol."""
+
+    images: Annotated[int, Field(ge=2)] = 64
+    tolerance: PositiveFloat = 1e-4
+    batch_size: Positive = 64
+
+
+class Variance(Strict):
+    """draws: of each ELBO estimator; batches: of training examples, for the gradients."""
+
+    draws: Annotated[int, Field(ge=100)] = 20_000
+    batches: Annotated[int, Field(ge=20)] = 400
+    batch_size: Positive = 64
+
+
 SAMPLERS = (
     "euler_maruyama", "exponential", "multistep", "heun", "stochastic_heun", "adaptive"
 )  # fmt: skip
@@ -171,6 +187,8 @@ class Experiment(Strict):
     network: Network = Network()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    likelihood: ODE | None = None
+    variance: Variance | None = None
     sampling: Sampling | None = None
     trajectory: Trajectory | None = None
     distances: Distances | None = None

@@ -5,7 +5,7 @@ methods are compared under common random numbers.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,9 +60,8 @@ class TestSet:
         u = uniform_per_example(index, x.shape[1:], "dequantise", k).to(x.device)
         return to_real(dequantise(x, u, self.levels), self.real)
 
-    def training_vectors(self, n: int, name: str) -> Tensor:
-        """n training examples as real vectors, for fitting a proposal."""
-        rng = generator(name)
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """n training examples as real vectors, with replacement."""
         if isinstance(self.data, Points):
             return self.data.draw(n, rng)
         train = self.data.train
@@ -72,7 +71,67 @@ class TestSet:
 
 
 def reference_of(sde: VPSDE, test: TestSet) -> GaussianReference:
-    return GaussianReference.fit(sde, test.training_vectors(REFERENCE, "reference"))
+    return GaussianReference.fit(sde, test.draw(REFERENCE, generator("reference")))
+
+
+Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
+"""Pass k over the test set: bits/dim z (n,) and the stratified uniforms u (n,) or None."""
+
+
+def published_pass(
+    sde: VPSDE, a: Drift, test: TestSet, settings: Evaluation, device: str = "cpu"
+) -> Pass:
+    """The paper's evaluation: independent uniform times, one probe an image."""
+    a = _checked(a)
+
+    def one(index: range, x: Tensor, k: int) -> np.ndarray:
+        x, log_det = test.real_vectors(x.to(device), index, k)
+        shape = x.shape[1:]
+        s = sde.T * uniform_per_example(index, (), "published time", k).double()
+        eps = normal_per_example(index, shape, "noise", k)
+        eps_T = normal_per_example(index, shape, "final noise", k)
+        probe = probe_from_uniform(uniform_per_example(index, shape, "probe", k), settings.probe)
+        elbo = published(sde, a, x, *(v.to(device) for v in (s, eps, eps_T, probe)))
+        return bits_per_dim(elbo.value, log_det, x[0].numel(), test.levels).cpu().numpy()
+
+    return lambda k: (np.concatenate([one(*c, k) for c in _chunks(test, settings)]), None)
+
+
+def efficient_pass(
+    sde: VPSDE,
+    a: Drift,
+    test: TestSet,
+    settings: Evaluation,
+    reference: GaussianReference,
+    eps_t: float = 1e-3,
+    device: str = "cpu",
+) -> Pass:
+    """The efficient estimator, its plan fitted once on settings.pilot training draws."""
+    a = _checked(a)
+    plan = fit_plan(
+        sde,
+        _chunked(a, settings.batch_size, device),
+        test.draw(settings.pilot, generator("pilot")),
+        reference,
+        generator("pilot times"),
+        eps_t=eps_t,
+    )
+    n = len(test.examples)
+
+    @torch.no_grad()
+    def one(index: range, x: Tensor, k: int, u: Tensor) -> np.ndarray:
+        # The network runs on the device; the small linear algebra of the controls on the CPU.
+        x, log_det = test.real_vectors(x, index, k)
+        eps = normal_per_example(index, x.shape[1:], "noise", k)
+        net = _chunked(a, settings.batch_size, device)
+        elbo = efficient(net, x, u[index.start : index.stop], eps, plan)
+        return bits_per_dim(elbo.value, log_det, x[0].numel(), test.levels).numpy()
+
+    def passes(k: int) -> tuple[np.ndarray, np.ndarray]:
+        u = stratified(n, generator("times", k))
+        return np.concatenate([one(*c, k, u) for c in _chunks(test, settings)]), u.numpy()
+
+    return passes
 
 
 def evaluate(
@@ -87,43 +146,30 @@ def evaluate(
 ) -> tuple[np.ndarray, np.ndarray | None, int]:
     """(z, u, network evaluations): bits/dim z (R, n), stratified uniforms u (R, n) or None.
 
-    `published` makes one pass with independent uniform times. `efficient` makes
-    settings.passes passes, or with target_se (bits/dim) as many as its Monte-Carlo standard
-    error needs. Raises VdiffError when the network's output is not finite.
+    `published` makes one pass. `efficient` makes settings.passes passes, or with target_se
+    (bits/dim) as many as its Monte-Carlo standard error needs. Raises VdiffError when the
+    network's output is not finite.
     """
-    a = _checked(a)
     if estimator == "published":
-        z = np.concatenate(
-            [_published(sde, a, test, settings, *c) for c in _chunks(test, settings)]
-        )
+        z, _ = published_pass(sde, a, test, settings, device)(0)
         return z[None], None, len(z)
-    if reference is None:
-        reference = reference_of(sde, test)
-    plan = fit_plan(
-        sde,
-        _chunked(a, settings.batch_size, device),
-        test.training_vectors(settings.pilot, "pilot"),
-        reference,
-        generator("pilot times"),
-        eps_t=eps_t,
+    one_pass = efficient_pass(
+        sde, a, test, settings, reference or reference_of(sde, test), eps_t, device
     )
     z, u = [], []
-    n = len(test.examples)
-    while True:
-        k = len(z)
-        times = stratified(n, generator("times", k))
-        values = [
-            _efficient(sde, a, test, plan, times, k, device, *chunk)
-            for chunk in _chunks(test, settings)
-        ]
-        z.append(np.concatenate(values))
-        u.append(times.numpy())
+    while len(z) < MOST_PASSES:
+        values, times = one_pass(len(z))
+        z.append(values)
+        u.append(times)
         if settings.target_se is None:
             done = len(z) >= settings.passes
         else:
             done = len(z) >= 2 and uncertainty.summarise(z, np.array(u)).se_mc <= settings.target_se
-        if done or len(z) == MOST_PASSES:
-            return np.array(z), np.array(u), len(z) * n + settings.pilot
+        if done:
+            break
+    else:
+        log.warning("The Monte-Carlo error is still above target_se after %d passes.", len(z))
+    return np.array(z), np.array(u), len(z) * len(z[0]) + settings.pilot
 
 
 def row_of(z: np.ndarray, u: np.ndarray | None, calls: int) -> dict:
@@ -145,25 +191,6 @@ def _chunks(test: TestSet, settings: Evaluation) -> Iterator[tuple[range, Tensor
     for start in range(0, len(x), settings.batch_size):
         part = x[start : start + settings.batch_size]
         yield range(start, start + len(part)), part
-
-
-def _published(sde, a, test, settings, index, x, device="cpu") -> np.ndarray:
-    x, log_det = test.real_vectors(x.to(device), index, 0)
-    shape = x.shape[1:]
-    s = sde.T * uniform_per_example(index, (), "published time").double()
-    eps = normal_per_example(index, shape, "noise", 0)
-    eps_T = normal_per_example(index, shape, "final noise")
-    probe = probe_from_uniform(uniform_per_example(index, shape, "probe"), settings.probe)
-    elbo = published(sde, a, x, s, eps, eps_T, probe)
-    return bits_per_dim(elbo.value, log_det, x[0].numel(), test.levels).cpu().numpy()
-
-
-@torch.no_grad()
-def _efficient(sde, a, test, plan, times, k, device, index, x) -> np.ndarray:
-    x, log_det = test.real_vectors(x.to(device), index, k)
-    eps = normal_per_example(index, x.shape[1:], "noise", k).to(device)
-    elbo = efficient(a, x, times[index.start : index.stop], eps, plan)
-    return bits_per_dim(elbo.value, log_det, x[0].numel(), test.levels).cpu().numpy()
 
 
 def _checked(a: Drift) -> Drift:

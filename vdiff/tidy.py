@@ -33,6 +33,17 @@ SCHEMAS = {
         "experiment", "debias", "seed", "lmbd", "step", "samples", "outside", "mean_x", "mean_y",
         "var_x", "var_y",
     ],
+    "likelihood": [
+        *RUN, "iteration", "images", "bpd_ode", "bpd_ode_std_err", "bpd_elbo", "bpd_elbo_std_err",
+        "trace", "tolerance", "change", "evaluations",
+    ],
+    "variance_time": [
+        *RUN, "estimator", "time_low", "time_high", "draws", "variance", "variance_std_err",
+    ],
+    "gradient": [
+        *RUN, "law", "batches", "batch_size", "cosine", "cosine_std_err", "relative_bias",
+        "relative_bias_std_err", "relative_variance", "relative_variance_std_err",
+    ],
     "distances": [
         *RUN, "source", "sampler", "lmbd", "steps", "reference", "metric", "distance", "low",
         "high", "p_value", "null_mean", "samples",

@@ -1,0 +1,106 @@
+"""Samplers side by side: quality and time of 1000 Euler-Maruyama steps against few evaluations.
+
+    python benchmarks/samplers.py results/demo/runs/swissroll/debias-False/seed-0
+
+For the trained net of that run folder (points in the plane) and for the exact drift of a mixture
+of Gaussians, every sampler starts from the same points. Its distance to a large sample of the
+data is taken in each of 20 independent batches; shown are the mean and a 95% t interval. Times
+are medians over five turns in which all samplers take part in turn.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+
+from vdiff.cli import Trained
+from vdiff.distances import sliced_wasserstein
+from vdiff.mixture import Mixture
+from vdiff.reverse import Reverse
+from vdiff.samplers import SAMPLERS
+from vdiff.samplers.grids import grid_of
+from vdiff.samplers.noise import noise_of
+from vdiff.samplers.state import in_float64
+from vdiff.seeds import generator
+from vdiff.tidy import read_csv
+
+CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
+    ("euler_maruyama", "uniform", 1000, 0),
+    ("euler_maruyama", "uniform", 40, 0),
+    ("exponential", "log_snr", 40, 0),
+    ("multistep", "log_snr", 40, 0),
+    ("multistep", "log_snr", 25, 0),
+    ("multistep", "log_snr", 25, 1),
+    ("stochastic_heun", "log_snr", 20, 0),
+    ("heun", "quadratic", 20, 1),
+    ("adaptive", "uniform", 1, 1),
+]
+BATCHES, BATCH, TURNS = 20, 2000, 5
+
+
+def run(a, sde, sampler, grid, steps, lmbd, n):
+    """(points, network evaluations) of one sampler."""
+    calls = 0
+
+    def counted(y, s):
+        nonlocal calls
+        calls += 1
+        return a(y, s)
+
+    rng = generator("benchmark")
+    x = torch.randn(n, 2, generator=rng, dtype=torch.float64)
+    reverse = Reverse(sde, counted, lmbd)
+    x = SAMPLERS[sampler](reverse, x, grid_of(grid, sde, steps), noise_of(rng))
+    return x.numpy(), calls
+
+
+def distance(x, data):
+    """Mean and half width of a 95% interval over independent batches."""
+    rng = np.random.default_rng(0)
+    pairs = zip(np.split(x, BATCHES), np.split(data, BATCHES), strict=True)
+    d = np.array([sliced_wasserstein(p, q, rng, 1, 1).value for p, q in pairs])
+    return d.mean(), stats.t.ppf(0.975, BATCHES - 1) * d.std(ddof=1) / BATCHES**0.5
+
+
+def table(title, a, sde, draw):
+    n = BATCHES * BATCH
+    data, again = (draw(n, generator("benchmark data", k)).double().numpy() for k in (0, 1))
+    with torch.no_grad():
+        found = [run(a, sde, *case, n) for case in CASES]
+        seconds = np.zeros((TURNS, len(CASES)))
+        for turn in range(TURNS):
+            for k, case in enumerate(CASES):
+                start = time.perf_counter()
+                run(a, sde, *case, 2000)
+                seconds[turn, k] = time.perf_counter() - start
+    medians, ratios = np.median(seconds, 0), np.median(seconds[:, :1] / seconds, 0)
+    print(f"\n{title}\n")
+    print("| sampler | grid | λ | evaluations | W2 to the data, 95% | s for 2000 | times faster |")
+    print("|---|---|---|---|---|---|---|")
+    for case, (x, calls), s, ratio in zip(CASES, found, medians, ratios, strict=True):
+        mean, half = distance(x, data)
+        sampler, grid, _, lmbd = case
+        print(
+            f"| {sampler} | {grid} | {lmbd} | {calls} | {mean:.4f} ± {half:.4f} | {s:.3f} "
+            f"| {ratio:.1f} |"
+        )
+    mean, half = distance(again, data)
+    print(f"| the data themselves | | | 0 | {mean:.4f} ± {half:.4f} | | |")
+
+
+def main():
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    trained = Trained(folder / "run.json", Path("data"), "cpu")
+    last = next(read_csv(folder / "snapshots.csv", "snapshots").tail(1).itertuples())
+    a = in_float64(trained.drift(last))
+    table("Learned drift, Swissroll", a, trained.sde, trained.data.draw)
+    mixture = Mixture.spiral(trained.sde)
+    table("Exact drift, mixture of Gaussians", mixture.a, trained.sde, mixture.draw)
+
+
+if __name__ == "__main__":
+    main()
