@@ -56,12 +56,21 @@ def test_every_figure_and_table_is_there(project):
     assert names == {
         "bpd-digits", "bpd-swissroll", "standard-error-digits", "standard-error-swissroll",
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
-        "distances-swissroll",
+        "distances-swissroll", "variance-swissroll", "likelihood",
     }  # fmt: skip
     for name in ("lambda-swissroll", "sampling-digits"):
         with Image.open(results / "figures" / f"{name}.webp") as film:
             assert film.n_frames > 1
-    for schema in ("train", "evaluation", "curves", "samples", "trajectory", "distances"):
+    for schema in (
+        "train",
+        "evaluation",
+        "curves",
+        "samples",
+        "trajectory",
+        "distances",
+        "likelihood",
+        "gradient",
+    ):
         frame = pd.read_csv(results / f"{schema}.csv")
         assert list(frame.columns) == SCHEMAS[schema]
         assert len(frame) > 0

@@ -359,16 +359,21 @@ def variance(
     settings = validate(Variance, content)
     trained = Trained(run_file, data_root, device)
     test = TestSet(trained.data, trained.run.training.real)
-    a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+    table = read_csv(snapshots, "snapshots")
     d, seed, eps_t = test.examples[0].numel(), trained.run.seed, trained.run.sde.eps_t
     name = "{experiment} debias={debias} seed={seed}".format(**trained.who)
+    gradients = []
+    # After the first interval, while the gradient is large, and at the end.
+    for snapshot in table.iloc[sorted({min(1, len(table) - 1), len(table) - 1})].itertuples():
+        a = trained.drift(snapshot)
+        found = gradient_rows(
+            trained.sde, trained.network, a, test.draw, settings.batches, settings.batch_size,
+            seed, eps_t, f"gradient {name} at {snapshot.iteration}",
+        )  # fmt: skip
+        gradients += [{"iteration": snapshot.iteration, **row} for row in found]
     rows = variance_in_time(
         trained.sde, a, test.draw, reference_of(trained.sde, test), 1 / (d * ln(2)),
         settings.draws, 2048, seed, eps_t,
-    )  # fmt: skip
-    gradients = gradient_rows(
-        trained.sde, trained.network, a, test.draw, settings.batches, settings.batch_size, seed,
-        eps_t, f"gradient {name}",
     )  # fmt: skip
     write_csv(time_table, [{**trained.who, **row} for row in rows], "variance_time")
     write_csv(gradient, [{**trained.who, **row} for row in gradients], "gradient")

@@ -10,6 +10,7 @@ _TRAIN = (
     "tensors.py", "seeds.py", "sde.py", "times.py", "reverse.py", "dsm.py", "elbo.py", "bits.py",
     "data.py", "nets/mlp.py", "nets/unet.py", "train.py",
 )  # fmt: skip
+_EVALUATE = ("control.py", "divergence.py", "elbo.py", "times.py", "evaluate.py")
 _SAMPLE = (
     "reverse.py", "samplers/state.py", "samplers/denoise.py", "samplers/grids.py",
     "samplers/noise.py", "samplers/euler_maruyama.py", "samplers/exponential.py",
@@ -18,7 +19,9 @@ _SAMPLE = (
 )  # fmt: skip
 MODULES = {
     "train": _TRAIN,
-    "evaluate": ("control.py", "divergence.py", "elbo.py", "times.py", "evaluate.py"),
+    "evaluate": _EVALUATE,
+    "likelihood": (*_EVALUATE, "ode.py", "likelihood.py"),
+    "variance": (*_EVALUATE, "dsm.py", "variance.py"),
     "sample": _SAMPLE,
     "distances": (*_SAMPLE, "mixture.py", "distances.py"),
 }

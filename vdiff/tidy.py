@@ -41,7 +41,7 @@ SCHEMAS = {
         *RUN, "estimator", "time_low", "time_high", "draws", "variance", "variance_std_err",
     ],
     "gradient": [
-        *RUN, "law", "batches", "batch_size", "cosine", "cosine_std_err", "relative_bias",
+        *RUN, "iteration", "law", "batches", "batch_size", "cosine", "cosine_std_err", "relative_bias",
         "relative_bias_std_err", "relative_variance", "relative_variance_std_err",
     ],
     "distances": [

@@ -137,12 +137,16 @@ def gradient_rows(
 
 
 def _jackknife(S: Tensor, Q: np.ndarray, G: Tensor, R: np.ndarray, size: int) -> dict:
+    """Value and error of each column; NaN where noise drowns a gradient."""
+
     def statistics(keep: np.ndarray) -> np.ndarray:
         n = keep.sum() * size
         total, truth = S[keep].sum(0), G[keep].sum(0)
         # ||sum||^2 less the squares of single batches leaves products of independent ones.
-        norm2 = max((float(total @ total) - Q[keep].sum()) / (n * (n - 1)), 1e-300)
-        truth2 = max((float(truth @ truth) - R[keep].sum()) / (n * (n - 1)), 1e-300)
+        norm2 = (float(total @ total) - Q[keep].sum()) / (n * (n - 1))
+        truth2 = (float(truth @ truth) - R[keep].sum()) / (n * (n - 1))
+        if norm2 <= 0 or truth2 <= 0:
+            return np.full(3, np.nan)
         cosine = float(total @ truth) / n**2 / (norm2 * truth2) ** 0.5
         variance = (Q[keep].sum() / n - float(total @ total) / n**2) * n / (n - 1)
         return np.array([cosine, np.sqrt(max(1 - cosine**2, 0)), variance / norm2])

@@ -138,7 +138,8 @@ def figures():
     for name in experiments("trajectory"):
         names += [f"lambda-grid-{name}", f"lambda-strips-{name}"]
     names += [f"distances-{name}" for name in experiments("distances")]
-    names.append("loss")
+    names += [f"variance-{name}" for name in experiments("variance")]
+    names += ["loss", *(["likelihood"] if experiments("likelihood") else [])]
     moving = [
         f"sampling-{name}" for name in image_experiments() if frames(name, "sampling")
     ]
@@ -164,5 +165,6 @@ def notebooks():
 def tables():
     names = ["train", "evaluation", "curves"]
     names += ["samples"] if image_experiments() else []
-    names += [n for n in ("trajectory", "distances") if experiments(n)]
+    names += [n for n in ("trajectory", "distances", "likelihood") if experiments(n)]
+    names += ["variance_time", "gradient"] if experiments("variance") else []
     return [f"{R}/{name}.csv" for name in names]

@@ -127,6 +127,40 @@ rule figure_distances:
         " --experiment {wildcards.experiment}"
 
 
+rule figure_likelihood:
+    input:
+        table=f"{R}/likelihood.csv",
+        code=drawn_by("likelihood"),
+    output:
+        multiext(f"{R}/figures/likelihood", ".png", ".pdf"),
+    log:
+        f"{R}/logs/figure-likelihood.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} plot likelihood {input.table:q} {params.out}"
+
+
+rule figure_variance:
+    input:
+        time=f"{R}/variance_time.csv",
+        gradient=f"{R}/gradient.csv",
+        code=drawn_by("variance", "curves"),
+    output:
+        multiext(f"{R}/figures/variance-{{experiment}}", ".png", ".pdf"),
+    log:
+        f"{R}/logs/figure-variance-{{experiment}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} plot variance {input.time:q} {input.gradient:q}"
+        " {params.out} --experiment {wildcards.experiment}"
+
+
 # The WebP is for web pages, the GIF for everything else.
 rule animate_points:
     input:

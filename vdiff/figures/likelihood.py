@@ -1,0 +1,48 @@
+"""The ELBO beside the likelihood of the ODE, on the same test images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from vdiff.figures import style
+from vdiff.tidy import read_csv
+
+
+def draw(inputs: Sequence[Path], experiment: str | None = None):
+    """inputs: one CSV of the schema likelihood. Bars are one standard error over the images."""
+    frame = read_csv(inputs[0], "likelihood")
+    if experiment:
+        frame = frame[frame["experiment"] == experiment]
+    names = list(frame["experiment"].unique())
+    figure, axes = plt.subplots(1, len(names), figsize=(style.PAGE, 2.3), squeeze=False)
+    for ax, name in zip(axes[0], names, strict=True):
+        part = frame[frame["experiment"] == name]
+        for k, row in enumerate(part.sort_values(["debias", "seed"]).itertuples()):
+            colour = style.COLOUR[row.debias]
+            points = (
+                ("o", row.bpd_elbo, row.bpd_elbo_std_err),
+                ("D", row.bpd_ode, row.bpd_ode_std_err),
+            )
+            for j, (marker, value, error) in enumerate(points):
+                ax.errorbar(
+                    k + 0.2 * j - 0.1, value, error, fmt=marker, ms=4, color=colour, capsize=2,
+                    mfc="white" if j else colour,
+                )  # fmt: skip
+        labels = [
+            style.label(row.debias) for row in part.sort_values(["debias", "seed"]).itertuples()
+        ]
+        ax.set_xticks(range(len(labels)), labels)
+        ax.set(
+            title=f"{name} ({int(part['images'].iloc[0])} images)", xlim=(-0.5, len(labels) - 0.5)
+        )
+    axes[0, 0].set_ylabel("bits/dim")
+    handles = [
+        plt.Line2D([], [], color="0.3", marker="o", ls="", ms=4, label="negative ELBO, reverse SDE"),
+        plt.Line2D(
+            [], [], color="0.3", marker="D", ls="", ms=4, mfc="white",
+            label="exact, probability-flow ODE",
+        ),
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
