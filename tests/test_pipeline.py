@@ -57,6 +57,7 @@ def test_every_figure_and_table_is_there(project):
         "bpd-digits", "bpd-swissroll", "standard-error-digits", "standard-error-swissroll",
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
         "distances-swissroll", "variance-swissroll", "likelihood",
+        "differences",
     }  # fmt: skip
     for name in ("lambda-swissroll", "sampling-digits"):
         with Image.open(results / "figures" / f"{name}.webp") as film:

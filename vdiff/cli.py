@@ -27,10 +27,14 @@ from vdiff.config import (
 )
 from vdiff.errors import VdiffError
 from vdiff.provenance import code_hash
-from vdiff.tidy import SCHEMAS, read_csv, write_csv, write_json, write_npz
+from vdiff.tidy import SCHEMAS, read_csv, read_npz, write_csv, write_json, write_npz
 
 log = logging.getLogger("vdiff")
 PATH = click.Path(path_type=Path)
+FIGURES = (
+    "bpd", "standard-error", "differences", "samples", "lambda-grid", "lambda-strips", "distances",
+    "likelihood", "variance", "loss",
+)  # fmt: skip
 
 
 class Sentences(click.Group):
@@ -283,6 +287,8 @@ def evaluate(
                     }
                 )
                 arrays[f"{estimator}_{snapshot.iteration:08d}"] = z.astype("float32")
+                if u is not None and len(u) > len(arrays.get("u", ())):
+                    arrays["u"] = u  # of pass k the same for every network
                 progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
                 progress.update()
     if per_image:
@@ -531,6 +537,23 @@ def distances(run_file, snapshots, out, source, settings, data_root, device):
 
 
 @main.command()
+@click.argument("minuend", type=PATH)
+@click.argument("subtrahend", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--experiment", required=True, help="Its name, for the table.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Its seed, for the table.")
+def difference(minuend, subtrahend, out, experiment, seed):
+    """Bits/dim of MINUEND less SUBTRAHEND, per-image NPZ files of `vdiff evaluate`.
+
+    Both share their images and noise, so the difference is sharper than either of them.
+    """
+    from vdiff.aggregate import paired_differences
+
+    rows = paired_differences(read_npz(minuend), read_npz(subtrahend))
+    write_csv(out, [{"experiment": experiment, "seed": seed, **row} for row in rows], "differences")
+
+
+@main.command()
 @click.argument(
     "schema", type=click.Choice([name for name in SCHEMAS if name not in ("snapshots", "curves")])
 )
@@ -553,19 +576,7 @@ def aggregate(schema, tables, out, curves):
 @main.command()
 @click.argument(
     "figure",
-    type=click.Choice(
-        [
-            "bpd",
-            "standard-error",
-            "samples",
-            "lambda-grid",
-            "lambda-strips",
-            "loss",
-            "distances",
-            "likelihood",
-            "variance",
-        ]
-    ),
+    type=click.Choice(FIGURES),
 )
 @click.argument("inputs", nargs=-1, type=PATH, required=True)
 @click.option("--out", type=PATH, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")

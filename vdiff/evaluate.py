@@ -37,6 +37,7 @@ class TestSet:
     Raises VdiffError when the set is empty.
     """
 
+    __test__ = False  # no test class of pytest's
     data: Points | Images
     real: bool = True
     n: int | None = None

@@ -28,6 +28,9 @@ SCHEMAS = {
     "curves": [
         "experiment", "debias", "estimator", "iteration", "bpd", "se_test", "se_seeds", "seeds",
     ],
+    "differences": [
+        "experiment", "seed", "estimator", "iteration", "difference", "std_err", "se_mc",
+    ],
     "samples": [*RUN, "sampler", "lmbd", "steps", "images", "pixels_below", "pixels_above"],
     "trajectory": [
         "experiment", "debias", "seed", "lmbd", "step", "samples", "outside", "mean_x", "mean_y",
@@ -41,8 +44,8 @@ SCHEMAS = {
         *RUN, "estimator", "time_low", "time_high", "draws", "variance", "variance_std_err",
     ],
     "gradient": [
-        *RUN, "iteration", "law", "batches", "batch_size", "cosine", "cosine_std_err", "relative_bias",
-        "relative_bias_std_err", "relative_variance", "relative_variance_std_err",
+        *RUN, "iteration", "law", "batches", "batch_size", "cosine", "cosine_std_err",
+        "relative_bias", "relative_bias_std_err", "relative_variance", "relative_variance_std_err",
     ],
     "distances": [
         *RUN, "source", "sampler", "lmbd", "steps", "reference", "metric", "distance", "low",

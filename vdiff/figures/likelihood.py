@@ -29,19 +29,17 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                     k + 0.2 * j - 0.1, value, error, fmt=marker, ms=4, color=colour, capsize=2,
                     mfc="white" if j else colour,
                 )  # fmt: skip
-        labels = [
-            style.label(row.debias) for row in part.sort_values(["debias", "seed"]).itertuples()
-        ]
+        labels = [style.label(debias) for debias in sorted(part["debias"])]
         ax.set_xticks(range(len(labels)), labels)
         ax.set(
             title=f"{name} ({int(part['images'].iloc[0])} images)", xlim=(-0.5, len(labels) - 0.5)
         )
     axes[0, 0].set_ylabel("bits/dim")
     handles = [
-        plt.Line2D([], [], color="0.3", marker="o", ls="", ms=4, label="negative ELBO, reverse SDE"),
+        plt.Line2D([], [], color="0.3", marker="o", ls="", ms=4, label="negative ELBO, SDE"),
         plt.Line2D(
             [], [], color="0.3", marker="D", ls="", ms=4, mfc="white",
-            label="exact, probability-flow ODE",
+            label="exact, ODE",
         ),
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)

@@ -21,6 +21,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 COLUMN, PAGE = 3.25, 6.75  # inches, as in the conference's two-column and full width
 COLOUR = {False: "#1f77b4", True: "#ff7f0e"}  # of debias, as in the paper
 LINE = {False: (0, (4, 1.2)), True: "-"}  # a second cue beside colour
+ESTIMATOR = {"published": ("#56606b", "--"), "efficient": ("#009e73", "-")}
 MARKER = {False: "s", True: "o"}
 
 

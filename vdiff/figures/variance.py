@@ -8,7 +8,6 @@ import numpy as np
 
 from vdiff.figures import curves, style
 
-ESTIMATOR = {"published": ("#56606b", "--"), "efficient": ("#009e73", "-")}
 LAW = {
     "uniform": (style.COLOUR[False], "uniform"),
     "uniform_weighted": ("0.5", "uniform,\nweighted"),
@@ -23,7 +22,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     debias = time["debias"].iloc[0]
     time, gradient = (f[f["debias"] == debias] for f in (time, gradient))
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.5), width_ratios=[1.5, 1, 1])
-    for estimator, (colour, line) in ESTIMATOR.items():
+    for estimator, (colour, line) in style.ESTIMATOR.items():
         part = time[time["estimator"] == estimator].sort_values("time_low")
         low = part["time_low"].to_numpy().copy()
         low[0] = part["time_high"].iloc[0] / 3  # the first bin begins at 0
@@ -38,8 +37,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     axes[0].legend(title="total, (bits/dim)²", title_fontsize=7, frameon=False, fontsize=6)
     iterations = sorted(gradient["iteration"].unique())
     for ax, key, label in (
-        (axes[1], "relative_bias", "bias of the gradient, ‖E ĝ − G‖/‖G‖"),
-        (axes[2], "relative_variance", "variance of one batch, E‖ĝ − E ĝ‖²/‖E ĝ‖²"),
+        (axes[1], "relative_bias", "bias of the gradient, sin∠(E ĝ, G)"),
+        (axes[2], "relative_variance", "variance of one batch, tr Cov ĝ / ‖E ĝ‖²"),
     ):
         for k, (law, (colour, _)) in enumerate(LAW.items()):
             part = gradient[gradient["law"] == law].sort_values("iteration")

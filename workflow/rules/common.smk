@@ -67,6 +67,16 @@ def first_run(pattern, name, last=False):
     return pattern.format(experiment=name, debias=debias, seed=e.seeds[0])
 
 
+def differences():
+    """Tables of debias True less False, where an experiment has both."""
+    return [
+        f"{R}/runs/{name}/differences-seed-{seed}.csv"
+        for name, e in CONFIG.experiments.items()
+        if len(e.debias) == 2
+        for seed in e.seeds
+    ]
+
+
 def run_json(wildcards):
     run = run_of(
         CONFIG, wildcards.experiment, wildcards.debias == "True", int(wildcards.seed)
@@ -140,6 +150,7 @@ def figures():
     names += [f"distances-{name}" for name in experiments("distances")]
     names += [f"variance-{name}" for name in experiments("variance")]
     names += ["loss", *(["likelihood"] if experiments("likelihood") else [])]
+    names += ["differences"] if differences() else []
     moving = [
         f"sampling-{name}" for name in image_experiments() if frames(name, "sampling")
     ]
@@ -166,5 +177,6 @@ def tables():
     names = ["train", "evaluation", "curves"]
     names += ["samples"] if image_experiments() else []
     names += [n for n in ("trajectory", "distances", "likelihood") if experiments(n)]
+    names += ["differences"] if differences() else []
     names += ["variance_time", "gradient"] if experiments("variance") else []
     return [f"{R}/{name}.csv" for name in names]

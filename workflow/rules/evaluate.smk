@@ -25,6 +25,34 @@ rule evaluate:
         " {params.options} --data-root {params.data_root:q} --device {params.device}"
 
 
+rule difference:
+    input:
+        true=f"{R}/runs/{{experiment}}/debias-True/seed-{{seed}}/per_image.npz",
+        false=f"{R}/runs/{{experiment}}/debias-False/seed-{{seed}}/per_image.npz",
+    output:
+        table=f"{R}/runs/{{experiment}}/differences-seed-{{seed}}.csv",
+    log:
+        f"{R}/logs/{{experiment}}-seed-{{seed}}-difference.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m vdiff --log {log:q} difference {input.true:q} {input.false:q}"
+        " --out {output.table:q} --experiment {wildcards.experiment} --seed {wildcards.seed}"
+
+
+rule gather_differences:
+    input:
+        differences(),
+    output:
+        f"{R}/differences.csv",
+    log:
+        f"{R}/logs/gather-differences.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m vdiff --log {log:q} aggregate differences {input:q} --out {output:q}"
+
+
 rule gather_evaluation:
     input:
         runs(f"{RUN}/evaluation.csv"),

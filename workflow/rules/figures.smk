@@ -127,6 +127,22 @@ rule figure_distances:
         " --experiment {wildcards.experiment}"
 
 
+rule figure_differences:
+    input:
+        table=f"{R}/differences.csv",
+        code=drawn_by("differences", "curves"),
+    output:
+        multiext(f"{R}/figures/differences", ".png", ".pdf"),
+    log:
+        f"{R}/logs/figure-differences.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} plot differences {input.table:q} {params.out}"
+
+
 rule figure_likelihood:
     input:
         table=f"{R}/likelihood.csv",
