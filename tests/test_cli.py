@@ -79,6 +79,12 @@ def test_faults_are_one_sentence(trained, tmp_path):
     (tmp_path / "other.json").write_text(json.dumps(other))
     wrong = ["--run", tmp_path / "other.json", "--snapshots", trained / "snapshots.csv"]
     assert "does not fit" in refused("sample", *wrong, "--out", tmp_path / "x.npz")
+    table = (trained / "snapshots.csv").read_text().replace("1x8x8", "1x28x28")
+    (tmp_path / "other.csv").write_text(table)
+    wrong = ["--run", trained / "run.json", "--snapshots", tmp_path / "other.csv"]
+    assert "of shape 1x28x28, but digits has shape 1x8x8" in refused(
+        "sample", *wrong, "--out", tmp_path / "x.npz"
+    )
     assert not list(tmp_path.glob("*.npz"))
 
 

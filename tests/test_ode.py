@@ -2,12 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from oracles import gaussian_drift
+from scipy import integrate
 
 from vdiff.control import GaussianReference, efficient, fit_plan
+from vdiff.data import load
 from vdiff.mixture import Mixture
+from vdiff.nets.mlp import MLP
 from vdiff.ode import log_likelihood
 from vdiff.samplers.state import in_float64
 from vdiff.sde import VPSDE
@@ -40,6 +44,28 @@ def test_a_mixture_has_its_closed_form_and_the_tolerance_converges(rng):
     assert errors[2] < 1e-3
     assert errors[2] < errors[1] < errors[0]
     assert evaluations[0] < evaluations[1] < evaluations[2]
+
+
+def test_the_swissroll_has_the_density_of_fine_quadrature():
+    """Its drift is that of a fine mixture along the spiral, its density an integral over t."""
+    sde = VPSDE(0.1, 40)
+    mixture = Mixture.spiral(sde, 400)
+    x = load("swissroll").draw(8, torch.Generator().manual_seed(0)).double()
+    found = log_likelihood(sde, mixture.a, x, rtol=1e-6, atol=1e-6).log_prob
+    t = np.linspace(1.5, 4.5, 20_001) * np.pi
+    spiral = np.stack([t * np.cos(t), t * np.sin(t)], 1) / 5
+    square = np.square(x.numpy()[:, None] - spiral).sum(2)
+    density = integrate.simpson(np.exp(-square / 0.02) / (0.02 * np.pi), x=t) / (3 * np.pi)
+    assert np.abs(found.numpy() - np.log(density)).max() < 0.02
+
+
+def test_the_density_of_a_network_integrates_to_one(sde):
+    net, normal = MLP(2, (16,)).requires_grad_(False), gaussian_drift(sde, 1.0)
+    a = lambda y, s: normal(y, s) + net(y, s)  # noqa: E731
+    axis = torch.linspace(-9, 9, 61, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    density = log_likelihood(sde, in_float64(a), grid).log_prob.exp()
+    assert density.sum().item() * 0.3**2 == pytest.approx(1, abs=2e-3)
 
 
 def test_hutchinson_agrees_with_the_exact_trace_on_average(sde, rng):

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 from oracles import gaussian_drift
+from scipy.stats import norm
 
 from vdiff.config import GRIDS as GRID_NAMES
 from vdiff.config import SAMPLERS as SAMPLER_NAMES
+from vdiff.config import Sampling
+from vdiff.data import load
 from vdiff.errors import VdiffError
 from vdiff.reverse import Reverse, drift_of
+from vdiff.sample import sample_images
 from vdiff.samplers import SAMPLERS, sampler_of
 from vdiff.samplers.denoise import Step
 from vdiff.samplers.grids import GRIDS, grid_of
@@ -139,6 +143,23 @@ def test_a_sample_does_not_depend_on_its_batch(sde, name):
         return SAMPLERS[name](reverse, x, grid_of("quadratic", sde, 5), noise_per_sample(index, 3))
 
     assert torch.equal(run([0, 1, 2, 3])[2:], run([2, 3]))
+
+
+def test_image_k_does_not_change_with_the_batch_size_and_clipping_is_counted(sde):
+    data = load("digits")
+    drift = gaussian_drift(sde, 9.0)  # logits far out: many pixels leave the range
+    grids = [
+        sample_images(sde, drift, data, Sampling(steps=8, count=5, batch_size=size, frames=3))
+        for size in (2, 5)
+    ]
+    assert np.array_equal(grids[0].images, grids[1].images)
+    assert np.array_equal(grids[0].frames, grids[1].frames)
+    assert grids[0].frames.shape == (3, 5, 1, 8, 8)
+    assert np.array_equal(grids[0].frames[-1], grids[0].images)
+    outside = grids[0].below + grids[0].above
+    # |y| > logit(0.95) for y ~ N(0, 9), as often as the normal law has it.
+    expected = 2 * norm.sf(np.log(0.95 / 0.05) / 3) * 320
+    assert outside == pytest.approx(expected, abs=4 * expected**0.5)
 
 
 def test_the_configuration_names_what_there_is():

@@ -192,7 +192,13 @@ class Trained:
         """The drift a of one row of snapshots.csv."""
         from vdiff.checkpoint import load_weights
         from vdiff.reverse import drift_of
+        from vdiff.train import shape_name
 
+        if str(snapshot.shape) != shape_name(self.data.shape):
+            raise VdiffError(
+                f"{snapshot.path} was trained on data of shape {snapshot.shape}, but "
+                f"{self.run.dataset} has shape {shape_name(self.data.shape)}."
+            )
         weights = load_weights(Path(snapshot.path), snapshot.sha256)
         try:
             self.network.load_state_dict(weights)

@@ -20,7 +20,7 @@ from vdiff.errors import VdiffError
 RUN = ["experiment", "debias", "seed"]
 SCHEMAS = {
     "train": [*RUN, "iteration", "loss", "train_bpd"],
-    "snapshots": [*RUN, "iteration", "path", "sha256"],
+    "snapshots": [*RUN, "iteration", "shape", "path", "sha256"],
     "evaluation": [
         *RUN, "estimator", "iteration", "bpd", "bpd_std_err", "se_test", "se_mc",
         "images", "passes", "network_evaluations",

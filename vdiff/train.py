@@ -227,7 +227,7 @@ def _train(run, data, state_folder, device, on_snapshot, stop):
                 raise Stopped(f"Stopped by {stop.signal} at iteration {iteration}; state saved.")
     if sums[2]:  # the last interval is short; the state keeps it open, for a longer run
         rows = [*rows, _row(who, iteration, sums)]
-    return rows, _snapshots(run, state_folder, who)
+    return rows, _snapshots(run, state_folder, who, data.shape)
 
 
 def _row(who: dict, iteration: int, sums: list) -> dict:
@@ -273,15 +273,21 @@ def _snapshot_path(folder: Path, iteration: int) -> Path:
     return folder / "snapshots" / f"{iteration:08d}.pt"
 
 
-def _snapshots(run: Run, folder: Path, who: dict) -> list[dict]:
+def _snapshots(run: Run, folder: Path, who: dict, shape: tuple[int, ...]) -> list[dict]:
     t = run.training
     iterations = sorted({*range(0, t.iterations, t.snapshot_every), t.iterations})
     rows = []
     for iteration in iterations:
         path = _snapshot_path(folder, iteration)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append({**who, "iteration": iteration, "path": str(path), "sha256": digest})
+        where = {"shape": shape_name(shape), "path": str(path), "sha256": digest}
+        rows.append({**who, "iteration": iteration, **where})
     return rows
+
+
+def shape_name(shape: tuple[int, ...]) -> str:
+    """A data shape as snapshots.csv has it: 3x32x32."""
+    return "x".join(str(n) for n in shape)
 
 
 def write_tables(folder: Path, rows: list[dict], snapshots: list[dict]) -> None:
