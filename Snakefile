@@ -9,6 +9,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/notebook.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -17,7 +18,11 @@ rule all:
         figures(),
         tables(),
         notebooks(),
+        f"{R}/claims.json",
+        f"{R}/report.html",
 
 
 onsuccess:
-    print(f"Done: the figures are in {R}/figures, their tables and arrays in {R}.")
+    print(
+        f"Done: read {R}/report.html; the figures are in {R}/figures, their data in {R}."
+    )

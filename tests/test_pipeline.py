@@ -1,5 +1,6 @@
 """The whole smoke DAG through Snakemake, in a copy of the project."""
 
+import json
 import os
 import re
 import shutil
@@ -50,14 +51,15 @@ def project(tmp_path_factory):
 def test_every_figure_and_table_is_there(project):
     folder, output = project
     results = folder / "results" / "smoke"
-    assert "the figures are in results/smoke/figures" in output
+    assert "read results/smoke/report.html" in output
+    assert json.loads((results / "claims.json").read_text())["claims"]
     names = {path.stem for path in (results / "figures").glob("*.png")}
     assert names == {path.stem for path in (results / "figures").glob("*.pdf")}
     assert names == {
         "bpd-digits", "bpd-swissroll", "standard-error-digits", "standard-error-swissroll",
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
         "distances-swissroll", "variance-swissroll", "likelihood",
-        "differences",
+        "differences", "published",
     }  # fmt: skip
     for name in ("lambda-swissroll", "sampling-digits"):
         with Image.open(results / "figures" / f"{name}.webp") as film:
@@ -90,7 +92,7 @@ def test_a_second_run_does_nothing(project):
 def test_touching_a_figure_module_remakes_that_figure_alone(project):
     folder, _ = project
     (folder / "vdiff" / "figures" / "loss.py").touch()
-    assert planned(snakemake(folder, "-n")) == {"figure_loss": "1", "all": "1"}
+    assert planned(snakemake(folder, "-n")) == {"figure_loss": "1", "report": "1", "all": "1"}
     snakemake(folder)
     assert planned(snakemake(folder, "-n")) == {}
 

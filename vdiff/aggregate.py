@@ -1,8 +1,12 @@
 """Mean curves over seeds, and differences of two settings, with their standard errors."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from vdiff.errors import VdiffError
+from vdiff.tidy import read_npz
 from vdiff.uncertainty import paired_difference
 
 
@@ -33,6 +37,9 @@ def paired_differences(first: dict, second: dict) -> list[dict]:
     rows = []
     for name in sorted(set(first) & set(second) - {"u"}):
         estimator, iteration = name.rsplit("_", 1)
+        if first[name].shape[1] != second[name].shape[1]:
+            sizes = f"{first[name].shape[1]} and {second[name].shape[1]}"
+            raise VdiffError(f"{name} has {sizes} images; a paired difference needs the same ones.")
         passes = min(len(first[name]), len(second[name]))
         u = first["u"][:passes] if estimator == "efficient" else None
         d = paired_difference(first[name][:passes], second[name][:passes], u)
@@ -43,6 +50,40 @@ def paired_differences(first: dict, second: dict) -> list[dict]:
                 "difference": d.mean,
                 "std_err": d.std_err,
                 "se_mc": d.se_mc,
+                **_log_sd_ratio(first[name][0], second[name][0]),
             }
         )
     return rows
+
+
+def compare_folders(first: Path, second: Path) -> list[dict]:
+    """Rows of the schema comparison for all runs that two results folders have in common."""
+    rows = []
+    for path in sorted((first / "runs").glob("*/debias-*/seed-*/per_image.npz")):
+        other = second / path.relative_to(first)
+        if not other.exists():
+            continue
+        experiment, debias, seed = path.parts[-4:-1]
+        run = {
+            "experiment": experiment,
+            "debias": debias.removeprefix("debias-"),
+            "seed": int(seed.removeprefix("seed-")),
+        }
+        rows += [{**run, **row} for row in paired_differences(read_npz(path), read_npz(other))]
+    return rows
+
+
+def _log_sd_ratio(x: np.ndarray, y: np.ndarray) -> dict:
+    """log(sd x / sd y) of paired draws (n,), with its jackknife standard error."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    n = len(x)
+
+    def leave_one_out(v: np.ndarray) -> np.ndarray:
+        """log of the variances without draw i, (n,)."""
+        square = np.square(v - v.mean())
+        return np.log((square.sum() - square * n / (n - 1)) / (n - 2))
+
+    parts = (leave_one_out(x) - leave_one_out(y)) / 2
+    error = np.sqrt((n - 1) / n * np.square(parts - parts.mean()).sum())
+    ratio = np.log(x.std(ddof=1) / y.std(ddof=1))
+    return {"log_sd_ratio": ratio, "log_sd_ratio_std_err": error}

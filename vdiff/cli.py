@@ -33,7 +33,7 @@ log = logging.getLogger("vdiff")
 PATH = click.Path(path_type=Path)
 FIGURES = (
     "bpd", "standard-error", "differences", "samples", "lambda-grid", "lambda-strips", "distances",
-    "likelihood", "variance", "loss",
+    "likelihood", "variance", "loss", "published", "comparison",
 )  # fmt: skip
 
 
@@ -322,7 +322,7 @@ def evaluate(
 @DEVICE
 def likelihood(run_file, snapshots, out, images, tolerance, batch_size, data_root, device):
     """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
-    from vdiff.evaluate import TestSet, row_of
+    from vdiff.evaluate import TestSet
     from vdiff.evaluate import evaluate as evaluate_drift
     from vdiff.likelihood import likelihood_row
 
@@ -333,11 +333,11 @@ def likelihood(run_file, snapshots, out, images, tolerance, batch_size, data_roo
     last = next(read_csv(snapshots, "snapshots").tail(1).itertuples())
     a = trained.drift(last)
     elbo = validate(Evaluation, {"passes": 16, "batch_size": batch_size})
-    z, u, calls = evaluate_drift(
+    z, _, _ = evaluate_drift(
         trained.sde, a, test, elbo, "efficient", None, trained.run.sde.eps_t, trained.device
     )
     name = "likelihood {experiment} debias={debias} seed={seed}".format(**trained.who)
-    row = likelihood_row(trained.sde, a, test, settings, row_of(z, u, calls), trained.device, name)
+    row = likelihood_row(trained.sde, a, test, settings, z, trained.device, name)
     write_csv(out, [{**trained.who, "iteration": last.iteration, **row}], "likelihood")
     log.info(
         "ODE: %.4f bits/dim (%.4f from a looser tolerance), ELBO: %.4f, %d network evaluations.",
@@ -589,11 +589,12 @@ def aggregate(schema, tables, out, curves):
 @click.option("--experiment", help="The experiment to show, where the input has several.")
 @click.option("--columns", help="Steps to show, comma-separated (lambda figures).")
 @click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
-def plot(figure, inputs, out, experiment, columns, lmbds):
+@click.option("--published", type=PATH, help="For bpd: published curves to overlay (CSV).")
+def plot(figure, inputs, out, experiment, columns, lmbds, published):
     """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
     from vdiff.figures import draw
 
-    options = {"experiment": experiment}
+    options = {"experiment": experiment, "published_curves": published}
     if columns:
         options["columns"] = [int(i) for i in columns.split(",")]
     if lmbds:
@@ -614,6 +615,67 @@ def animate(kind, inputs, out, fps):
     from vdiff.figures.animation import animate as draw_animation
 
     draw_animation(kind, inputs, out, fps)
+
+
+@main.command()
+@click.argument("results", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--json", "json_file", type=PATH, help="Also the same as JSON.")
+def claims(results, out, json_file):
+    """Test the paper's claims on the tables of a RESULTS folder, such as results/demo."""
+    from vdiff.claims import judge
+
+    rows = judge(results)
+    if not rows:
+        raise VdiffError(f"{results} holds no table that a claim is tested on.")
+    write_csv(out, rows, "claims")
+    if json_file:
+        write_json(json_file, {"claims": read_csv(out, "claims").astype(object).to_dict("records")})
+    for row in rows:
+        log.info("%s (%s): %s.", row["claim"], row["experiment"], row["verdict"])
+
+
+@main.command()
+@click.argument("results", type=PATH)
+@click.option("--captions", type=PATH, required=True, help="Folder of captions, one RST a kind.")
+@click.option("--out", type=PATH, required=True, help="The HTML page to write.")
+def report(results, captions, out):
+    """One self-contained page from a RESULTS folder with figures, claims.csv and manifest.json."""
+    from vdiff.report import write_report
+
+    write_report(results, captions, out)
+    log.info("The report is %s.", out)
+
+
+@main.command()
+@click.option("--config", required=True, help="The configuration, as JSON.")
+@click.option("--out", type=PATH, required=True, help="The JSON to write.")
+def manifest(config, out):
+    """Configuration, package versions, commit and machine, for the report."""
+    from vdiff.provenance import manifest as manifest_of
+
+    write_json(out, manifest_of(_json(config)))
+
+
+@main.command()
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--figure", type=PATH, multiple=True, help="Also draw it: PNG, SVG or PDF.")
+def compare(first, second, out, figure):
+    """Paired differences of two results folders, run by run: FIRST less SECOND, bits/dim.
+
+    Runs are matched by experiment, debias and seed; they must share test images.
+    """
+    from vdiff.aggregate import compare_folders
+    from vdiff.figures import draw
+
+    rows = compare_folders(first, second)
+    if not rows:
+        raise VdiffError(f"{first} and {second} have no evaluated run in common.")
+    write_csv(out, rows, "comparison")
+    if figure:
+        draw("comparison", [out], figure)
 
 
 @main.command()

@@ -30,6 +30,7 @@ SCHEMAS = {
     ],
     "differences": [
         "experiment", "seed", "estimator", "iteration", "difference", "std_err", "se_mc",
+        "log_sd_ratio", "log_sd_ratio_std_err",
     ],
     "samples": [*RUN, "sampler", "lmbd", "steps", "images", "pixels_below", "pixels_above"],
     "trajectory": [
@@ -38,7 +39,7 @@ SCHEMAS = {
     ],
     "likelihood": [
         *RUN, "iteration", "images", "bpd_ode", "bpd_ode_std_err", "bpd_elbo", "bpd_elbo_std_err",
-        "trace", "tolerance", "change", "evaluations",
+        "gap", "gap_std_err", "trace", "tolerance", "change", "evaluations",
     ],
     "variance_time": [
         *RUN, "estimator", "time_low", "time_high", "draws", "variance", "variance_std_err",
@@ -46,6 +47,11 @@ SCHEMAS = {
     "gradient": [
         *RUN, "iteration", "law", "batches", "batch_size", "cosine", "cosine_std_err",
         "relative_bias", "relative_bias_std_err", "relative_variance", "relative_variance_std_err",
+    ],
+    "comparison": [*RUN, "estimator", "iteration", "difference", "std_err", "se_mc"],
+    "claims": [
+        "claim", "where", "experiment", "published", "ours", "low", "high", "unit", "p_true",
+        "p_false", "verdict", "why",
     ],
     "distances": [
         *RUN, "source", "sampler", "lmbd", "steps", "reference", "metric", "distance", "low",
@@ -116,3 +122,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def write_json(path: Path, content: dict) -> None:
     write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> dict:
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise VdiffError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from None

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vdiff.figures import curves, style
+from vdiff.figures import curves, published, style
 
 
-def draw(inputs: Sequence[Path], experiment: str | None = None):
-    """inputs: one CSV of the schema curves."""
+def draw(
+    inputs: Sequence[Path], experiment: str | None = None, published_curves: Path | None = None
+):
+    """inputs: one CSV of the schema curves; published_curves: drawn thinly beside them."""
     frame = curves.of_experiment(inputs[0], "curves", experiment)
     names = curves.estimators(frame)
     figure, axes = curves.panels(names)
@@ -23,6 +25,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 for sign in (-1, 1):
                     ax.plot(x, y + sign * part["se_seeds"], color=colour, lw=0.6, ls=":")
         ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
+    if published_curves:
+        published.overlay(axes[0], published.read(published_curves))
     # The untrained net is far off; the range is that of the curves once they have come down.
     late = frame[frame["iteration"] >= frame["iteration"].max() * 0.15]
     low, high = (late["bpd"] - late["se_test"]).min(), (late["bpd"] + late["se_test"]).max()

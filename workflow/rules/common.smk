@@ -19,6 +19,9 @@ R = str(CONFIG.folder)
 RUN = f"{R}/runs/{{experiment}}/debias-{{debias}}/seed-{{seed}}"
 LOG = f"{R}/logs/{{experiment}}-debias-{{debias}}-seed-{{seed}}"
 BENCH = f"{R}/benchmarks/{{experiment}}-debias-{{debias}}-seed-{{seed}}"
+PUBLISHED = (
+    Path(workflow.basedir) / "workflow" / "resources" / "cifar10_bpd_published.csv"
+)
 VDIFF = Path(workflow.basedir) / "vdiff"
 ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")  # for --sdm conda
 
@@ -149,7 +152,11 @@ def figures():
         names += [f"lambda-grid-{name}", f"lambda-strips-{name}"]
     names += [f"distances-{name}" for name in experiments("distances")]
     names += [f"variance-{name}" for name in experiments("variance")]
-    names += ["loss", *(["likelihood"] if experiments("likelihood") else [])]
+    names += [
+        "loss",
+        "published",
+        *(["likelihood"] if experiments("likelihood") else []),
+    ]
     names += ["differences"] if differences() else []
     moving = [
         f"sampling-{name}" for name in image_experiments() if frames(name, "sampling")
@@ -167,6 +174,20 @@ def figures():
 
 def frames(name, section):
     return getattr(CONFIG.experiments[name], section).frames
+
+
+def published_overlay(wildcards):
+    """The published curves belong beside the paper's own CIFAR-10 experiment."""
+    cifar = CONFIG.experiments[wildcards.experiment].dataset == "cifar10"
+    return f"--published {shlex.quote(str(PUBLISHED))}" if cifar else ""
+
+
+def claim_samples():
+    return runs(f"{RUN}/samples.npz", image_experiments())
+
+
+def captions():
+    return sorted((Path(workflow.basedir) / "workflow" / "report").glob("*.rst"))
 
 
 def notebooks():

@@ -2,18 +2,25 @@
 rule figure_bpd:
     input:
         table=f"{R}/curves.csv",
-        code=drawn_by("bpd", "curves"),
+        code=drawn_by("bpd", "curves", "published"),
+        published=PUBLISHED,
     output:
-        multiext(f"{R}/figures/bpd-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/bpd-{{experiment}}.png",
+            caption="../report/bpd.rst",
+            category="Likelihood",
+        ),
+        f"{R}/figures/bpd-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-bpd-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
+        published=published_overlay,
         out=lambda wildcards, output: [f"--out {path}" for path in output],
     shell:
         "python -m vdiff --log {log:q} plot bpd {input.table:q} {params.out}"
-        " --experiment {wildcards.experiment}"
+        " --experiment {wildcards.experiment} {params.published}"
 
 
 rule figure_standard_error:
@@ -21,7 +28,12 @@ rule figure_standard_error:
         table=f"{R}/curves.csv",
         code=drawn_by("standard_error", "curves"),
     output:
-        multiext(f"{R}/figures/standard-error-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/standard-error-{{experiment}}.png",
+            caption="../report/standard-error.rst",
+            category="Likelihood",
+        ),
+        f"{R}/figures/standard-error-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-standard-error-{{experiment}}.log",
     conda:
@@ -45,7 +57,12 @@ rule figure_samples:
         ],
         code=drawn_by("samples"),
     output:
-        multiext(f"{R}/figures/samples-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/samples-{{experiment}}.png",
+            caption="../report/samples.rst",
+            category="Samples",
+        ),
+        f"{R}/figures/samples-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-samples-{{experiment}}.log",
     conda:
@@ -62,7 +79,12 @@ rule figure_lambda_grid:
         histograms=trajectory_files,
         code=drawn_by("lambda_grid"),
     output:
-        multiext(f"{R}/figures/lambda-grid-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/lambda-grid-{{experiment}}.png",
+            caption="../report/lambda-grid.rst",
+            category="The lambda family",
+        ),
+        f"{R}/figures/lambda-grid-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-lambda-grid-{{experiment}}.log",
     conda:
@@ -81,7 +103,12 @@ rule figure_lambda_strips:
         histograms=trajectory_files,
         code=drawn_by("lambda_grid", "lambda_strips"),
     output:
-        multiext(f"{R}/figures/lambda-strips-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/lambda-strips-{{experiment}}.png",
+            caption="../report/lambda-strips.rst",
+            category="The lambda family",
+        ),
+        f"{R}/figures/lambda-strips-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-lambda-strips-{{experiment}}.log",
     conda:
@@ -99,7 +126,12 @@ rule figure_loss:
         table=f"{R}/train.csv",
         code=drawn_by("loss"),
     output:
-        multiext(f"{R}/figures/loss", ".png", ".pdf"),
+        report(
+            f"{R}/figures/loss.png",
+            caption="../report/loss.rst",
+            category="Training",
+        ),
+        f"{R}/figures/loss.pdf",
     log:
         f"{R}/logs/figure-loss.log",
     conda:
@@ -115,7 +147,12 @@ rule figure_distances:
         table=f"{R}/distances.csv",
         code=drawn_by("distances", "curves"),
     output:
-        multiext(f"{R}/figures/distances-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/distances-{{experiment}}.png",
+            caption="../report/distances.rst",
+            category="The lambda family",
+        ),
+        f"{R}/figures/distances-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-distances-{{experiment}}.log",
     conda:
@@ -132,7 +169,12 @@ rule figure_differences:
         table=f"{R}/differences.csv",
         code=drawn_by("differences", "curves"),
     output:
-        multiext(f"{R}/figures/differences", ".png", ".pdf"),
+        report(
+            f"{R}/figures/differences.png",
+            caption="../report/differences.rst",
+            category="Likelihood",
+        ),
+        f"{R}/figures/differences.pdf",
     log:
         f"{R}/logs/figure-differences.log",
     conda:
@@ -148,7 +190,12 @@ rule figure_likelihood:
         table=f"{R}/likelihood.csv",
         code=drawn_by("likelihood"),
     output:
-        multiext(f"{R}/figures/likelihood", ".png", ".pdf"),
+        report(
+            f"{R}/figures/likelihood.png",
+            caption="../report/likelihood.rst",
+            category="Likelihood",
+        ),
+        f"{R}/figures/likelihood.pdf",
     log:
         f"{R}/logs/figure-likelihood.log",
     conda:
@@ -165,7 +212,12 @@ rule figure_variance:
         gradient=f"{R}/gradient.csv",
         code=drawn_by("variance", "curves"),
     output:
-        multiext(f"{R}/figures/variance-{{experiment}}", ".png", ".pdf"),
+        report(
+            f"{R}/figures/variance-{{experiment}}.png",
+            caption="../report/variance.rst",
+            category="Likelihood",
+        ),
+        f"{R}/figures/variance-{{experiment}}.pdf",
     log:
         f"{R}/logs/figure-variance-{{experiment}}.log",
     conda:
@@ -175,6 +227,27 @@ rule figure_variance:
     shell:
         "python -m vdiff --log {log:q} plot variance {input.time:q} {input.gradient:q}"
         " {params.out} --experiment {wildcards.experiment}"
+
+
+rule figure_published:
+    input:
+        table=PUBLISHED,
+        code=drawn_by("published"),
+    output:
+        report(
+            f"{R}/figures/published.png",
+            caption="../report/published.rst",
+            category="Likelihood",
+        ),
+        f"{R}/figures/published.pdf",
+    log:
+        f"{R}/logs/figure-published.log",
+    conda:
+        ENVIRONMENT
+    params:
+        out=lambda wildcards, output: [f"--out {path}" for path in output],
+    shell:
+        "python -m vdiff --log {log:q} plot published {input.table:q} {params.out}"
 
 
 # The WebP is for web pages, the GIF for everything else.

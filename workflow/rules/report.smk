@@ -1,0 +1,51 @@
+rule manifest:
+    output:
+        f"{R}/manifest.json",
+    log:
+        f"{R}/logs/manifest.log",
+    conda:
+        ENVIRONMENT
+    params:
+        config=CONFIG.model_dump_json(),
+    shell:
+        "python -m vdiff --log {log:q} manifest --config {params.config:q} --out {output:q}"
+
+
+rule claims:
+    input:
+        tables(),
+        claim_samples(),
+    output:
+        csv=report(f"{R}/claims.csv", caption="../report/claims.rst", category="Claims"),
+        json=f"{R}/claims.json",
+    log:
+        f"{R}/logs/claims.log",
+    conda:
+        ENVIRONMENT
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        code=code_hash("claims"),
+    shell:
+        "python -m vdiff --log {log:q} claims {params.folder:q} --out {output.csv:q}"
+        " --json {output.json:q}"
+
+
+rule report:
+    input:
+        figures(),
+        claims=f"{R}/claims.csv",
+        manifest=f"{R}/manifest.json",
+        code=[VDIFF / "report" / "__init__.py", VDIFF / "report" / "page.html"],
+        captions=captions(),
+    output:
+        f"{R}/report.html",
+    log:
+        f"{R}/logs/report.log",
+    conda:
+        ENVIRONMENT
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        captions=Path(workflow.basedir) / "workflow" / "report",
+    shell:
+        "python -m vdiff --log {log:q} report {params.folder:q} --captions {params.captions:q}"
+        " --out {output:q}"
