@@ -36,8 +36,9 @@ class Grid:
 
 
 def frame_steps(settings: Integration) -> list[int]:
-    """The steps after which the frames of an animation are taken, evenly spread."""
-    return sorted({int(i) for i in np.linspace(1, settings.steps, settings.frames).round()})
+    """The steps after which the frames of an animation are taken, densest at the end."""
+    left = np.linspace(1, 0, settings.frames) ** 2
+    return sorted({int(i) for i in (settings.steps - (settings.steps - 1) * left).round()})
 
 
 def sample_images(

@@ -28,8 +28,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         low[0] = part["time_high"].iloc[0] / 3  # the first bin begins at 0
         share = part["variance"].to_numpy() / np.log10(part["time_high"].to_numpy() / low)
         total = part["variance"].sum()
-        axes[0].step(
-            part["time_high"], share, where="pre", color=colour, ls=line,
+        axes[0].stairs(
+            share, [low[0], *part["time_high"]], color=colour, ls=line, lw=1.2,
             label=f"{curves.TITLE[estimator]}: {total:.3g}",
         )  # fmt: skip
     axes[0].set(xscale="log", yscale="log", xlabel="time s")
