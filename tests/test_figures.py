@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,6 +64,13 @@ def test_every_figure_is_drawn_to_the_same_bytes(tmp_path, inputs, figure):
             draw(figure, inputs[figure], [path])
         assert paths[0].read_bytes() == paths[1].read_bytes()
         assert paths[0].stat().st_size > 3000
+
+
+def test_a_dark_figure_is_dark(tmp_path, inputs):
+    draw("loss", inputs["loss"], [tmp_path / "a.png"], dark=[tmp_path / "b.png"])
+    light, dark = (plt.imread(tmp_path / f"{k}.png")[0, 0, :3] for k in "ab")
+    assert light.min() == 1
+    assert dark.max() < 0.2
 
 
 def test_figures_import_no_torch():

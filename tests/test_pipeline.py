@@ -54,6 +54,10 @@ def test_every_figure_and_table_is_there(project):
     assert "read results/smoke/report.html" in output
     assert json.loads((results / "claims.json").read_text())["claims"]
     names = {path.stem for path in (results / "figures").glob("*.png")}
+    assert {name for name in names if f"{name}-dark" in names} == {
+        name for name in names if not name.endswith("-dark")
+    }
+    names = {name for name in names if not name.endswith("-dark")}
     assert names == {path.stem for path in (results / "figures").glob("*.pdf")}
     assert names == {
         "bpd-digits", "bpd-swissroll", "standard-error-digits", "standard-error-swissroll",

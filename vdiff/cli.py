@@ -586,11 +586,12 @@ def aggregate(schema, tables, out, curves):
 )
 @click.argument("inputs", nargs=-1, type=PATH, required=True)
 @click.option("--out", type=PATH, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")
+@click.option("--dark", type=PATH, multiple=True, help="The same for a dark page; repeatable.")
 @click.option("--experiment", help="The experiment to show, where the input has several.")
 @click.option("--columns", help="Steps to show, comma-separated (lambda figures).")
 @click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
 @click.option("--published", type=PATH, help="For bpd: published curves to overlay (CSV).")
-def plot(figure, inputs, out, experiment, columns, lmbds, published):
+def plot(figure, inputs, out, dark, experiment, columns, lmbds, published):
     """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
     from vdiff.figures import draw
 
@@ -599,7 +600,7 @@ def plot(figure, inputs, out, experiment, columns, lmbds, published):
         options["columns"] = [int(i) for i in columns.split(",")]
     if lmbds:
         options["lmbds"] = [float(v) for v in lmbds.split(",")]
-    draw(figure, inputs, out, **{k: v for k, v in options.items() if v is not None})
+    draw(figure, inputs, out, dark, **{k: v for k, v in options.items() if v is not None})
 
 
 @main.command()

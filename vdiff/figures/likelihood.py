@@ -36,9 +36,9 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         )
     axes[0, 0].set_ylabel("bits/dim")
     handles = [
-        plt.Line2D([], [], color="0.3", marker="o", ls="", ms=4, label="negative ELBO, SDE"),
+        plt.Line2D([], [], color="0.5", marker="o", ls="", ms=4, label="negative ELBO, SDE"),
         plt.Line2D(
-            [], [], color="0.3", marker="D", ls="", ms=4, mfc="white",
+            [], [], color="0.5", marker="D", ls="", ms=4, mfc="white",
             label="exact, ODE",
         ),
     ]  # fmt: skip

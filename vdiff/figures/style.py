@@ -26,8 +26,8 @@ MARKER = {False: "s", True: "o"}
 
 
 @contextmanager
-def paper() -> Iterator[None]:
-    """Style of a paper's figure; files carry no date, so the same data give the same bytes."""
+def paper(dark: bool = False) -> Iterator[None]:
+    """Style of a paper's figure, or of one on a dark page. The same data give the same bytes."""
     settings = {
         "figure.dpi": 200,
         "savefig.dpi": 200,
@@ -45,6 +45,10 @@ def paper() -> Iterator[None]:
         "svg.hashsalt": "vdiff",
         "figure.constrained_layout.use": True,
     }
+    if dark:
+        inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+        grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+        settings |= dict.fromkeys(inks, "#e6edf3") | dict.fromkeys(grounds, "#0d1117")
     with sns.axes_style("ticks"), mpl.rc_context(settings):
         yield
 

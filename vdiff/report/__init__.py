@@ -44,7 +44,7 @@ def _claim(row: dict) -> dict:
 
 def _figures(folder: Path, captions: Path) -> list[dict]:
     """Every figure with its caption, in the order of the story; the longest kind that fits."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix in MIME)
+    paths = sorted(p for p in folder.iterdir() if p.suffix in MIME and not p.stem.endswith("-dark"))
     kinds = sorted(ORDER, key=len, reverse=True)
     found = []
     for path in paths:

@@ -23,6 +23,28 @@ PUBLISHED = (
     Path(workflow.basedir) / "workflow" / "resources" / "cifar10_bpd_published.csv"
 )
 VDIFF = Path(workflow.basedir) / "vdiff"
+GALLERY = [
+    *(
+        f"{name}{theme}.png"
+        for name in (
+            "bpd-digits",
+            "bpd-photos",
+            "differences",
+            "samples-digits",
+            "samples-photos",
+            "lambda-grid-swissroll",
+            "lambda-strips-swissroll",
+            "distances-swissroll",
+            "standard-error-digits",
+            "variance-swissroll",
+            "likelihood",
+            "loss",
+        )
+        for theme in ("", "-dark")
+    ),
+    "lambda-swissroll.webp",
+    "sampling-digits.webp",
+]
 ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")  # for --sdm conda
 
 
@@ -115,6 +137,13 @@ def drawn_by(*names):
         VDIFF / "figures" / "style.py",
         VDIFF / "tidy.py",
         *(VDIFF / "figures" / f"{name}.py" for name in names),
+    ]
+
+
+def outputs(wildcards, output):
+    """The outputs of a figure rule as options."""
+    return [
+        f"--{'dark' if path.endswith('-dark.png') else 'out'} {path}" for path in output
     ]
 
 

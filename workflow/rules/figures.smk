@@ -11,13 +11,14 @@ rule figure_bpd:
             category="Likelihood",
         ),
         f"{R}/figures/bpd-{{experiment}}.pdf",
+        f"{R}/figures/bpd-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-bpd-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
         published=published_overlay,
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot bpd {input.table:q} {params.out}"
         " --experiment {wildcards.experiment} {params.published}"
@@ -34,12 +35,13 @@ rule figure_standard_error:
             category="Likelihood",
         ),
         f"{R}/figures/standard-error-{{experiment}}.pdf",
+        f"{R}/figures/standard-error-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-standard-error-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot standard-error {input.table:q} {params.out}"
         " --experiment {wildcards.experiment}"
@@ -63,12 +65,13 @@ rule figure_samples:
             category="Samples",
         ),
         f"{R}/figures/samples-{{experiment}}.pdf",
+        f"{R}/figures/samples-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-samples-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot samples {input.images:q} {params.out}"
         " --experiment {wildcards.experiment}"
@@ -85,12 +88,13 @@ rule figure_lambda_grid:
             category="The lambda family",
         ),
         f"{R}/figures/lambda-grid-{{experiment}}.pdf",
+        f"{R}/figures/lambda-grid-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-lambda-grid-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
         columns=steps_of("columns"),
         lmbds=grid_rows,
     shell:
@@ -109,12 +113,13 @@ rule figure_lambda_strips:
             category="The lambda family",
         ),
         f"{R}/figures/lambda-strips-{{experiment}}.pdf",
+        f"{R}/figures/lambda-strips-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-lambda-strips-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
         columns=steps_of("strip_columns"),
     shell:
         "python -m vdiff --log {log:q} plot lambda-strips {input.histograms:q} {params.out}"
@@ -132,12 +137,13 @@ rule figure_loss:
             category="Training",
         ),
         f"{R}/figures/loss.pdf",
+        f"{R}/figures/loss-dark.png",
     log:
         f"{R}/logs/figure-loss.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot loss {input.table:q} {params.out}"
 
@@ -153,12 +159,13 @@ rule figure_distances:
             category="The lambda family",
         ),
         f"{R}/figures/distances-{{experiment}}.pdf",
+        f"{R}/figures/distances-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-distances-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot distances {input.table:q} {params.out}"
         " --experiment {wildcards.experiment}"
@@ -175,12 +182,13 @@ rule figure_differences:
             category="Likelihood",
         ),
         f"{R}/figures/differences.pdf",
+        f"{R}/figures/differences-dark.png",
     log:
         f"{R}/logs/figure-differences.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot differences {input.table:q} {params.out}"
 
@@ -196,12 +204,13 @@ rule figure_likelihood:
             category="Likelihood",
         ),
         f"{R}/figures/likelihood.pdf",
+        f"{R}/figures/likelihood-dark.png",
     log:
         f"{R}/logs/figure-likelihood.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot likelihood {input.table:q} {params.out}"
 
@@ -218,12 +227,13 @@ rule figure_variance:
             category="Likelihood",
         ),
         f"{R}/figures/variance-{{experiment}}.pdf",
+        f"{R}/figures/variance-{{experiment}}-dark.png",
     log:
         f"{R}/logs/figure-variance-{{experiment}}.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot variance {input.time:q} {input.gradient:q}"
         " {params.out} --experiment {wildcards.experiment}"
@@ -240,12 +250,13 @@ rule figure_published:
             category="Likelihood",
         ),
         f"{R}/figures/published.pdf",
+        f"{R}/figures/published-dark.png",
     log:
         f"{R}/logs/figure-published.log",
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} plot published {input.table:q} {params.out}"
 
@@ -265,7 +276,7 @@ rule animate_points:
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} animate points {input.frames:q} {params.out}"
 
@@ -283,6 +294,6 @@ rule animate_images:
     conda:
         ENVIRONMENT
     params:
-        out=lambda wildcards, output: [f"--out {path}" for path in output],
+        out=outputs,
     shell:
         "python -m vdiff --log {log:q} animate images {input.frames:q} {params.out}"

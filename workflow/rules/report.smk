@@ -49,3 +49,17 @@ rule report:
     shell:
         "python -m vdiff --log {log:q} report {params.folder:q} --captions {params.captions:q}"
         " --out {output:q}"
+
+
+# Not part of `all`: the pictures of the README, taken from the demo by `snakemake gallery`.
+rule gallery:
+    input:
+        [f"{R}/figures/{name}" for name in GALLERY],
+    output:
+        [f"docs/gallery/{name}" for name in GALLERY],
+    log:
+        f"{R}/logs/gallery.log",
+    conda:
+        ENVIRONMENT
+    shell:
+        "cp {input:q} docs/gallery/ >{log:q} 2>&1"
