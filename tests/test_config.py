@@ -24,6 +24,8 @@ def in_digits(keys):
     ("overrides", "words"),
     [
         ({"preset": "huge"}, ["preset", "'huge'", "demo"]),
+        ({"only": ["cats"]}, ["only", "'cats'", "digits"]),
+        ({"only": []}, ["only", "empty"]),
         ({"colour": 1}, ["colour", "unknown"]),
         (in_digits({"training": {"lrate": 1}}), ["digits.training.lrate", "unknown"]),
         (in_digits({"training": {"lr": "fast"}}), ["training.lr", "'fast'"]),
@@ -54,6 +56,10 @@ def test_overrides_are_laid_over_mapping_by_mapping():
     config = load_config(in_digits({"seeds": [4]}))
     assert config.experiments["digits"].seeds == [4]
     assert config.experiments["photos"].seeds == [0]
+
+
+def test_only_keeps_the_named_experiments():
+    assert list(load_config({"only": ["digits"]}).experiments) == ["digits"]
 
 
 def test_the_key_of_a_run_follows_its_course_and_not_its_length():

@@ -202,12 +202,15 @@ class Experiment(Strict):
 
 
 class Config(Strict):
+    """only names the experiments to run, of those that there are; all without it."""
+
     preset: str = "demo"
     results: str = "results"
     data_root: str = "data"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 1
     notebook: bool = False
+    only: list[str] | None = None
     experiments: dict[str, Experiment] = Field(min_length=1)
 
     @field_validator("experiments")
@@ -275,7 +278,17 @@ def load_config(overrides: dict | None = None) -> Config:
     if not isinstance(preset, str) or not path.is_file():
         raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")
     base = read_yaml(path)
-    return validate(Config, merge(base, {**overrides, "preset": preset}))
+    config = validate(Config, merge(base, {**overrides, "preset": preset}))
+    if config.only is None:
+        return config
+    for name in config.only:
+        if name not in config.experiments:
+            known = ", ".join(config.experiments)
+            raise VdiffError(f"The configuration key only names {name!r}; there are {known}.")
+    kept = {name: e for name, e in config.experiments.items() if name in config.only}
+    if not kept:
+        raise VdiffError("The configuration key only is empty; name at least one experiment.")
+    return config.model_copy(update={"experiments": kept})
 
 
 def read_yaml(path: Path) -> dict:
