@@ -84,7 +84,7 @@ def lower_bpd(folder: Path) -> list[Evidence]:
         found.append(
             Evidence(
                 "Debiased training lowers the test bpd",
-                "section 5, image experiments",
+                "image experiments",
                 name,
                 **normal(last["difference"].mean(), error, -1),
                 unit="bits/dim, True less False",
@@ -102,7 +102,7 @@ def higher_standard_error(folder: Path) -> list[Evidence]:
     return [
         Evidence(
             "Debiased training raises the standard error of the paper's estimator",
-            "section 5, image experiments",
+            "image experiments",
             name,
             **normal(last["log_sd_ratio"], last["log_sd_ratio_std_err"], 1),
             unit="log ratio, True over False",
@@ -140,7 +140,7 @@ def gradient_bias(folder: Path) -> list[Evidence]:
             found.append(
                 Evidence(
                     claim,
-                    "section 4.2, bias and variance",
+                    "bias and variance of the loss",
                     name,
                     **normal(row["cosine"], row["cosine_std_err"], side, threshold),
                     unit="cosine",
@@ -167,7 +167,7 @@ def same_distribution(folder: Path) -> list[Evidence]:
         found.append(
             Evidence(
                 f"Every lambda samples the same distribution ({source} drift)",
-                "section 4.3, figure 5",
+                "lambda family, figure 5",
                 name,
                 **{**worst, "p_false": p_false},
                 unit="Wasserstein distance to the data above its floor, worst lambda",
@@ -185,7 +185,7 @@ def below_likelihood(folder: Path) -> list[Evidence]:
     return [
         Evidence(
             "The ELBO lies below the exact likelihood of the ODE",
-            "theorem 2 (for the SDE of the same net)",
+            "the ELBO (of the SDE of the same net)",
             row.experiment,
             **normal(row.gap, row.gap_std_err, 1),
             unit="bits/dim, negative ELBO less exact",
@@ -213,7 +213,7 @@ def loss_and_elbo(folder: Path) -> list[Evidence]:
         found.append(
             Evidence(
                 "Minimising the score matching loss raises the ELBO",
-                "section 4.1",
+                "score matching and the ELBO",
                 name,
                 ours=float(tau),
                 low=np.nan,
@@ -250,7 +250,7 @@ def better_samples(folder: Path) -> list[Evidence]:
         found.append(
             Evidence(
                 "Samples improve with debiasing",
-                "section 5, sample grids",
+                "sample grids",
                 name,
                 **normal(distance, error, -1),
                 unit="squared energy distance to test images in pixels, True less False",

@@ -1,4 +1,4 @@
-"""Estimators of the ELBO of the plug-in reverse SDE (arXiv 2106.02808, theorem 2).
+"""Estimators of the ELBO of the plug-in reverse SDE (arXiv 2106.02808).
 
 log p(x) >= E[log N(Y_T; 0, I)] - int_0^T E[ 1/2 ||a||^2 + div(g a - f) ] ds, for every x.
 

@@ -1,6 +1,6 @@
 """The plug-in reverse SDE and its lambda family, in reversed time t = T - s.
 
-dX = ((1 - lmbd/2) g a - f) dt + sqrt(1 - lmbd) g dB, lmbd <= 1 (arXiv 2106.02808, section 5):
+dX = ((1 - lmbd/2) g a - f) dt + sqrt(1 - lmbd) g dB, lmbd <= 1 (arXiv 2106.02808):
 lmbd = 0 is the reverse SDE, lmbd = 1 the probability-flow ODE. All members share their
 marginals when a = g * score is exact.
 """

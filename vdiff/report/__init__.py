@@ -37,9 +37,9 @@ def write_report(folder: Path, captions: Path, out: Path) -> None:
 
 def _claim(row: dict) -> dict:
     known = pd.notna(row["low"])
-    interval = f"{row['low']:.3g} to {row['high']:.3g}" if known else ""
+    interval = f"{row['low']:.4g} to {row['high']:.4g}" if known else ""
     kind = {HOLDS: "holds", FAILS: "fails"}.get(row["verdict"], "open")
-    return {**row, "ours": f"{row['ours']:.3g}", "interval": interval, "kind": kind}
+    return {**row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind}
 
 
 def _figures(folder: Path, captions: Path) -> list[dict]:
