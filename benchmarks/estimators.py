@@ -20,7 +20,6 @@ from scipy import stats
 from vdiff.cli import Trained
 from vdiff.config import Evaluation
 from vdiff.evaluate import TestSet, efficient_pass, published_pass, reference_of
-from vdiff.tidy import read_csv
 
 CHARGED = 4  # passes that share a pilot
 
@@ -43,7 +42,7 @@ def main():
 
 def row(folder: Path, options) -> str:
     trained = Trained(folder / "run.json", options.data_root, "cpu")
-    a = trained.drift(next(read_csv(folder / "snapshots.csv", "snapshots").tail(1).itertuples()))
+    a = trained.last_drift(folder / "snapshots.csv")
     test = TestSet(trained.data, trained.run.training.real, options.images)
     settings = Evaluation(pilot=options.pilot)
     first = published_pass(trained.sde, a, test, settings)

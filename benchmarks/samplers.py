@@ -25,7 +25,6 @@ from vdiff.samplers.grids import grid_of
 from vdiff.samplers.noise import noise_of
 from vdiff.samplers.state import in_float64
 from vdiff.seeds import generator
-from vdiff.tidy import read_csv
 
 CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("euler_maruyama", "uniform", 1000, 0),
@@ -95,8 +94,7 @@ def main():
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     trained = Trained(folder / "run.json", Path("data"), "cpu")
-    last = next(read_csv(folder / "snapshots.csv", "snapshots").tail(1).itertuples())
-    a = in_float64(trained.drift(last))
+    a = in_float64(trained.last_drift(folder / "snapshots.csv"))
     table("Learned drift, Swissroll", a, trained.sde, trained.data.draw)
     mixture = Mixture.spiral(trained.sde)
     table("Exact drift, mixture of Gaussians", mixture.a, trained.sde, mixture.draw)

@@ -188,6 +188,10 @@ class Trained:
         self.network = network_of(self.run, self.data.shape).to(self.device).eval()
         self.who = {k: getattr(self.run, k) for k in ("experiment", "debias", "seed")}
 
+    def last_drift(self, snapshots: Path):
+        """The drift a of the last row of a snapshots.csv."""
+        return self.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+
     def drift(self, snapshot):
         """The drift a of one row of snapshots.csv."""
         from vdiff.checkpoint import load_weights
@@ -428,7 +432,7 @@ def sample(
     trained = Trained(run_file, data_root, device)
     if not isinstance(trained.data, Images):
         raise VdiffError(f"{trained.run.dataset} has points; use vdiff trajectory for it.")
-    a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+    a = trained.last_drift(snapshots)
     grid = sample_images(
         trained.sde,
         a,
@@ -483,7 +487,7 @@ def trajectory(run_file, snapshots, out, table, lmbd, settings, data_root, devic
     trained = Trained(run_file, data_root, device)
     if trained.data.shape != (2,):
         raise VdiffError(f"{trained.run.dataset} is not in the plane; a trajectory needs 2 dims.")
-    a = trained.drift(next(read_csv(snapshots, "snapshots").tail(1).itertuples()))
+    a = trained.last_drift(snapshots)
     name = f"trajectory lmbd={lmbd:g}"
     states = sample_trajectory(
         trained.sde, a, lmbd, settings, trained.run.seed, trained.device, name
@@ -534,8 +538,7 @@ def distances(run_file, snapshots, out, source, settings, data_root, device):
         mixture = Mixture.spiral(trained.sde)
         a, draw = mixture.a, mixture.draw
     else:
-        last = next(read_csv(snapshots, "snapshots").tail(1).itertuples())
-        a, draw = in_float64(trained.drift(last)), trained.data.draw
+        a, draw = in_float64(trained.last_drift(snapshots)), trained.data.draw
     name = f"distances {source}"
     rows = distance_rows(trained.sde, a, draw, settings, trained.run.seed, name)
     rows = [{**trained.who, "source": source, **row} for row in rows]

@@ -95,7 +95,7 @@ def published_pass(
         elbo = published(sde, a, x, *(v.to(device) for v in (s, eps, eps_T, probe)))
         return bits_per_dim(elbo.value, log_det, x[0].numel(), test.levels).cpu().numpy()
 
-    return lambda k: (np.concatenate([one(*c, k) for c in _chunks(test, settings)]), None)
+    return lambda k: (np.concatenate([one(*c, k) for c in chunks(test, settings.batch_size)]), None)
 
 
 def efficient_pass(
@@ -130,7 +130,7 @@ def efficient_pass(
 
     def passes(k: int) -> tuple[np.ndarray, np.ndarray]:
         u = stratified(n, generator("times", k))
-        return np.concatenate([one(*c, k, u) for c in _chunks(test, settings)]), u.numpy()
+        return np.concatenate([one(*c, k, u) for c in chunks(test, settings.batch_size)]), u.numpy()
 
     return passes
 
@@ -187,10 +187,10 @@ def row_of(z: np.ndarray, u: np.ndarray | None, calls: int) -> dict:
     }
 
 
-def _chunks(test: TestSet, settings: Evaluation) -> Iterator[tuple[range, Tensor]]:
+def chunks(test: TestSet, size: int) -> Iterator[tuple[range, Tensor]]:
     x = test.examples
-    for start in range(0, len(x), settings.batch_size):
-        part = x[start : start + settings.batch_size]
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
         yield range(start, start + len(part)), part
 
 

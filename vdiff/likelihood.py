@@ -4,7 +4,7 @@ import numpy as np
 
 from vdiff.bits import bits_per_dim
 from vdiff.config import ODE
-from vdiff.evaluate import TestSet
+from vdiff.evaluate import TestSet, chunks
 from vdiff.ode import log_likelihood
 from vdiff.progress import bar
 from vdiff.reverse import Drift
@@ -32,9 +32,7 @@ def ode_bpd(
     exact = x[0].numel() <= EXACT_UP_TO
     values, evaluations = [], 0
     with bar(len(x), description, unit="image") as progress:
-        for start in range(0, len(x), settings.batch_size):
-            part = x[start : start + settings.batch_size]
-            index = range(start, start + len(part))
+        for index, part in chunks(test, settings.batch_size):
             y, log_det = test.real_vectors(part, index, 0)
             probe = None
             if not exact:

@@ -62,6 +62,10 @@ class VPSDE:
         B = self.B(s)
         return B + torch.log(-torch.expm1(-B))
 
+    def invert_log_expm1_B(self, value: Tensor) -> Tensor:
+        """The time at which log(exp(B) - 1) is `value`: B is its softplus."""
+        return self.invert_B(torch.nn.functional.softplus(value, threshold=50))
+
 
 def standard_normal_log_prob(y: Tensor) -> Tensor:
     """log N(y; 0, I) in nats, y (B, ...) to (B,)."""

@@ -106,9 +106,7 @@ class Debiased(TimeLaw):
         share = (mass / self._mass_below).clamp(0, 1)
         below = self.eps_t * share ** (1 / (1 - self.tail))
         logit = (mass - self._mass_below).clamp(min=0) + self.sde.log_expm1_B(self._at(self.eps_t))
-        # exp(B) - 1 = exp(logit), so B is the softplus of logit.
-        B = torch.nn.functional.softplus(logit, threshold=50)
-        s = torch.where(share < 1, below, self.sde.invert_B(B))
+        s = torch.where(share < 1, below, self.sde.invert_log_expm1_B(logit))
         return s.clamp(0, self.sde.T)
 
 

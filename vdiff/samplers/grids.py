@@ -27,9 +27,8 @@ def log_snr(sde: VPSDE, steps: int) -> Tensor:
     if steps == 1:
         return torch.tensor([sde.T, 0], dtype=torch.float64)
     a, b = sde.log_expm1_B(ends)
-    # exp(B) - 1 = exp(l), so B is the softplus of l.
     even = torch.linspace(float(a), float(b), steps, dtype=torch.float64)
-    inner = sde.invert_B(torch.nn.functional.softplus(even, threshold=50))
+    inner = sde.invert_log_expm1_B(even)
     inner[0], inner[-1] = ends
     return torch.cat([inner, torch.zeros(1, dtype=torch.float64)])
 
