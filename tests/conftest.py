@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from vdiff.sde import VPSDE
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)
+sys.path.append(str(ROOT / "benchmarks"))  # for the plain network of the published recipe
 
 
 @pytest.fixture

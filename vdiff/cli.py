@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 from vdiff.config import (
     GRIDS,
     ODE,
+    PRECISIONS,
     SAMPLERS,
     Distances,
     Evaluation,
@@ -46,6 +48,9 @@ class Sentences(click.Group):
         except VdiffError as error:
             log.error("%s", error)
             ctx.exit(1)
+        except OSError as error:
+            log.error("%s: %s.", error.filename or "A file could not be used", error.strerror)
+            ctx.exit(1)
 
 
 @click.group(
@@ -73,6 +78,7 @@ def main(log_file, threads):
             handlers.append(logging.FileHandler(log_file, mode="w"))
         except OSError as error:
             sys.exit(f"{log_file} cannot be written: {error.strerror}.")
+    logging.raiseExceptions = False  # a full disk must not print a traceback per message
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     if threads:  # before torch is imported, which reads it once
         os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -128,33 +134,43 @@ def _json(text: str) -> dict:
 @click.option("--real", type=bool, help="Override training.real (the logit transform).")
 @click.option("--T0", "--t0", "T", type=float, help="Override sde.T.")
 @click.option("--checkpoint-every", type=int, help="Override training.checkpoint_every.")
+@click.option("--print-every", type=click.IntRange(1), help="Evaluate the test set so often.")
+@click.option("--sample-every", type=click.IntRange(1), help="Draw 16 samples so often.")
+@click.option("--num-steps", type=click.IntRange(1), default=1000, help="Steps of a sample.")
+@click.option("--vtype", default="rademacher", help="Probe of --print-every, or gaussian.")
+@click.option("--test-batch-size", type=int, default=256, help="Test images at once.")
 @click.option("--saveroot", type=PATH, default=Path("results/byhand"), help="Parent of --expname.")
 @click.option("--expname", help="Folder of the results; by default named after the run.")
 @click.option("--out", type=PATH, help="Folder of the results, instead of --saveroot/--expname.")
 @click.option("--state", type=PATH, help="Folder of the training state; by default OUT/state.")
+@click.option("--slice-minutes", type=float, help="Save and leave after so long, with code 1.")
 @ROOT
 @DEVICE
 def train(
     run_file, preset, dataset, debias, seed, num_iterations, batch_size, lr, real, T,
-    checkpoint_every, saveroot, expname, out, state, data_root, device,
+    checkpoint_every, print_every, sample_every, num_steps, vtype, test_batch_size, saveroot,
+    expname, out, state, slice_minutes, data_root, device,
 ):  # fmt: skip
     """Train one network by score matching; resumes from its state folder.
 
     Writes train.csv and snapshots.csv. A stopped or killed run, started again, continues and
-    ends with the same bytes.
+    ends with the same bytes. With --print-every or --sample-every, test bits/dim (also in
+    evaluation.csv), the loss and sample images go to TensorBoard files in the same folder.
+    Under torchrun, several processes or GPUs share each batch.
     """
     if run_file:
         run = read_run(run_file)
     else:
         config = load_config({"preset": preset})
-        dataset = "cifar10" if dataset == "cifar" else dataset
-        run = run_of(config, dataset, debias, seed)
+        run = run_of(config, _experiment(dataset), debias, seed)
+    watched = [n for n in (print_every, sample_every) if n]
     training = {
         "iterations": num_iterations,
         "batch_size": batch_size,
         "lr": lr,
         "real": real,
         "checkpoint_every": checkpoint_every,
+        "snapshot_every": math.gcd(*watched) if watched else None,
     }
     over = {"training": {k: v for k, v in training.items() if v is not None}}
     if T is not None:
@@ -164,14 +180,69 @@ def train(
     state = (state or out / "state") / f"{run.key}-{code_hash('train')}"
 
     from vdiff.data import load
+    from vdiff.parallel import join
     from vdiff.train import train as train_run
     from vdiff.train import write_tables
 
-    rows, snapshots = train_run(run, load(run.dataset, data_root), state, _device(device))
+    with join(_device(device)) as workers:
+        with workers.first_before_others():
+            data = load(run.dataset, data_root)
+        monitor = None
+        if watched and workers.first:
+            from vdiff.monitor import TensorBoard
+
+            content = {"probe": vtype, "batch_size": test_batch_size}
+            monitor = TensorBoard(
+                run, data, out, validate(Evaluation, content), print_every,
+                validate(Sampling, {"steps": num_steps}), sample_every, workers.device,
+            )  # fmt: skip
+        rows, snapshots = train_run(run, data, state, workers, monitor, slice_minutes)
+        if not workers.first:
+            return
     write_tables(out, rows, snapshots)
     if not run_file:
         write_json(out / "run.json", run.model_dump())
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
+
+
+def _experiment(dataset: str) -> str:
+    """The published command says cifar for CIFAR-10."""
+    return "cifar10" if dataset == "cifar" else dataset
+
+
+@main.command("import-weights")
+@click.argument("file", type=PATH)
+@click.option("--preset", default="paper", help="Where --dataset is looked up.")
+@click.option("--dataset", default="mnist", help="An experiment of the preset; cifar is cifar10.")
+@click.option("--debias", type=bool, default=False, help="How the weights were trained.")
+@click.option("--iteration", type=click.IntRange(0), default=0, help="For how many steps.")
+@click.option("--out", type=PATH, required=True, help="Folder for run.json and snapshots.csv.")
+@ROOT
+def import_weights(file, preset, dataset, debias, iteration, out, data_root):
+    """Take over weights of the published code, to evaluate and sample them by vdiff.
+
+    FILE holds a state_dict of its U-Net or of its reverse SDE; pickled modules are refused.
+    """
+    from vdiff.checkpoint import load_weights
+    from vdiff.data import SHAPES
+    from vdiff.nets.published import from_published
+    from vdiff.train import network_of, write_snapshot, write_tables
+
+    run = run_of(load_config({"preset": preset}), _experiment(dataset), debias, 0)
+    if run.network.kind != "unet" or run.dataset not in SHAPES:
+        raise VdiffError(
+            f"The dataset is {dataset!r}; weights of the published code are of "
+            f"{' or '.join(SHAPES)}."
+        )
+    shape = SHAPES[run.dataset]
+    weights = from_published(network_of(run, shape), load_weights(file))
+    who = {"experiment": run.experiment, "debias": debias, "seed": 0, "iteration": iteration}
+    row = write_snapshot(out, iteration, weights, shape)
+    write_tables(out, [], [{**who, **row}])
+    write_json(out / "run.json", run.model_dump())
+    log.info(
+        "Imported; evaluate by --run %s --snapshots %s.", out / "run.json", out / "snapshots.csv"
+    )
 
 
 class Trained:
@@ -240,12 +311,13 @@ SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snap
 @click.option(
     "--batch-size", type=int, default=256, help="Images at once; no result depends on it."
 )
+@click.option("--precision", default="float32", help=f"One of {', '.join(PRECISIONS)}.")
 @click.option("--last", is_flag=True, help="Only the last snapshot.")
 @ROOT
 @DEVICE
 def evaluate(
     run_file, snapshots, out, per_image, estimators, images, passes, pilot, target_se, probe,
-    batch_size, last, data_root, device,
+    batch_size, precision, last, data_root, device,
 ):  # fmt: skip
     """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
     from vdiff.evaluate import TestSet, reference_of, row_of
@@ -262,6 +334,7 @@ def evaluate(
             "target_se": target_se,
             "probe": probe,
             "batch_size": batch_size,
+            "precision": precision,
         },
     )
     trained = Trained(run_file, data_root, device)
@@ -366,8 +439,6 @@ def variance(
     run_file, snapshots, time_table, gradient, draws, batches, batch_size, data_root, device
 ):
     """Where in time each ELBO estimator has its variance; bias and variance of the gradients."""
-    from math import log as ln
-
     from vdiff.evaluate import TestSet, reference_of
     from vdiff.variance import gradient_rows, variance_in_time
 
@@ -388,7 +459,7 @@ def variance(
         )  # fmt: skip
         gradients += [{"iteration": snapshot.iteration, **row} for row in found]
     rows = variance_in_time(
-        trained.sde, a, test.draw, reference_of(trained.sde, test), 1 / (d * ln(2)),
+        trained.sde, a, test.draw, reference_of(trained.sde, test), 1 / (d * math.log(2)),
         settings.draws, 2048, seed, eps_t,
     )  # fmt: skip
     write_csv(time_table, [{**trained.who, **row} for row in rows], "variance_time")

@@ -73,8 +73,14 @@ class Network(Strict):
     parameterisation: Literal["drift", "score"] = "drift"
 
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
 class Training(Strict):
-    """iterations counts optimiser steps; the `every` keys count them too."""
+    """iterations counts optimiser steps; the `every` keys count them too.
+
+    micro_batch: at most so many examples at once, their gradients added up to a batch's.
+    """
 
     iterations: Positive = 100_000
     batch_size: Positive = 128
@@ -82,6 +88,9 @@ class Training(Strict):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     flip: bool = False
     real: bool = True
+    micro_batch: Positive | None = None
+    precision: Literal[*PRECISIONS] = "tf32"
+    compile: bool = False
     log_every: Positive = 100
     snapshot_every: Positive = 2000
     checkpoint_every: Positive = 2000
@@ -100,6 +109,7 @@ class Evaluation(Strict):
     target_se: PositiveFloat | None = None
     probe: Literal["rademacher", "gaussian"] = "rademacher"
     batch_size: Positive = 256
+    precision: Literal[*PRECISIONS] = "float32"
 
 
 class ODE(Strict):

@@ -172,6 +172,8 @@ def _npz(path: Path) -> Images:
     return Images(*tensors, levels=levels)
 
 
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}  # known without their files
+
 REGISTRY: dict[str, Callable[[Path], Points | Images]] = {
     "swissroll": _swissroll,
     "digits": _digits,

@@ -20,6 +20,7 @@ from vdiff.data import Images, Points
 from vdiff.divergence import probe_from_uniform
 from vdiff.elbo import published
 from vdiff.errors import VdiffError
+from vdiff.precision import in_precision, products
 from vdiff.reverse import Drift
 from vdiff.sde import VPSDE
 from vdiff.seeds import generator, normal_per_example, uniform_per_example
@@ -151,6 +152,12 @@ def evaluate(
     (bits/dim) as many as its Monte-Carlo standard error needs. Raises VdiffError when the
     network's output is not finite.
     """
+    a = in_precision(a, settings.precision)
+    with products(settings.precision):
+        return _evaluate(sde, a, test, settings, estimator, reference, eps_t, device)
+
+
+def _evaluate(sde, a, test, settings, estimator, reference, eps_t, device):
     if estimator == "published":
         z, _ = published_pass(sde, a, test, settings, device)(0)
         return z[None], None, len(z)

@@ -6,6 +6,7 @@ from vdiff.bits import bits_per_dim
 from vdiff.config import ODE
 from vdiff.evaluate import TestSet, chunks
 from vdiff.ode import log_likelihood
+from vdiff.precision import products
 from vdiff.progress import bar
 from vdiff.reverse import Drift
 from vdiff.samplers.state import in_float64
@@ -65,8 +66,9 @@ def likelihood_row(
 
     change is the mean absolute difference to a run at a tolerance ten times as loose.
     """
-    z, evaluations = ode_bpd(sde, a, test, settings, settings.tolerance, device, description)
-    loose, _ = ode_bpd(sde, a, test, settings, 10 * settings.tolerance, device, description)
+    with products("float32"):
+        z, evaluations = ode_bpd(sde, a, test, settings, settings.tolerance, device, description)
+        loose, _ = ode_bpd(sde, a, test, settings, 10 * settings.tolerance, device, description)
     mean = elbo.mean(0)
     return {
         "images": len(z),

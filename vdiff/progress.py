@@ -18,7 +18,9 @@ class _Lines:
         sys.stderr.flush()
 
 
-def bar(total: int, description: str, initial: int = 0, unit: str = "it") -> tqdm:
+def bar(
+    total: int, description: str, initial: int = 0, unit: str = "it", silent: bool = False
+) -> tqdm:
     """A bar with rate and ETA; VDIFF_PROGRESS=lines forces lines, none silences it."""
     kind = os.environ.get("VDIFF_PROGRESS", "bar" if sys.stderr.isatty() else "lines")
     lines = kind == "lines"
@@ -27,7 +29,7 @@ def bar(total: int, description: str, initial: int = 0, unit: str = "it") -> tqd
         initial=initial,
         desc=description,
         unit=unit,
-        disable=kind == "none",
+        disable=silent or kind == "none",
         file=_Lines() if lines else sys.stderr,
         mininterval=5 if lines else 0.2,
         ascii=lines,

@@ -23,9 +23,10 @@ PACKAGES = (
 
 _TRAIN = (
     "tensors.py", "seeds.py", "sde.py", "times.py", "reverse.py", "dsm.py", "elbo.py", "bits.py",
-    "data.py", "nets/mlp.py", "nets/unet.py", "train.py",
+    "data.py", "batches.py", "parallel.py", "precision.py", "nets/mlp.py", "nets/unet.py",
+    "train.py",
 )  # fmt: skip
-_EVALUATE = ("control.py", "divergence.py", "elbo.py", "times.py", "evaluate.py")
+_EVALUATE = ("control.py", "divergence.py", "elbo.py", "times.py", "precision.py", "evaluate.py")
 _SAMPLE = (
     "reverse.py", "samplers/state.py", "samplers/denoise.py", "samplers/grids.py",
     "samplers/noise.py", "samplers/euler_maruyama.py", "samplers/exponential.py",

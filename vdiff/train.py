@@ -7,16 +7,21 @@ iteration, weights, optimiser, EMA and the metrics so far are all there is.
 import hashlib
 import json
 import logging
+import math
+import os
 import signal
-from collections.abc import Callable
+import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from vdiff import checkpoint
-from vdiff.bits import bits_per_dim, dequantise, to_real
+from vdiff.batches import Batches
+from vdiff.bits import bits_per_dim
 from vdiff.config import Run
 from vdiff.data import Images, Points
 from vdiff.dsm import dsm_loss
@@ -24,6 +29,8 @@ from vdiff.elbo import expected_prior, integral_of_div_f
 from vdiff.errors import VdiffError
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
+from vdiff.parallel import Workers
+from vdiff.precision import in_precision, products
 from vdiff.progress import bar
 from vdiff.reverse import drift_of
 from vdiff.sde import VPSDE
@@ -66,38 +73,6 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
     )
 
 
-class Batches:
-    """Training batches (x, log_det) as real vectors, a function of the iteration alone."""
-
-    def __init__(self, data: Points | Images, run: Run, device: str):
-        self.data, self.run, self.device = data, run, device
-        self.batch_size = run.training.batch_size
-        if isinstance(data, Images):
-            self.images = data.train.to(device)
-            self.batch_size = min(self.batch_size, len(self.images))
-            self.per_epoch = len(self.images) // self.batch_size
-            self._epoch, self._order = -1, None
-
-    def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
-        n, keys = self.batch_size, ("data", self.run.seed, iteration)
-        if isinstance(self.data, Points):
-            x = self.data.draw(n, generator(*keys)).to(self.device)
-            return x, x.new_zeros(n)
-        rng = generator(*keys, device=self.device)
-        epoch, position = divmod(iteration, self.per_epoch)
-        if epoch != self._epoch:
-            order = torch.randperm(
-                len(self.images), generator=generator("epoch", self.run.seed, epoch)
-            )
-            self._epoch, self._order = epoch, order.to(self.device)
-        k = self.images[self._order[position * n : (position + 1) * n]]
-        if self.run.training.flip:
-            flip = torch.rand(n, 1, 1, 1, generator=rng, device=self.device) < 0.5
-            k = torch.where(flip, k.flip(3), k)
-        u = torch.rand(k.shape, generator=rng, device=self.device)
-        return to_real(dequantise(k, u, self.data.levels), self.run.training.real)
-
-
 class Stop:
     """Notes SIGTERM and SIGINT, so that the loop can save and leave."""
 
@@ -120,31 +95,45 @@ class Stopped(VdiffError):
     """The run was asked to stop and has saved its state."""
 
 
+class Monitor(Protocol):
+    """Told of a run's course: where it starts, its rows of the schema train, its snapshots."""
+
+    def start(self, iteration: int) -> None: ...
+
+    def row(self, row: dict) -> None: ...
+
+    def snapshot(self, iteration: int, weights: dict[str, Tensor]) -> None: ...
+
+
 def train(
     run: Run,
     data: Points | Images,
     state_folder: Path,
-    device: str = "cpu",
-    on_snapshot: Callable[[int, nn.Module], None] | None = None,
+    workers: Workers = Workers(),  # noqa: B008 (frozen)
+    monitor: Monitor | None = None,
+    slice_minutes: float | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Train to run.training.iterations, resuming from state_folder if it holds a state.
 
-    Returns the rows of the schemas train and snapshots. Raises Stopped on SIGTERM or SIGINT
-    after saving, and VdiffError when the loss is not finite or another process trains here.
+    Returns the rows of the schemas train and snapshots, in the first of several workers alone.
+    Raises Stopped after saving, on SIGTERM or SIGINT or when slice_minutes are over, and
+    VdiffError when the loss is not finite or another process trains here.
     """
+    workers.check(run.training.batch_size)
     state_folder.mkdir(parents=True, exist_ok=True)
+    # Of several workers the first holds the lock for all.
+    lock = FileLock(state_folder / "lock", timeout=0) if workers.first else nullcontext()
     try:
-        with FileLock(state_folder / "lock", timeout=0), Stop() as stop:
-            return _train(run, data, state_folder, device, on_snapshot, stop)
+        with lock, products(run.training.precision), Stop() as stop:
+            return _train(run, data, state_folder, workers, monitor, stop, slice_minutes)
     except Timeout:
         raise VdiffError(f"Another process is training in {state_folder}; wait for it.") from None
 
 
-def _train(run, data, state_folder, device, on_snapshot, stop):
-    sde, t = sde_of(run), run.training
+def _train(run, data, state_folder, workers, monitor, stop, slice_minutes):
+    sde, t, device = sde_of(run), run.training, workers.device
     law = Debiased(sde, run.sde.eps_t) if run.debias else Uniform(sde.T)
     network = network_of(run, data.shape).to(device)
-    a = drift_of(network, sde, run.network.parameterisation)
     optimiser = torch.optim.Adam(network.parameters(), lr=t.lr, fused=True)
     batches = Batches(data, run, device)
     d = torch.Size(data.shape).numel()
@@ -160,74 +149,110 @@ def _train(run, data, state_folder, device, on_snapshot, stop):
             iteration, rows, sums = state["iteration"], state["rows"], state["sums"]
             network.load_state_dict(state["network"])
             optimiser.load_state_dict(state["optimiser"])
-            average = state["average"]
-            log.info("Resuming at iteration %d.", iteration)
+            if average:
+                average = {k: v.to(device) for k, v in state["average"].items()}
+            if workers.first:
+                log.info("Resuming at iteration %d.", iteration)
+
+    # Both share the weights of `network`.
+    shared = workers.wrap(network)
+    called = _compiled(shared, state_folder) if t.compile else shared
+    a = in_precision(drift_of(called, sde, run.network.parameterisation), t.precision)
+    weights = list(network.state_dict().values())
 
     def save():
-        checkpoint.save(
-            state_folder,
-            iteration,
-            {
-                "run": run.model_dump_json(),
-                "every": _every(run),
-                "iteration": iteration,
-                "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "average": average,
-                "rows": rows,
-                "sums": sums,
-            },
-        )
+        if workers.first:
+            checkpoint.save(
+                state_folder,
+                iteration,
+                {
+                    "run": run.model_dump_json(),
+                    "every": _every(run),
+                    "iteration": iteration,
+                    "network": network.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "average": average,
+                    "rows": rows,
+                    "sums": sums,
+                },
+            )
 
     def snapshot():
-        weights = average or network.state_dict()
-        content = checkpoint.dump({k: v.cpu() for k, v in weights.items()})
-        write_bytes(_snapshot_path(state_folder, iteration), content)
-        if on_snapshot:
-            on_snapshot(iteration, network)
+        if workers.first:
+            kept = {k: v.cpu() for k, v in (average or network.state_dict()).items()}
+            write_snapshot(state_folder, iteration, kept, data.shape)
+            if monitor:
+                monitor.snapshot(iteration, kept)
+
+    def step() -> tuple[float, float, bool]:
+        """One step of Adam; the batch's mean loss and bits/dim, and whether to stop."""
+        rng = generator("train", run.seed, iteration, device=device)
+        x, log_det = batches(iteration)
+        s = law.sample(len(x), rng)
+        eps = torch.randn(x.shape, generator=rng, device=device)
+        n = len(x)
+        x, log_det, s, eps = (workers.share(v) for v in (x, log_det, s, eps))
+        optimiser.zero_grad(set_to_none=True)
+        totals = torch.zeros(3, dtype=torch.float64, device=device)
+        totals[2] = stop.signal is not None or time.monotonic() > end
+        size = t.micro_batch or len(x)
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            xs, ss, noise = x[part], s[part], eps[part]
+            with workers.between(shared, last=start + size >= len(x)):
+                losses = dsm_loss(sde, a, xs, ss, noise)
+                (losses.sum() / len(x)).backward()
+            with torch.no_grad():
+                bpd = _batch_bpd(sde, law, losses, noise, ss, xs, log_det[part], d, levels)
+                totals[:2] += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
+        loss, bpd, stopping = workers.sum(totals).tolist()
+        if not math.isfinite(loss):
+            raise VdiffError(
+                f"The loss is {loss / n} at iteration {iteration + 1} of {name}; the last good "
+                f"state is kept in {state_folder}; try a smaller training.lr."
+            )
+        optimiser.step()
+        if average:
+            torch._foreach_lerp_(list(average.values()), weights, 1 - t.ema)
+        return loss / n, bpd / n, stopping > 0
 
     name = f"train {run.experiment} debias={run.debias} seed={run.seed}"
-    with bar(t.iterations, name, initial=iteration) as progress:
+    end = math.inf if slice_minutes is None else time.monotonic() + 60 * slice_minutes
+    if monitor and workers.first:
+        monitor.start(iteration)
+    with bar(t.iterations, name, initial=iteration, silent=not workers.first) as progress:
         if iteration == 0:
             snapshot()
         while iteration < t.iterations:
-            rng = generator("train", run.seed, iteration, device=device)
-            x, log_det = batches(iteration)
-            s = law.sample(len(x), rng)
-            eps = torch.randn(x.shape, generator=rng, device=device)
-            losses = dsm_loss(sde, a, x, s, eps)
-            loss = losses.mean()
-            value = loss.item()
-            if not torch.isfinite(torch.tensor(value)):
-                raise VdiffError(
-                    f"The loss is {value} at iteration {iteration + 1} of {name}; the last good "
-                    f"state is kept in {state_folder}; try a smaller training.lr."
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            loss, bpd, stopping = step()
             iteration += 1
-            if average:
-                for key, v in network.state_dict().items():
-                    average[key].lerp_(v, 1 - t.ema)
-            with torch.no_grad():
-                bpd = _batch_bpd(sde, law, losses, eps, s, x, log_det, d, levels)
-            sums = [sums[0] + value, sums[1] + bpd, sums[2] + 1]
+            sums = [sums[0] + loss, sums[1] + bpd, sums[2] + 1]
             if iteration % t.log_every == 0:
                 rows.append(_row(who, iteration, sums))
                 progress.set_postfix_str(f"bpd={rows[-1]['train_bpd']:.3f}", refresh=False)
                 sums = [0.0, 0.0, 0]
+                if monitor and workers.first:
+                    monitor.row(rows[-1])
             if iteration % t.snapshot_every == 0 or iteration == t.iterations:
                 snapshot()
             if iteration % t.checkpoint_every == 0 or iteration == t.iterations:
                 save()
             progress.update()
-            if stop.signal and iteration < t.iterations:
+            if stopping and iteration < t.iterations:
                 save()
-                raise Stopped(f"Stopped by {stop.signal} at iteration {iteration}; state saved.")
+                why = f"Stopped by {stop.signal or 'the end of its time slice'}"
+                raise Stopped(f"{why} at iteration {iteration}; state saved, run again to go on.")
+    if not workers.first:
+        return [], []
     if sums[2]:  # the last interval is short; the state keeps it open, for a longer run
         rows = [*rows, _row(who, iteration, sums)]
     return rows, _snapshots(run, state_folder, who, data.shape)
+
+
+def _compiled(network: nn.Module, state_folder: Path) -> nn.Module:
+    """By torch.compile, its cache beside the states of all runs, so that a second run is warm."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(state_folder.parent / "compiled"))
+    return torch.compile(network)
 
 
 def _row(who: dict, iteration: int, sums: list) -> dict:
@@ -235,8 +260,8 @@ def _row(who: dict, iteration: int, sums: list) -> dict:
     return {**who, "iteration": iteration, "loss": loss / count, "train_bpd": bpd / count}
 
 
-def _batch_bpd(sde, law, losses, eps, s, x, log_det, d, levels) -> float:
-    """A running bits/dim of the training batch from its DSM losses: unbiased but noisy.
+def _batch_bpd(sde, law, losses, eps, s, x, log_det, d, levels) -> Tensor:
+    """Bits/dim of the training examples from their DSM losses, (B,): unbiased but noisy.
 
     The integrand (g^2/sigma^2)(loss - ||eps||^2/2) with the control (sigma^2 g^2/sigma^2)
     (||eps||^2 - d)/2 of mean 0, weighted by 1/q.
@@ -245,7 +270,7 @@ def _batch_bpd(sde, law, losses, eps, s, x, log_det, d, levels) -> float:
     square = sum_features(eps.square())
     h = g2 / var * (losses - square / 2 + var * (square - d) / 2)
     elbo = expected_prior(sde, x) - integral_of_div_f(sde, d) - h / law.density(s)
-    return bits_per_dim(elbo, log_det, d, levels).mean().item()
+    return bits_per_dim(elbo, log_det, d, levels)
 
 
 def _every(run: Run) -> list[int]:
@@ -273,16 +298,24 @@ def _snapshot_path(folder: Path, iteration: int) -> Path:
     return folder / "snapshots" / f"{iteration:08d}.pt"
 
 
+def write_snapshot(
+    folder: Path, iteration: int, weights: dict[str, Tensor], shape: tuple[int, ...]
+) -> dict:
+    """Save weights for data of that shape; returns the last columns of the schema snapshots."""
+    path = _snapshot_path(folder, iteration)
+    write_bytes(path, checkpoint.dump(weights))
+    return _saved(path, shape)
+
+
+def _saved(path: Path, shape: tuple[int, ...]) -> dict:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"shape": shape_name(shape), "path": str(path), "sha256": digest}
+
+
 def _snapshots(run: Run, folder: Path, who: dict, shape: tuple[int, ...]) -> list[dict]:
     t = run.training
     iterations = sorted({*range(0, t.iterations, t.snapshot_every), t.iterations})
-    rows = []
-    for iteration in iterations:
-        path = _snapshot_path(folder, iteration)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        where = {"shape": shape_name(shape), "path": str(path), "sha256": digest}
-        rows.append({**who, "iteration": iteration, **where})
-    return rows
+    return [{**who, "iteration": i, **_saved(_snapshot_path(folder, i), shape)} for i in iterations]
 
 
 def shape_name(shape: tuple[int, ...]) -> str:
