@@ -27,6 +27,7 @@ from vdiff.config import (
     run_of,
     validate,
 )
+from vdiff.devices import choose
 from vdiff.errors import VdiffError
 from vdiff.provenance import code_hash
 from vdiff.tidy import SCHEMAS, read_csv, read_npz, write_csv, write_json, write_npz
@@ -82,14 +83,6 @@ def main(log_file, threads):
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     if threads:  # before torch is imported, which reads it once
         os.environ["OMP_NUM_THREADS"] = str(threads)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise VdiffError("The device is cuda, but torch sees no GPU; use cpu or auto.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 DEVICE = click.option(
@@ -184,7 +177,7 @@ def train(
     from vdiff.train import train as train_run
     from vdiff.train import write_tables
 
-    with join(_device(device)) as workers:
+    with join(choose(device)) as workers:
         with workers.first_before_others():
             data = load(run.dataset, data_root)
         monitor = None
@@ -254,7 +247,7 @@ class Trained:
 
         self.run = read_run(run_file)
         self.data = load(self.run.dataset, data_root)
-        self.device = _device(device)
+        self.device = choose(device)
         self.sde = sde_of(self.run)
         self.network = network_of(self.run, self.data.shape).to(self.device).eval()
         self.who = {k: getattr(self.run, k) for k in ("experiment", "debias", "seed")}

@@ -101,21 +101,18 @@ def _torchvision(kind: str) -> Callable[[Path], Images]:
         parts = []
         for train in (True, False):
             try:
-                try:
-                    part = getattr(datasets, kind)(str(root), train=train)
-                except RuntimeError:  # not there: download, which torchvision checks by MD5
-                    part = getattr(datasets, kind)(str(root), train=train, download=True)
+                part = _stored_or_downloaded(getattr(datasets, kind), str(root), train)
             except PermissionError as error:
                 raise VdiffError(
                     f"The data root {root} cannot be read or written ({error.strerror}); "
                     "give another one by data_root."
                 ) from None
-            except (OSError, RuntimeError) as error:
+            except OSError as error:
                 raise VdiffError(
                     f"{kind} is not under the data root {root} and could not be downloaded "
                     f"({_first_line(error)}); fetch it elsewhere and give its folder by data_root."
                 ) from None
-            except (ValueError, EOFError, IndexError) as error:
+            except (RuntimeError, ValueError, EOFError, IndexError) as error:
                 raise VdiffError(
                     f"The files of {kind} under {root} are damaged ({_first_line(error)}); "
                     "delete them and fetch them again."
@@ -126,6 +123,19 @@ def _torchvision(kind: str) -> Callable[[Path], Images]:
         return Images(*parts)
 
     return read
+
+
+def _stored_or_downloaded(kind, root: str, train: bool):
+    """The set as torchvision reads it, downloaded if absent, which it checks by MD5."""
+    try:
+        return kind(root, train=train)
+    except RuntimeError as absent:
+        if "not found" not in str(absent):
+            raise
+    try:
+        return kind(root, train=train, download=True)
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
 
 
 def _first_line(error: Exception) -> str:

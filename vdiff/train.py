@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from torch import Tensor, nn
 
 from vdiff import checkpoint
@@ -117,17 +117,27 @@ def train(
 
     Returns the rows of the schemas train and snapshots, in the first of several workers alone.
     Raises Stopped after saving, on SIGTERM or SIGINT or when slice_minutes are over, and
-    VdiffError when the loss is not finite or another process trains here.
+    VdiffError when the loss is not finite. Waits while another process trains here.
     """
     workers.check(run.training.batch_size)
     state_folder.mkdir(parents=True, exist_ok=True)
     # Of several workers the first holds the lock for all.
-    lock = FileLock(state_folder / "lock", timeout=0) if workers.first else nullcontext()
+    lock = _locked(state_folder) if workers.first else nullcontext()
+    with lock, products(run.training.precision), Stop() as stop:
+        return _train(run, data, state_folder, workers, monitor, stop, slice_minutes)
+
+
+def _locked(state_folder: Path) -> AcquireReturnProxy:
+    """The lock of a state folder; waits for another process that trains in it.
+
+    A job that outlived its killed Snakemake is such a process: its successor takes over then.
+    """
+    lock = FileLock(state_folder / "lock")
     try:
-        with lock, products(run.training.precision), Stop() as stop:
-            return _train(run, data, state_folder, workers, monitor, stop, slice_minutes)
+        return lock.acquire(timeout=0)
     except Timeout:
-        raise VdiffError(f"Another process is training in {state_folder}; wait for it.") from None
+        log.info("Another process is training in %s; waiting for it.", state_folder)
+        return lock.acquire(poll_interval=1)
 
 
 def _train(run, data, state_folder, workers, monitor, stop, slice_minutes):
