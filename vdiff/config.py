@@ -190,9 +190,12 @@ class Trajectory(Integration):
 
 
 class Experiment(Strict):
+    """One data set; lrs, a list of learning rates, makes an experiment of each (a sweep)."""
+
     dataset: Dataset
     debias: list[bool] = Field([False, True], min_length=1)
     seeds: list[Seed] = Field([0], min_length=1)
+    lrs: list[PositiveFloat] | None = Field(None, min_length=1)
     sde: SDE = SDE()
     network: Network = Network()
     training: Training = Training()
@@ -203,16 +206,19 @@ class Experiment(Strict):
     trajectory: Trajectory | None = None
     distances: Distances | None = None
 
-    @field_validator("debias", "seeds")
+    @field_validator("debias", "seeds", "lrs")
     @classmethod
     def _unique(cls, values):
-        if len(set(values)) < len(values):
+        if values and len(set(values)) < len(values):
             raise ValueError(f"{values} names a value twice")
         return values
 
 
 class Config(Strict):
-    """only names the experiments to run, of those that there are; all without it."""
+    """only names the experiments to run, of those that there are; all without it.
+
+    slice_minutes cuts trainings into jobs of that length, at most `slices` more for each.
+    """
 
     preset: str = "demo"
     results: str = "results"
@@ -220,6 +226,8 @@ class Config(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive = 1
     notebook: bool = False
+    slice_minutes: PositiveFloat | None = None
+    slices: Positive = 50
     only: list[str] | None = None
     experiments: dict[str, Experiment] = Field(min_length=1)
 
@@ -289,6 +297,7 @@ def load_config(overrides: dict | None = None) -> Config:
         raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")
     base = read_yaml(path)
     config = validate(Config, merge(base, {**overrides, "preset": preset}))
+    config = config.model_copy(update={"experiments": _swept(config.experiments)})
     if config.only is None:
         return config
     for name in config.only:
@@ -299,6 +308,20 @@ def load_config(overrides: dict | None = None) -> Config:
     if not kept:
         raise VdiffError("The configuration key only is empty; name at least one experiment.")
     return config.model_copy(update={"experiments": kept})
+
+
+def _swept(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+    """Every experiment with lrs replaced by one for each, such as mnist_lr0p001."""
+    found = {}
+    for name, e in experiments.items():
+        for lr in e.lrs or [None]:
+            if lr is None:
+                found[name] = e
+                continue
+            training = e.training.model_copy(update={"lr": lr})
+            tag = f"{lr:g}".replace(".", "p").replace("-", "m").replace("+", "")
+            found[f"{name}_lr{tag}"] = e.model_copy(update={"lrs": None, "training": training})
+    return found
 
 
 def read_yaml(path: Path) -> dict:

@@ -230,3 +230,14 @@ def tables():
     names += ["differences"] if differences() else []
     names += ["variance_time", "gradient"] if experiments("variance") else []
     return [f"{R}/{name}.csv" for name in names]
+
+
+def train_minutes(wildcards):
+    """What a scheduler is asked for: a slice and time to save it, or a day."""
+    return int(CONFIG.slice_minutes + 10) if CONFIG.slice_minutes else 1440
+
+
+def slice_option(wildcards):
+    return (
+        f"--slice-minutes {CONFIG.slice_minutes:g}" if CONFIG.slice_minutes else ""
+    )

@@ -1,3 +1,12 @@
+localrules:
+    difference,
+    gather_differences,
+    gather_evaluation,
+    gather_likelihood,
+    gather_variance_time,
+    gather_gradient,
+
+
 rule evaluate:
     input:
         run=f"{RUN}/run.json",
@@ -14,6 +23,7 @@ rule evaluate:
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+        runtime=240,
     params:
         options=options("evaluation"),
         code=code_hash("evaluate"),
@@ -83,6 +93,7 @@ rule likelihood:
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+        runtime=240,
     params:
         options=options("likelihood"),
         code=code_hash("likelihood"),
@@ -123,6 +134,7 @@ rule variance:
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+        runtime=240,
     params:
         options=options("variance"),
         code=code_hash("variance"),

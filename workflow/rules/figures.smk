@@ -1,3 +1,19 @@
+localrules:
+    figure_bpd,
+    figure_standard_error,
+    figure_samples,
+    figure_lambda_grid,
+    figure_lambda_strips,
+    figure_loss,
+    figure_distances,
+    figure_differences,
+    figure_likelihood,
+    figure_variance,
+    figure_published,
+    animate_points,
+    animate_images,
+
+
 # A figure rule names the modules that draw it as inputs: editing one remakes its figure alone.
 rule figure_bpd:
     input:

@@ -12,6 +12,7 @@ rule notebook:
     threads: CONFIG.threads
     resources:
         mem_mb=2000,
+        runtime=30,
     params:
         code=[code_hash(step) for step in ("train", "evaluate", "sample")],
     shell:

@@ -1,3 +1,9 @@
+localrules:
+    manifest,
+    claims,
+    report,
+
+
 rule manifest:
     output:
         f"{R}/manifest.json",

@@ -1,3 +1,9 @@
+localrules:
+    gather_samples,
+    gather_trajectory,
+    gather_distances,
+
+
 rule sample:
     input:
         run=f"{RUN}/run.json",
@@ -14,6 +20,7 @@ rule sample:
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+        runtime=120,
     params:
         options=options("sampling"),
         code=code_hash("sample"),
@@ -54,6 +61,7 @@ rule trajectory:
     threads: CONFIG.threads
     resources:
         mem_mb=2000,
+        runtime=120,
     params:
         settings=lambda wildcards: CONFIG.experiments[
             wildcards.experiment
@@ -100,6 +108,7 @@ rule distances:
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+        runtime=120,
     params:
         settings=lambda wildcards: CONFIG.experiments[
             wildcards.experiment

@@ -1,3 +1,8 @@
+localrules:
+    configure,
+    gather_train,
+
+
 rule configure:
     output:
         run=f"{RUN}/run.json",
@@ -24,20 +29,24 @@ rule train:
     benchmark:
         f"{BENCH}-train.tsv"
     priority: 10
+    retries: CONFIG.slices if CONFIG.slice_minutes else 0
     conda:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
         mem_mb=4000,
+        runtime=train_minutes,
     params:
         out=lambda wildcards, output: Path(output.train).parent,
         state=f"{R}/state/{{experiment}}/debias-{{debias}}/seed-{{seed}}",
         data_root=CONFIG.data_root,
         device=CONFIG.device,
+        slice=slice_option,
         code=code_hash("train"),
     shell:
         "python -m vdiff --log {log:q} --threads {threads} train --run {input.run:q} --out {params.out:q}"
         " --state {params.state:q} --data-root {params.data_root:q} --device {params.device}"
+        " {params.slice}"
 
 
 rule gather_train:
