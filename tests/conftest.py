@@ -28,3 +28,21 @@ def shared():
     if not (folder / "data").is_dir():
         pytest.skip("needs the shared data folder beside the project, which is absent")
     return folder
+
+
+FAULTS = pytest.StashKey[list]()
+
+
+@pytest.fixture
+def fault(request):
+    """fault(what, outcome): a line of the table that ends the run, once a test has passed it."""
+    rows = request.config.stash.setdefault(FAULTS, [])
+    return lambda what, outcome: rows.append((what, outcome))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash.get(FAULTS, [])
+    if rows:
+        terminalreporter.section("faults survived: the tables are byte-identical")
+        for what, outcome in rows:
+            terminalreporter.write_line(f"{what:<40} {outcome}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Slurm of one node on this machine, for tests: slurm.sh install | start FOLDER | stop FOLDER |
-# node-down FOLDER | node-up FOLDER. Debian, root. It binds nothing but loopback, keeps all its
-# files in FOLDER and pretends that /dev/zero is a GPU. Then: export SLURM_CONF=FOLDER/slurm.conf.
+# node-down FOLDER | node-up. Debian, root. It binds nothing but loopback, keeps its files
+# in FOLDER, but for links in /etc/slurm until it stops, and pretends that /dev/zero is a GPU.
 set -euo pipefail
 
 say() { echo "slurm.sh: $*" >&2; exit 1; }
@@ -69,9 +69,14 @@ start() {
   host=$(hostname -s)
   write_conf "$host" "$at"
   start_munge
-  export SLURM_CONF=$at/slurm.conf
-  slurmctld -c -f "$SLURM_CONF" </dev/null
-  slurmd -f "$SLURM_CONF" </dev/null
+  # Where jobs find it: Snakemake's job steps drop the variable SLURM_CONF.
+  mkdir -p /etc/slurm
+  for name in slurm.conf gres.conf; do
+    [ -L "/etc/slurm/$name" ] || [ ! -e "/etc/slurm/$name" ] || say "/etc/slurm/$name is in use."
+    ln -sfn "$at/$name" "/etc/slurm/$name"
+  done
+  slurmctld -c </dev/null
+  slurmd </dev/null
   for _ in $(seq 60); do
     sinfo --noheader --format=%T 2>/dev/null | grep -q idle && return
     sleep 0.5
@@ -87,10 +92,11 @@ install) install ;;
 start) install; start "${@:2}" ;;
 stop)
   at=$(folder stop "${@:2}")
-  SLURM_CONF=$at/slurm.conf scancel --user=root 2>/dev/null || true
+  scancel --user=root 2>/dev/null || true
   stop_by "$at/slurmd.pid"; stop_by "$at/slurmctld.pid"
+  rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
   ;;
 node-down) stop_by "$(folder node-down "${@:2}")/slurmd.pid" -KILL ;;
-node-up) slurmd -f "$(folder node-up "${@:2}")/slurm.conf" </dev/null ;;
+node-up) slurmd </dev/null ;;
 *) say "say install, start, stop, node-down or node-up." ;;
 esac

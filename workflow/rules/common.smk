@@ -238,6 +238,4 @@ def train_minutes(wildcards):
 
 
 def slice_option(wildcards):
-    return (
-        f"--slice-minutes {CONFIG.slice_minutes:g}" if CONFIG.slice_minutes else ""
-    )
+    return f"--slice-minutes {CONFIG.slice_minutes:g}" if CONFIG.slice_minutes else ""

@@ -29,7 +29,7 @@ rule train:
     benchmark:
         f"{BENCH}-train.tsv"
     priority: 10
-    retries: CONFIG.slices if CONFIG.slice_minutes else 0
+    retries: CONFIG.slices if CONFIG.slice_minutes else None
     conda:
         ENVIRONMENT
     threads: CONFIG.threads

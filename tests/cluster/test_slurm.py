@@ -1,0 +1,258 @@
+"""The pipeline on a real Slurm of one node, undisturbed and through every fault that a queue has.
+
+Marked cluster: needs root on Debian, for slurm.sh beside this file. Every fault ends with the
+tables of an undisturbed local run, byte for byte.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_pipeline import copy_project
+
+pytestmark = pytest.mark.cluster
+SCRIPT = Path(__file__).with_name("slurm.sh")
+SLURM = ["--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2"]
+SLURM += ["--seconds-between-status-checks", "2", "--latency-wait", "5"]
+# Half a minute of training, with a state every few seconds.
+LONG = """
+only: [swissroll]
+experiments:
+  swissroll:
+    training: {{iterations: {iterations}, log_every: 500, snapshot_every: 5000,
+               checkpoint_every: 500}}
+"""
+TRAIN = "results/smoke/train.csv"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """The folder of a running Slurm."""
+    if os.getuid() != 0 or not shutil.which("apt-get"):
+        pytest.skip("needs root on Debian, to install and start Slurm")
+    folder = tmp_path_factory.mktemp("slurm")
+    subprocess.run([SCRIPT, "start", folder], check=True)
+    yield folder
+    subprocess.run([SCRIPT, "stop", folder], check=True)
+
+
+def project_in(folder, iterations=15_000):
+    copy_project(folder)
+    (folder / "long.yaml").write_text(LONG.format(iterations=iterations))
+    return folder
+
+
+def launch(folder, *words):
+    """Snakemake on its own, its output in a file."""
+    command = [sys.executable, "-m", "snakemake", *words, "--config", "preset=smoke", "device=cpu"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
+    with (folder / "output.txt").open("ab") as output:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def finish(process, folder, code=0):
+    assert process.wait(timeout=540) == code, (folder / "output.txt").read_text()[-6000:]
+
+
+def train(folder, *words):
+    return launch(folder, TRAIN, *SLURM, "--configfile", "long.yaml", *words)
+
+
+def training_pids(folder):
+    """The processes of `vdiff train` that run in a project's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            inside = (entry / "cwd").resolve() == folder
+        except OSError:
+            continue
+        if inside and b"vdiff" in words and b"train" in words and words[0].endswith(b"python"):
+            found.append(int(entry.name))
+    return found
+
+
+def until(condition, seconds=120):
+    """Wait for a true value of condition(), and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.2)
+    raise AssertionError(f"nothing after {seconds} s: {condition}")
+
+
+def has_state(folder):
+    return list(folder.glob("results/smoke/state/**/checkpoint-*.pt"))
+
+
+def running(folder):
+    """The process of a training that has saved a state and goes on."""
+    return until(lambda: has_state(folder) and training_pids(folder))
+
+
+def resumed_at(folder):
+    """The iteration that the last try began with."""
+    text = (folder / "results/smoke/logs/swissroll-debias-False-seed-0-train.log").read_text()
+    return int(re.search(r"Resuming at iteration (\d+)", text)[1])
+
+
+def slurm_jobs(*states):
+    words = ["squeue", "--noheader", "--format=%i", "--states", ",".join(states)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+def same_tables(folder, other, names):
+    for name in names:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The training of the faults, local and left alone."""
+    folder = project_in(tmp_path_factory.mktemp("undisturbed"))
+    finish(launch(folder, TRAIN, "--cores", "1", "--configfile", "long.yaml"), folder)
+    return folder
+
+
+def same_training(folder, undisturbed):
+    snapshots = "results/smoke/runs/swissroll/debias-False/seed-0/snapshots.csv"
+    same_tables(folder, undisturbed, [TRAIN, snapshots])
+
+
+def test_the_whole_dag_gives_the_tables_of_a_local_run(tmp_path, slurm, fault):
+    local, cluster = tmp_path / "local", tmp_path / "cluster"
+    for folder in (local, cluster):
+        folder.mkdir()
+        copy_project(folder)
+    finish(launch(local, "--cores", "2"), local)
+    finish(launch(cluster, *SLURM), cluster)
+    tables = [path.relative_to(local) for path in local.glob("results/smoke/**/*.csv")]
+    assert len(tables) > 20
+    same_tables(cluster, local, tables)
+    submitted = set(re.findall(r"submitted with SLURM jobid", (cluster / "output.txt").read_text()))
+    assert submitted
+    fault("none", f"{len(tables)} tables as from a local run")
+
+
+def test_sigkill_of_the_training(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    process = train(folder)
+    for pid in running(folder):
+        os.kill(pid, signal.SIGKILL)
+    finish(process, folder)
+    same_training(folder, undisturbed)
+    assert resumed_at(folder) > 0
+    fault("SIGKILL of the training in its job", f"retried, resumed at {resumed_at(folder)}")
+
+
+def test_the_time_limit_with_its_warning(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    limit = ["--set-resources", "train:runtime=1", "train:slurm_extra='--signal=TERM@45'"]
+    process = train(folder, *limit)
+    log = folder / "results/smoke/logs/swissroll-debias-False-seed-0-train.log"
+    until(lambda: log.exists() and "Stopped by SIGTERM at iteration" in log.read_text(), 180)
+    finish(process, folder)
+    same_training(folder, undisturbed)
+    assert resumed_at(folder) > 0
+    fault("time limit with warning", f"saved, retried, resumed at {resumed_at(folder)}")
+
+
+def test_preemption_and_requeue(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    process = train(folder)
+    running(folder)
+    job = slurm_jobs("RUNNING")[0]
+    urgent = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 3"]
+    subprocess.run(urgent, check=True, cwd=folder)
+    until(lambda: job not in slurm_jobs("RUNNING"))
+    finish(process, folder)
+    same_training(folder, undisturbed)
+    assert resumed_at(folder) > 0
+    fault("preemption and requeue", f"same job again, resumed at {resumed_at(folder)}")
+
+
+def test_sigkill_of_snakemake(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    process = train(folder)
+    running(folder)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finish(launch(folder, "--unlock", "--configfile", "long.yaml"), folder)
+    finish(train(folder), folder)
+    same_training(folder, undisturbed)
+    fault("SIGKILL of Snakemake", "--unlock, the same command; its job had gone on")
+
+
+def test_two_snakemakes_at_once(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    process = train(folder)
+    running(folder)
+    finish(train(folder), folder, code=1)
+    assert "cannot be locked" in (folder / "output.txt").read_text()
+    finish(process, folder)
+    same_training(folder, undisturbed)
+    fault("a second Snakemake in the same folder", "refused with a sentence, the first ends")
+
+
+def test_the_loss_of_the_node(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    process = train(folder)
+    pids = running(folder)
+    subprocess.run([SCRIPT, "node-down", slurm], check=True)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    subprocess.run(["pkill", "-KILL", "slurmstepd"], check=False)
+    until(lambda: not slurm_jobs("RUNNING", "COMPLETING"), 180)
+    subprocess.run([SCRIPT, "node-up"], check=True)
+    finish(process, folder)
+    same_training(folder, undisturbed)
+    assert resumed_at(folder) > 0
+    fault("loss of the node", f"requeued, resumed at {resumed_at(folder)}")
+
+
+def test_a_full_disk(tmp_path, slurm, undisturbed, fault):
+    folder = project_in(tmp_path)
+    disk = folder / "results"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=True)
+    try:
+        process = train(folder, "--retries", "0")
+        running(folder)
+        with (disk / "filler").open("wb") as file:
+            while True:
+                try:
+                    file.write(bytes(4096))
+                    file.flush()
+                except OSError:
+                    break
+        finish(process, folder, code=1)
+        (disk / "filler").unlink()
+        finish(train(folder), folder)
+        same_training(folder, undisturbed)
+        assert resumed_at(folder) > 0
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+    fault("full disk", f"space made, the same command, resumed at {resumed_at(folder)}")
+
+
+def test_time_slices(tmp_path, undisturbed, fault):
+    folder = project_in(tmp_path)
+    words = [TRAIN, "--cores", "1", "--configfile", "long.yaml"]
+    (folder / "long.yaml").open("a").write("slice_minutes: 0.15\n")
+    finish(launch(folder, *words), folder)
+    same_training(folder, undisturbed)
+    stops = (folder / "output.txt").read_text().count("Stopped by the end of its time slice")
+    assert stops > 0
+    fault("time slices (local)", f"{stops} slices ended, each resumed")
