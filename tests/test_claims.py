@@ -84,3 +84,43 @@ def test_an_estimate_without_error_resolves_nothing():
     assert verdicts(
         [Evidence("c", "w", "e", **normal(1.0, float("nan"), 1), unit="", published="", why="")]
     ) == [OPEN]
+
+
+def grids(folder, rng, true_off, false_off):
+    """Sample grids of both settings, off the test images' law by that much of grey."""
+    names = (("True", true_off), ("False", false_off))
+    real = rng.integers(60, 190, (16, 1, 4, 4))
+    for debias, off in names:
+        samples = (rng.integers(60, 190, (16, 1, 4, 4)) + off).clip(0, 255)
+        path = folder / "runs/digits" / f"debias-{debias}" / "seed-0" / "samples.npz"
+        content = {"samples": samples.astype(np.uint8), "test": real.astype(np.uint8)}
+        tidy.write_npz(path, **content, levels=256)
+    row = {**dict.fromkeys(tidy.SCHEMAS["samples"], 1), **RUN}
+    tidy.write_csv(folder / "samples.csv", [row], "samples")
+
+
+@pytest.mark.parametrize(
+    ("true_off", "false_off", "verdict"), [(0, 60, HOLDS), (60, 0, FAILS), (0, 0, OPEN)]
+)
+def test_sample_grids_lead_to_their_verdicts(tmp_path, true_off, false_off, verdict):
+    rng = np.random.default_rng(3)
+    found = []
+    for k in range(20):
+        grids(tmp_path / str(k), rng, true_off, false_off)
+        (row,) = judge(tmp_path / str(k))
+        found.append(row["verdict"])
+    assert np.mean([v == verdict for v in found]) >= 0.9
+
+
+def test_the_bpd_claim_averages_the_last_fifth_over_seeds(tmp_path):
+    columns = tidy.SCHEMAS["differences"]
+    rows = [
+        {**dict.fromkeys(columns, 1), **RUN, "estimator": "efficient", "seed": seed,
+         "iteration": iteration, "difference": seed - iteration / 100, "std_err": 0.5}
+        for seed in (0, 1) for iteration in (10, 80, 90, 100)
+    ]  # fmt: skip
+    tidy.write_csv(tmp_path / "differences.csv", pd.DataFrame(rows)[columns], "differences")
+    (row,) = judge(tmp_path)
+    assert row["ours"] == pytest.approx(0.5 - 0.9)
+    retraining = 0.5**0.5 / 2**0.5
+    assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * np.hypot(0.5, retraining))

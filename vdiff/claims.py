@@ -72,24 +72,28 @@ def verdicts(evidence: Sequence[Evidence]) -> list[str]:
 
 
 def lower_bpd(folder: Path) -> list[Evidence]:
+    """The mean over the last fifth of training, as the published curves are read (80k to 100k)."""
     frame = read_csv(folder / "differences.csv", "differences")
     frame = frame[frame["estimator"] == "efficient"]
     found = []
     for name, part in frame.groupby("experiment", sort=False):
-        last = part[part["iteration"] == part["iteration"].max()]
-        error = np.sqrt(np.square(last["std_err"]).sum()) / len(last)
-        seeds = len(last)
-        if seeds > 1:  # retraining scatters too
-            error = np.hypot(last["std_err"].mean(), last["difference"].std() / seeds**0.5)
+        late = part[part["iteration"] >= 0.8 * part["iteration"].max()]
+        # Checkpoints of a run share their noise: the mean of their errors bounds the mean's.
+        by_seed = late.groupby("seed")[["difference", "std_err"]].mean()
+        seeds = len(by_seed)
+        error = by_seed["std_err"].mean()
+        if seeds > 1:  # retraining scatters too; the noise is that of all seeds alike
+            error = np.hypot(error, by_seed["difference"].std() / seeds**0.5)
         found.append(
             Evidence(
                 "Debiased training lowers the test bpd",
                 "image experiments",
                 name,
-                **normal(last["difference"].mean(), error, -1),
+                **normal(by_seed["difference"].mean(), error, -1),
                 unit="bits/dim, True less False",
                 published="-0.31 (CIFAR-10, 3.104 less 3.410)",
-                why="paired z test over the test images at the last iteration, efficient estimator"
+                why=f"paired z test over the test images, efficient estimator, mean of iterations "
+                f"{late['iteration'].min()} to {late['iteration'].max()}"
                 + ("; one seed: the interval does not cover retraining" if seeds == 1 else ""),
             )
         )
