@@ -1,18 +1,23 @@
 """The whole smoke DAG through Snakemake, in a copy of the project."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT
 from PIL import Image
+from rocrate.rocrate import ROCrate
 
+from vdiff.cli import main
 from vdiff.tidy import SCHEMAS
 
 
@@ -134,3 +139,57 @@ def test_a_wrong_key_ends_before_the_dag_in_one_sentence(project, setting, words
 def test_lint_and_rulegraph(project):
     assert "good condition" in snakemake(project[0], "--lint")
     assert "digraph" in snakemake(project[0], "--rulegraph")
+
+
+def test_every_result_has_a_manifest(project):
+    folder, _ = project
+    results = folder / "results" / "smoke"
+    made = json.loads((results / "manifest.json").read_text())["results"]
+    expected = {"state", "logs", "benchmarks", "manifest.json", "report.html"}
+    files = [path.relative_to(results) for path in results.rglob("*") if path.is_file()]
+    assert set(made) == {str(name) for name in files if name.parts[0] not in expected}
+    for name, record in made.items():
+        content = (results / name).read_bytes()
+        assert record["sha256"] == hashlib.sha256(content).hexdigest()
+        assert record["seconds"] > 0, name
+        assert record["command"][0] == "vdiff"
+    run = "runs/digits/debias-True/seed-1"
+    assert made[f"{run}/train.csv"]["rule"] == "train"
+    assert made[f"{run}/train.csv"]["device"] == "cpu"
+    assert len(made[f"{run}/evaluation.csv"]["data"]["digits"]) == 64
+    assert made["figures/bpd-digits.pdf"]["rule"] == "figure_bpd"
+    distances = "runs/swissroll/debias-False/seed-0/distances-exact.csv"
+    assert made[distances]["rule"] == "distances"
+
+
+def test_results_become_a_research_object(project, tmp_path):
+    folder, _ = project
+    results, out = folder / "results" / "smoke", tmp_path / "smoke.zip"
+    assert CliRunner().invoke(main, ["export", str(results), "--out", str(out)]).exit_code == 0
+    crate = ROCrate(out)
+    files = {e.id for e in crate.data_entities if e.type == "File"}
+    with ZipFile(out) as archive:
+        assert files == set(archive.namelist()) - {"ro-crate-metadata.json"}
+    assert {"report.html", "manifest.json", "figures/bpd-digits.pdf"} <= files
+    action = crate.dereference("#run")
+    assert action["instrument"]["name"] == "vdiff"
+    assert len(action["result"]) == len(files)
+    assert crate.license == "https://spdx.org/licenses/MIT"
+
+    changed = tmp_path / "changed"
+    shutil.copytree(results, changed, ignore=shutil.ignore_patterns("state"))
+    (changed / "train.csv").write_text("other\n")
+    result = CliRunner().invoke(main, ["export", str(changed), "--out", str(tmp_path / "no.zip")])
+    assert result.exit_code == 1
+    assert not (tmp_path / "no.zip").exists()
+
+
+def test_a_sweep_of_a_thousand_runs_is_planned(tmp_path):
+    """That its DAG is right; how fast it is built is measured in benchmarks/README.md."""
+    copy_project(tmp_path)
+    lists = {"seeds": list(range(25)), "lrs": [k / 1e4 for k in range(1, 11)]}
+    sweep = {"swissroll": {**lists, "debias": [False, True]}, "digits": lists}
+    (tmp_path / "sweep.yaml").write_text(json.dumps({"experiments": sweep}))
+    words = ["-n", "--quiet", "--configfile", "sweep.yaml"]
+    jobs = planned(snakemake(tmp_path, *words, "--config", "preset=smoke"))
+    assert jobs["train"] == jobs["evaluate"] == "1000"

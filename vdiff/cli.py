@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from vdiff.config import (
     GRIDS,
     ODE,
     PRECISIONS,
+    PRESETS,
     SAMPLERS,
     Distances,
     Evaluation,
@@ -24,13 +26,14 @@ from vdiff.config import (
     merge,
     preset_names,
     read_run,
+    read_yaml,
     run_of,
     validate,
 )
 from vdiff.devices import choose
 from vdiff.errors import VdiffError
-from vdiff.provenance import code_hash
-from vdiff.tidy import SCHEMAS, read_csv, read_npz, write_csv, write_json, write_npz
+from vdiff.provenance import code_hash, made_by
+from vdiff.tidy import SCHEMAS, WRITTEN, read_csv, read_npz, write_csv, write_json, write_npz
 
 log = logging.getLogger("vdiff")
 PATH = click.Path(path_type=Path)
@@ -41,17 +44,37 @@ FIGURES = (
 
 
 class Sentences(click.Group):
-    """Prints a VdiffError as one sentence, without a traceback, and exits with code 1."""
+    """Prints a VdiffError as one sentence, without a traceback, and exits with code 1.
+
+    With --log, a command that ends well leaves a record of what it made beside its log.
+    """
 
     def invoke(self, ctx):
+        started, made = time.monotonic(), {}
+        WRITTEN.set(made)
+        ctx.obj = {}
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            if ctx.params["log_file"]:
+                outputs = {name: sha for name, sha in made.items() if Path(name).is_file()}
+                seconds = round(time.monotonic() - started, 3)
+                write_json(
+                    ctx.params["log_file"].with_suffix(".json"), _record(ctx.obj, outputs, seconds)
+                )
+            return result
         except VdiffError as error:
             log.error("%s", error)
             ctx.exit(1)
         except OSError as error:
             log.error("%s: %s.", error.filename or "A file could not be used", error.strerror)
             ctx.exit(1)
+
+
+def _record(notes: dict, outputs: dict[str, str], seconds: float) -> dict:
+    """What a command made, from what, where and in how long: part of the manifest."""
+    command = ["vdiff", *sys.argv[1:]]
+    return {"command": command, "seconds": seconds, **notes, **made_by(),
+            "outputs": outputs}  # fmt: skip
 
 
 @click.group(
@@ -172,14 +195,13 @@ def train(
     out = out or saveroot / (expname or f"{run.experiment}-debias-{debias}-seed-{seed}")
     state = (state or out / "state") / f"{run.key}-{code_hash('train')}"
 
-    from vdiff.data import load
     from vdiff.parallel import join
     from vdiff.train import train as train_run
     from vdiff.train import write_tables
 
-    with join(choose(device)) as workers:
+    with join(_noted(choose(device))) as workers:
         with workers.first_before_others():
-            data = load(run.dataset, data_root)
+            data = _load(run.dataset, data_root)
         monitor = None
         if watched and workers.first:
             from vdiff.monitor import TensorBoard
@@ -238,16 +260,33 @@ def import_weights(file, preset, dataset, debias, iteration, out, data_root):
     )
 
 
+def _load(dataset: str, data_root: Path):
+    """The data, its checksum noted for the record."""
+    from vdiff.data import load
+
+    data = load(dataset, data_root)
+    click.get_current_context().find_root().obj["data"] = {dataset: data.checksum()}
+    return data
+
+
+def _noted(device: str) -> str:
+    """The device, its name noted for the record."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    click.get_current_context().find_root().obj["device"] = name
+    return device
+
+
 class Trained:
     """What a step after training needs: the run, its data, its SDE and its drift by iteration."""
 
     def __init__(self, run_file: Path, data_root: Path, device: str):
-        from vdiff.data import load
         from vdiff.train import network_of, sde_of
 
         self.run = read_run(run_file)
-        self.data = load(self.run.dataset, data_root)
-        self.device = choose(device)
+        self.data = _load(self.run.dataset, data_root)
+        self.device = _noted(choose(device))
         self.sde = sde_of(self.run)
         self.network = network_of(self.run, self.data.shape).to(self.device).eval()
         self.who = {k: getattr(self.run, k) for k in ("experiment", "debias", "seed")}
@@ -716,13 +755,26 @@ def report(results, captions, out):
 
 
 @main.command()
+@click.argument("results", required=False, type=PATH)
 @click.option("--config", required=True, help="The configuration, as JSON.")
+@click.option("--rules", default="{}", help="Patterns of logs to Snakemake rules, as JSON.")
 @click.option("--out", type=PATH, required=True, help="The JSON to write.")
-def manifest(config, out):
-    """Configuration, package versions, commit and machine, for the report."""
+def manifest(results, config, rules, out):
+    """Configuration, versions, commit and machine, and what made every file of RESULTS."""
     from vdiff.provenance import manifest as manifest_of
 
-    write_json(out, manifest_of(_json(config)))
+    write_json(out, manifest_of(_json(config), results, _json(rules)))
+
+
+@main.command()
+@click.argument("results", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The ZIP file to write.")
+def export(results, out):
+    """Pack a RESULTS folder, such as results/demo, as an RO-Crate to publish."""
+    from vdiff.crate import export as export_crate
+
+    count = export_crate(results, out)
+    log.info("%s holds %d files.", out, count)
 
 
 @main.command()
@@ -754,6 +806,45 @@ def presets(preset):
         click.echo("\n".join(preset_names()))
         return
     click.echo(load_config({"preset": preset}).model_dump_json(indent=2))
+
+
+@main.command()
+@click.argument("preset", default="paper")
+@click.option("--configfile", type=PATH, help="Keys laid over the preset (YAML).")
+@click.option("--gflops", type=float, help="The rate of your device, instead of those measured.")
+@ROOT
+def plan(preset, configfile, gflops, data_root):
+    """What PRESET will cost: passes through the networks, hours, disk and jobs."""
+    import pandas as pd
+
+    from vdiff.plan import costs, rates
+
+    over = read_yaml(configfile) if configfile else {}
+    config = load_config({"preset": preset, **over})
+    known = rates(PRESETS.parent / "resources" / "throughput.csv")
+    found = {"given": gflops} if gflops else {name: rate for name, (rate, _) in known.items()}
+    all_costs = costs(config, data_root)
+    rows = [
+        {
+            "experiment": cost.experiment,
+            "step": cost.step,
+            "jobs": cost.jobs,
+            "passes": f"{cost.passes:.3g}",
+            "GFLOP a pass": f"{cost.gflop:.3g}",
+            "disk, GB": f"{cost.disk / 1e9:.2f}",
+            **{f"hours, {name}": f"{cost.hours(rate):.2f}" for name, rate in found.items()},
+        }
+        for cost in all_costs
+    ]
+    click.echo(pd.DataFrame(rows).to_string(index=False))
+    hours = ", ".join(
+        f"{sum(c.hours(rate) for c in all_costs):.1f} h ({name})" for name, rate in found.items()
+    )
+    disk = sum(c.disk for c in all_costs) / 1e9
+    click.echo(f"Together {sum(c.jobs for c in all_costs)} jobs, {disk:.1f} GB, {hours}.")
+    for name, (_, source) in known.items():
+        if not gflops:
+            click.echo(f"{name}: {source}.")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 with a number of grey levels). Nothing is downloaded unless a torchvision set is missing.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ class Points:
     shape: tuple[int, ...] = (2,)
     test_size: int = 10_000
 
+    def checksum(self) -> None:
+        """Drawn data has none."""
+
     def test_points(self) -> Tensor:
         return self.draw(self.test_size, generator("test points"))
 
@@ -41,6 +45,13 @@ class Images:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.train.shape[1:])
+
+    def checksum(self) -> str:
+        """SHA-256 of the grey levels, train then test."""
+        digest = hashlib.sha256()
+        for x in (self.train, self.test):
+            digest.update(x.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def load(name: str, root: Path = Path("data")) -> Points | Images:

@@ -7,8 +7,12 @@ import hashlib
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
+
+from vdiff.tidy import read_json
 
 PACKAGES = (
     "torch",
@@ -52,16 +56,60 @@ def code_hash(step: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def manifest(config: dict) -> dict:
-    """Configuration, versions, commit and machine, for the report."""
+def made_by() -> dict:
+    """Versions, commit and machine."""
     return {
-        "config": config,
         "vdiff": {"version": version("vdiff"), **_commit()},
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "cpu": _cpu(), "cpus": os.cpu_count()},
+    }
+
+
+def manifest(config: dict, folder: Path | None = None, rules: dict[str, str] | None = None) -> dict:
+    """What made a results folder: configuration, code and machine, and every result in it.
+
+    A result has its SHA-256 and, from the records beside the logs, the Snakemake rule, the
+    command, the wall time in seconds, the device and the checksum of the data. rules: patterns
+    of log files to the names of their rules.
+    """
+    found = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": config,
+        **made_by(),
         "code": {step: code_hash(step) for step in MODULES},
     }
+    if folder is not None:
+        found["results"] = _results(folder, rules or {})
+    return found
+
+
+LEFT_OUT = ("state", "logs", "benchmarks")  # weights, and what is about this machine only
+LATER = ("manifest.json", "report.html")  # made from the manifest
+
+
+def _results(folder: Path, rules: dict[str, str]) -> dict[str, dict]:
+    made, now = {}, made_by()
+    for path in sorted((folder / "logs").glob("*.json")):
+        record = read_json(path)
+        outputs = record.pop("outputs")
+        # Versions are told once, unless a result was made by others.
+        record = {key: value for key, value in record.items() if value != now.get(key)}
+        log = str(path.with_suffix(".log"))
+        fits = [pattern for pattern in rules if fnmatch(log, pattern)]
+        record["rule"] = rules[max(fits, key=len)] if fits else None
+        made |= {Path(name).resolve(): {**record, "sha256": sha} for name, sha in outputs.items()}
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and name.parts[0] not in LEFT_OUT and path.name not in LATER:
+            found[str(name)] = {**made.get(path.resolve(), {}), "sha256": sha256(path)}
+    return found
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _commit() -> dict:

@@ -4,11 +4,13 @@ A file is written under a temporary name in its own folder, synced and renamed, 
 see all of it or nothing. The schemas are documented for users in results/README.md.
 """
 
+import hashlib
 import io
 import json
 import os
 import tempfile
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -60,6 +62,10 @@ SCHEMAS = {
 }  # fmt: skip
 
 
+WRITTEN: ContextVar[dict[str, str]] = ContextVar("WRITTEN")
+"""Path to SHA-256 of what a command has written, for its record."""
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Atomic and durable; raises VdiffError when the folder is full or not writable."""
     path = Path(path)
@@ -82,6 +88,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         raise VdiffError(f"{path} cannot be written: {error.strerror}.") from None
+    WRITTEN.get({})[str(path)] = hashlib.sha256(content).hexdigest()
 
 
 def write_csv(path: Path, rows: pd.DataFrame | Sequence[dict], schema: str) -> None:

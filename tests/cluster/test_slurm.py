@@ -157,13 +157,18 @@ def test_sigkill_of_the_training(tmp_path, slurm, undisturbed, fault):
     fault("SIGKILL of the training in its job", f"retried, resumed at {resumed_at(folder)}")
 
 
-def test_the_time_limit_with_its_warning(tmp_path, slurm, undisturbed, fault):
-    folder = project_in(tmp_path)
+def test_the_time_limit_with_its_warning(tmp_path, slurm, fault):
+    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "limited"
+    for each in (undisturbed, folder):
+        each.mkdir()
+        project_in(each, iterations=90_000)  # longer than a minute, Slurm's shortest limit
+    local = launch(undisturbed, TRAIN, "--cores", "1", "--configfile", "long.yaml")
     limit = ["--set-resources", "train:runtime=1", "train:slurm_extra='--signal=TERM@45'"]
     process = train(folder, *limit)
     log = folder / "results/smoke/logs/swissroll-debias-False-seed-0-train.log"
     until(lambda: log.exists() and "Stopped by SIGTERM at iteration" in log.read_text(), 180)
     finish(process, folder)
+    finish(local, undisturbed)
     same_training(folder, undisturbed)
     assert resumed_at(folder) > 0
     fault("time limit with warning", f"saved, retried, resumed at {resumed_at(folder)}")

@@ -21,6 +21,7 @@ MIME = {".png": "image/png", ".webp": "image/webp"}
 def write_report(folder: Path, captions: Path, out: Path) -> None:
     """folder: a results folder with figures, claims.csv and manifest.json; captions: *.rst."""
     claims = read_csv(folder / "claims.csv", "claims")
+    manifest = read_json(folder / "manifest.json")
     counts = claims["verdict"].value_counts()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
@@ -30,7 +31,8 @@ def write_report(folder: Path, captions: Path, out: Path) -> None:
         counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN)},
         figures=_figures(folder / "figures", captions),
         times=_times(folder / "benchmarks"),
-        manifest=read_json(folder / "manifest.json"),
+        # What made each file is in manifest.json; the page shows what made them all.
+        manifest={k: v for k, v in manifest.items() if k != "results"},
     )
     write_bytes(out, page.encode())
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -15,14 +16,13 @@ try:
 except VdiffError as error:
     sys.exit(str(error))
 
+ROOT = Path(str(workflow.current_basedir)).parents[1]
 R = str(CONFIG.folder)
 RUN = f"{R}/runs/{{experiment}}/debias-{{debias}}/seed-{{seed}}"
 LOG = f"{R}/logs/{{experiment}}-debias-{{debias}}-seed-{{seed}}"
 BENCH = f"{R}/benchmarks/{{experiment}}-debias-{{debias}}-seed-{{seed}}"
-PUBLISHED = (
-    Path(workflow.basedir) / "workflow" / "resources" / "cifar10_bpd_published.csv"
-)
-VDIFF = Path(workflow.basedir) / "vdiff"
+PUBLISHED = ROOT / "workflow" / "resources" / "cifar10_bpd_published.csv"
+VDIFF = ROOT / "vdiff"
 GALLERY = [
     *(
         f"{name}{theme}.png"
@@ -45,7 +45,7 @@ GALLERY = [
     "lambda-swissroll.webp",
     "sampling-digits.webp",
 ]
-ENVIRONMENT = str(Path(workflow.basedir) / "environment.yml")  # for --sdm conda
+ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 
 
 wildcard_constraints:
@@ -57,9 +57,7 @@ wildcard_constraints:
 
 
 # Lines, not redrawn bars: parallel jobs share the terminal. The code is that of this workflow.
-PYTHONPATH = os.pathsep.join(
-    [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 shell.prefix(
     f"export VDIFF_PROGRESS=${{{{VDIFF_PROGRESS:-lines}}}} PYTHONPATH={shlex.quote(PYTHONPATH)}; "
 )
@@ -216,7 +214,7 @@ def claim_samples():
 
 
 def captions():
-    return sorted((Path(workflow.basedir) / "workflow" / "report").glob("*.rst"))
+    return sorted((ROOT / "workflow" / "report").glob("*.rst"))
 
 
 def notebooks():
@@ -239,3 +237,13 @@ def train_minutes(wildcards):
 
 def slice_option(wildcards):
     return f"--slice-minutes {CONFIG.slice_minutes:g}" if CONFIG.slice_minutes else ""
+
+
+def rules_by_log(wildcards):
+    """The log pattern of every rule, its wildcards as *, to the rule's name."""
+    patterns = {
+        re.sub(r"{[^}]*}", "*", str(path)): r.name
+        for r in workflow.rules
+        for path in r.log
+    }
+    return json.dumps(patterns)

@@ -1,6 +1,6 @@
 rule notebook:
     input:
-        Path(workflow.basedir) / "notebooks" / "swissroll.ipynb",
+        ROOT / "notebooks" / "swissroll.ipynb",
     output:
         f"{R}/swissroll.ipynb",
     log:

@@ -5,6 +5,11 @@ localrules:
 
 
 rule manifest:
+    input:
+        figures(),
+        tables(),
+        notebooks(),
+        f"{R}/claims.json",
     output:
         f"{R}/manifest.json",
     log:
@@ -13,8 +18,11 @@ rule manifest:
         ENVIRONMENT
     params:
         config=CONFIG.model_dump_json(),
+        rules=rules_by_log,
+        folder=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m vdiff --log {log:q} manifest --config {params.config:q} --out {output:q}"
+        "python -m vdiff --log {log:q} manifest {params.folder:q} --config {params.config:q}"
+        " --rules {params.rules:q} --out {output:q}"
 
 
 rule claims:
@@ -51,7 +59,7 @@ rule report:
         ENVIRONMENT
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
-        captions=Path(workflow.basedir) / "workflow" / "report",
+        captions=ROOT / "workflow" / "report",
     shell:
         "python -m vdiff --log {log:q} report {params.folder:q} --captions {params.captions:q}"
         " --out {output:q}"
