@@ -30,7 +30,7 @@ from vdiff.config import (
     run_of,
     validate,
 )
-from vdiff.devices import choose
+from vdiff.devices import choose, place
 from vdiff.errors import VdiffError
 from vdiff.provenance import code_hash, made_by
 from vdiff.tidy import SCHEMAS, WRITTEN, read_csv, read_npz, write_csv, write_json, write_npz
@@ -288,7 +288,7 @@ class Trained:
         self.data = _load(self.run.dataset, data_root)
         self.device = _noted(choose(device))
         self.sde = sde_of(self.run)
-        self.network = network_of(self.run, self.data.shape).to(self.device).eval()
+        self.network = place(network_of(self.run, self.data.shape), self.device).eval()
         self.who = {k: getattr(self.run, k) for k in ("experiment", "debias", "seed")}
 
     def last_drift(self, snapshots: Path):

@@ -55,3 +55,14 @@ def claim(names: list[str], folder: Path) -> tuple[int, FileLock]:
             log.info("All %d GPUs are taken; waiting for one.", len(names))
             told = True
         time.sleep(POLL)
+
+
+def place(network, device: str):
+    """The network on the device, in the layout that is faster there.
+
+    On GPUs channels_last; on CPUs its GroupNorm costs more than its convolutions save.
+    """
+    import torch
+
+    layout = torch.channels_last if device.startswith("cuda") else torch.contiguous_format
+    return network.to(device, memory_format=layout)

@@ -9,6 +9,7 @@ from torchvision.utils import make_grid
 
 from vdiff.config import Evaluation, Run, Sampling
 from vdiff.data import Images, Points
+from vdiff.devices import place
 from vdiff.evaluate import TestSet, evaluate, row_of
 from vdiff.reverse import drift_of
 from vdiff.sample import sample_images
@@ -38,7 +39,7 @@ class TensorBoard:
         self.evaluation, self.print_every = evaluation, print_every
         self.sampling, self.sample_every = sampling, sample_every
         self.sde, self.test = sde_of(run), TestSet(data, run.training.real)
-        self.network = network_of(run, data.shape).to(device).eval()
+        self.network = place(network_of(run, data.shape), device).eval()
         self.a = drift_of(self.network, self.sde, run.network.parameterisation)
         self.table = folder / "evaluation.csv"
         self.rows: list[dict] = []

@@ -27,8 +27,8 @@ PACKAGES = (
 
 _TRAIN = (
     "tensors.py", "seeds.py", "sde.py", "times.py", "reverse.py", "dsm.py", "elbo.py", "bits.py",
-    "data.py", "batches.py", "parallel.py", "precision.py", "nets/mlp.py", "nets/unet.py",
-    "train.py",
+    "data.py", "batches.py", "parallel.py", "precision.py", "devices.py",
+    "nets/mlp.py", "nets/unet.py", "train.py",
 )  # fmt: skip
 _EVALUATE = ("control.py", "divergence.py", "elbo.py", "times.py", "precision.py", "evaluate.py")
 _SAMPLE = (

@@ -24,6 +24,7 @@ from vdiff.batches import Batches
 from vdiff.bits import bits_per_dim
 from vdiff.config import Run
 from vdiff.data import Images, Points
+from vdiff.devices import place
 from vdiff.dsm import dsm_loss
 from vdiff.elbo import expected_prior, integral_of_div_f
 from vdiff.errors import VdiffError
@@ -143,7 +144,7 @@ def _locked(state_folder: Path) -> AcquireReturnProxy:
 def _train(run, data, state_folder, workers, monitor, stop, slice_minutes):
     sde, t, device = sde_of(run), run.training, workers.device
     law = Debiased(sde, run.sde.eps_t) if run.debias else Uniform(sde.T)
-    network = network_of(run, data.shape).to(device)
+    network = place(network_of(run, data.shape), device)
     optimiser = torch.optim.Adam(network.parameters(), lr=t.lr, fused=True)
     batches = Batches(data, run, device)
     d = torch.Size(data.shape).numel()

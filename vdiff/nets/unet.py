@@ -113,12 +113,11 @@ class UNet(nn.Module):
         self.norm = _group_norm(c, groups)
         self.end = _conv(c, cimage, last=True)
         _initialise(self, seed)
-        self.to(memory_format=torch.channels_last)  # the faster layout of convolutions
 
     def forward(self, y: Tensor, s: Tensor) -> Tensor:
         time = _sinusoidal(s * self.time_scale, self.channels).to(y.dtype)
         time = silu(self.time2(silu(self.time1(time))))  # every block begins with this swish
-        h = self.begin(y.contiguous(memory_format=torch.channels_last))
+        h = self.begin(y)
         skips = [h]
         for stage in self.down:
             for module in stage:
