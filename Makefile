@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/ready
 RUN := PATH="$(BIN):$$PATH"
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-cluster lint clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores all
@@ -14,6 +14,10 @@ test: $(READY)
 
 test-all: $(READY)
 	$(RUN) pytest -m "not cluster"
+
+# A real Slurm of one node on loopback and every fault it can have; root, Debian.
+test-cluster: $(READY)
+	$(RUN) pytest -m cluster -n 0 tests/cluster
 
 lint: $(READY)
 	$(RUN) ruff check .

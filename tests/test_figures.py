@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from vdiff import tidy
 from vdiff.aggregate import mean_curves
 from vdiff.errors import VdiffError
-from vdiff.figures import draw, style
+from vdiff.figures import bpd, draw, style
 from vdiff.figures.samples import tile
 
 
@@ -112,3 +113,30 @@ def test_bad_input_is_one_sentence(tmp_path, inputs):
         draw("bpd", inputs["bpd"], [tmp_path / "x.png"], experiment="mnist")
     with pytest.raises(VdiffError, match="no step 30"):
         draw("lambda-grid", inputs["lambda-grid"], [tmp_path / "x.png"], columns=[30])
+
+
+PUBLISHED = ROOT / "workflow" / "resources" / "cifar10_bpd_published.csv"
+
+
+def test_published_curves_lie_over_ours_within_the_panel(inputs):
+    table = pd.read_csv(PUBLISHED, comment="#").query("iteration > 1")
+    with style.paper():
+        figure = bpd.draw(inputs["bpd"], published_curves=PUBLISHED)
+    ax = figure.axes[0]
+    drawn = [line.get_xydata() for line in ax.lines]
+    drawn = [line[np.isfinite(line).all(1)] for line in drawn]
+    low, high = ax.get_ylim()
+    for debias in (False, True):
+        curve = table.loc[table["debias"] == debias, ["iteration", "bpd"]].dropna().to_numpy()
+        assert any(line.shape == curve.shape and np.allclose(line, curve) for line in drawn)
+        late = curve[curve[:, 0] > 20_000, 1]
+        assert low < late.min() and late.max() < high
+    plt.close(figure)
+
+
+def test_fonts_travel_with_the_figure(tmp_path, inputs):
+    draw("loss", inputs["loss"], [tmp_path / "a.pdf", tmp_path / "a.svg"])
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in pdf  # TrueType inside
+    assert b"/Type3" not in pdf  # which some journals refuse
+    assert "<text" not in (tmp_path / "a.svg").read_text()  # letters are outlines

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from conftest import ROOT
 from PIL import Image
 from rocrate.rocrate import ROCrate
+from test_report import opened
 
 from vdiff.cli import main
 from vdiff.tidy import SCHEMAS
@@ -140,6 +141,18 @@ def test_a_wrong_key_ends_before_the_dag_in_one_sentence(project, setting, words
 def test_lint_and_rulegraph(project):
     assert "good condition" in snakemake(project[0], "--lint")
     assert "digraph" in snakemake(project[0], "--rulegraph")
+
+
+def test_a_browser_shows_the_report(project, tmp_path):
+    results = project[0] / "results" / "smoke"
+    dom, messages = opened(results / "report.html", tmp_path)
+    figures = [p for p in (results / "figures").glob("*.*") if p.suffix in (".png", ".webp")]
+    shown = [p for p in figures if not p.stem.endswith("-dark")]
+    assert f'data-images="{len(shown)}"' in dom
+    assert 'data-broken="0"' in dom
+    assert ":CONSOLE(" not in messages
+    for row in json.loads((results / "claims.json").read_text())["claims"]:
+        assert row["claim"] in dom
 
 
 def test_every_result_has_a_manifest(project):

@@ -46,30 +46,35 @@ def test_the_page_needs_nothing_but_itself(results):
     assert "12.5" in page
 
 
-def test_a_browser_shows_every_image_and_the_table(results):
+def opened(page, folder):
+    """The page's DOM after a headless browser has shown it, and what it logged."""
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("needs chromium, which is not installed")
-    write_report(results, CAPTIONS, results / "report.html")
     probe = """<script>window.onerror = e => { document.title = "error " + e; };
     window.onload = () => { document.body.dataset.broken =
       [...document.images].filter(i => !i.complete || !i.naturalWidth).length;
       document.body.dataset.images = document.images.length; };</script></body>"""
-    page = results / "probe.html"
-    page.write_text((results / "report.html").read_text().replace("</body>", probe))
+    probed = folder / "probe.html"
+    probed.write_text(page.read_text().replace("</body>", probe))
     done = subprocess.run(
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--enable-logging=stderr", f"--user-data-dir={results / 'profile'}",
-         "--virtual-time-budget=5000", "--dump-dom", page.as_uri()],
+         "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}",
+         "--virtual-time-budget=5000", "--dump-dom", probed.as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    dom = done.stdout
+    return done.stdout, done.stderr
+
+
+def test_a_browser_shows_every_image_and_the_table(results):
+    write_report(results, CAPTIONS, results / "report.html")
+    dom, messages = opened(results / "report.html", results)
     assert 'data-broken="0"' in dom
     assert 'data-images="1"' in dom
     assert "<title>vdiff report" in dom
     assert "A &lt;b&gt;claim" in dom
-    assert ":CONSOLE(" not in done.stderr
+    assert ":CONSOLE(" not in messages
 
 
 def per_image(folder, shift):

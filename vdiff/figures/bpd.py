@@ -25,11 +25,14 @@ def draw(
                 for sign in (-1, 1):
                     ax.plot(x, y + sign * part["se_seeds"], color=colour, lw=0.6, ls=":")
         ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
-    if published_curves:
-        published.overlay(axes[0], published.read(published_curves))
     # The untrained net is far off; the range is that of the curves once they have come down.
     late = frame[frame["iteration"] >= frame["iteration"].max() * 0.15]
     low, high = (late["bpd"] - late["se_test"]).min(), (late["bpd"] + late["se_test"]).max()
+    if published_curves:
+        theirs = published.read(published_curves)
+        published.overlay(axes[0], theirs)
+        theirs = theirs.loc[theirs["iteration"] >= theirs["iteration"].max() * 0.15, "bpd"]
+        low, high = min(low, theirs.min()), max(high, theirs.max())
     start = frame.loc[frame["iteration"] == 0, "bpd"]
     axes[0].set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
     axes[0].set_ylabel("test bpd (bits/dim)")

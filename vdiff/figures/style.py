@@ -41,7 +41,7 @@ def paper(dark: bool = False) -> Iterator[None]:
         "axes.spines.right": False,
         "lines.linewidth": 1.2,
         "pdf.fonttype": 42,
-        "svg.fonttype": "none",
+        "svg.fonttype": "path",
         "svg.hashsalt": "vdiff",
         "figure.constrained_layout.use": True,
     }
