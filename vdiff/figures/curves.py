@@ -1,4 +1,4 @@
-"""What the curve figures share: one panel per estimator, a line per setting of debias."""
+"""What the curve figures share: a panel per estimator or experiment, a line per setting."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,3 +33,25 @@ def panels(names: Sequence[str]):
 
 def estimators(frame: pd.DataFrame) -> list[str]:
     return [name for name in TITLE if name in set(frame["estimator"])]
+
+
+def by_experiment(
+    path: Path, schema: str, experiment: str | None, height: float, ylabel: str
+) -> tuple[plt.Figure, list[tuple[plt.Axes, str, pd.DataFrame]]]:
+    """A table's figure with a panel an experiment, three a row: (figure, (axes, name, rows))."""
+    frame = read_csv(path, schema)
+    if experiment:
+        frame = frame[frame["experiment"] == experiment]
+    names = list(frame["experiment"].unique())
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(style.PAGE, height * rows), squeeze=False)
+    for ax in axes.flat[len(names) :]:
+        ax.remove()
+    for ax in axes[:, 0]:
+        ax.set_ylabel(ylabel)
+    found = []
+    for ax, name in zip(axes.flat, names, strict=False):
+        ax.set(title=name, xlabel="training iteration")
+        found.append((ax, name, frame[frame["experiment"] == name]))
+    return figure, found

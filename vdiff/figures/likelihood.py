@@ -5,19 +5,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from vdiff.figures import style
-from vdiff.tidy import read_csv
+from vdiff.figures import curves, style
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
     """inputs: one CSV of the schema likelihood. Bars are one standard error over the images."""
-    frame = read_csv(inputs[0], "likelihood")
-    if experiment:
-        frame = frame[frame["experiment"] == experiment]
-    names = list(frame["experiment"].unique())
-    figure, axes = plt.subplots(1, len(names), figsize=(style.PAGE, 2.3), squeeze=False)
-    for ax, name in zip(axes[0], names, strict=True):
-        part = frame[frame["experiment"] == name]
+    figure, panels = curves.by_experiment(inputs[0], "likelihood", experiment, 2.3, "bits/dim")
+    for ax, name, part in panels:
         for k, row in enumerate(part.sort_values(["debias", "seed"]).itertuples()):
             colour = style.COLOUR[row.debias]
             points = (
@@ -31,10 +25,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 )  # fmt: skip
         labels = [style.label(debias) for debias in sorted(part["debias"])]
         ax.set_xticks(range(len(labels)), labels)
-        ax.set(
-            title=f"{name} ({int(part['images'].iloc[0])} images)", xlim=(-0.5, len(labels) - 0.5)
-        )
-    axes[0, 0].set_ylabel("bits/dim")
+        images = int(part["images"].iloc[0])
+        ax.set(title=f"{name} ({images} examples)", xlabel="", xlim=(-0.5, len(labels) - 0.5))
     handles = [
         plt.Line2D([], [], color="0.5", marker="o", ls="", ms=4, label="negative ELBO, SDE"),
         plt.Line2D(

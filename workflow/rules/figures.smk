@@ -145,7 +145,7 @@ rule figure_lambda_strips:
 rule figure_loss:
     input:
         table=f"{R}/train.csv",
-        code=drawn_by("loss"),
+        code=drawn_by("loss", "curves"),
     output:
         report(
             f"{R}/figures/loss.png",
@@ -212,7 +212,7 @@ rule figure_differences:
 rule figure_likelihood:
     input:
         table=f"{R}/likelihood.csv",
-        code=drawn_by("likelihood"),
+        code=drawn_by("likelihood", "curves"),
     output:
         report(
             f"{R}/figures/likelihood.png",
