@@ -198,12 +198,21 @@ def test_results_become_a_research_object(project, tmp_path):
     assert not (tmp_path / "no.zip").exists()
 
 
+@pytest.mark.parametrize("profile", ["default", "gpu", "slurm", "cluster-generic"])
+def test_every_profile_plans_the_same_jobs(tmp_path, profile):
+    copy_project(tmp_path)
+    plain = planned(snakemake(tmp_path, "-n"))
+    assert plain["train"] == "5"
+    words = ["-n", "--quiet", "rules", "--profile", f"workflow/profiles/{profile}"]
+    assert planned(snakemake(tmp_path, *words)) == plain
+
+
 def test_a_sweep_of_a_thousand_runs_is_planned(tmp_path):
     """That its DAG is right; how fast it is built is measured in benchmarks/README.md."""
     copy_project(tmp_path)
     lists = {"seeds": list(range(25)), "lrs": [k / 1e4 for k in range(1, 11)]}
     sweep = {"swissroll": {**lists, "debias": [False, True]}, "digits": lists}
     (tmp_path / "sweep.yaml").write_text(json.dumps({"experiments": sweep}))
-    words = ["-n", "--quiet", "--configfile", "sweep.yaml"]
+    words = ["-n", "--quiet", "rules", "--configfile", "sweep.yaml"]
     jobs = planned(snakemake(tmp_path, *words, "--config", "preset=smoke"))
     assert jobs["train"] == jobs["evaluate"] == "1000"

@@ -15,7 +15,7 @@ from vdiff import checkpoint
 from vdiff.config import Run, validate
 from vdiff.data import load
 from vdiff.errors import VdiffError
-from vdiff.train import network_of, train, write_tables
+from vdiff.train import Stopped, network_of, train, write_tables
 
 TINY = {
     "experiment": "swissroll",
@@ -57,6 +57,21 @@ def test_global_random_state_is_neither_read_nor_changed(tmp_path):
 def test_a_longer_run_continues_a_shorter_one(tmp_path):
     run(tmp_path / "a", iterations=30)
     assert run(tmp_path / "a") == run(tmp_path / "b")
+
+
+def test_time_slices_add_up_to_the_same_bytes(tmp_path):
+    data, slices = load("swissroll"), 0
+    while True:
+        try:
+            rows, snapshots = train(tiny(), data, tmp_path / "a/state", slice_minutes=1e-3)
+            break
+        except Stopped as stopped:
+            assert "the end of its time slice" in str(stopped)
+            slices += 1
+    assert 0 < slices <= 60
+    write_tables(tmp_path / "a", rows, snapshots)
+    run(tmp_path / "b")
+    assert (tmp_path / "a/train.csv").read_bytes() == (tmp_path / "b/train.csv").read_bytes()
 
 
 def test_training_lowers_the_loss(tmp_path):

@@ -845,6 +845,7 @@ def plan(preset, configfile, gflops, data_root):
     for name, (_, source) in known.items():
         if not gflops:
             click.echo(f"{name}: {source}.")
+    click.echo("Small networks take longer: overhead bounds them, not arithmetic.")
 
 
 if __name__ == "__main__":
