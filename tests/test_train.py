@@ -80,6 +80,13 @@ def test_training_lowers_the_loss(tmp_path):
     assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
 
 
+@pytest.mark.parametrize("change", [{"log_every": 10}, {"iterations": 20}])
+def test_a_state_that_does_not_lead_there_is_left_with_a_warning(tmp_path, caplog, change):
+    run(tmp_path / "a")
+    assert run(tmp_path / "a", **change) == run(tmp_path / "b", **change)
+    assert "starting over" in caplog.text
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_state_falls_back_to_the_one_before(tmp_path, caplog, damage):
     run(tmp_path / "a", iterations=30)

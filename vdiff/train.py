@@ -164,6 +164,12 @@ def _train(run, data, state_folder, workers, monitor, stop, slice_minutes):
                 average = {k: v.to(device) for k, v in state["average"].items()}
             if workers.first:
                 log.info("Resuming at iteration %d.", iteration)
+        elif workers.first:
+            log.warning(
+                "The state in %s is of iteration %d with log_every, snapshot_every %s, which does "
+                "not lead to %d with %s; starting over.",
+                state_folder, state["iteration"], state["every"], t.iterations, _every(run),
+            )  # fmt: skip
 
     # Both share the weights of `network`.
     shared = workers.wrap(network)
