@@ -188,7 +188,7 @@ def test_results_become_a_research_object(project, tmp_path):
     action = crate.dereference("#run")
     assert action["instrument"]["name"] == "vdiff"
     assert len(action["result"]) == len(files)
-    assert crate.license == "https://spdx.org/licenses/MIT"
+    assert crate.license.id == "https://spdx.org/licenses/MIT"
 
     changed = tmp_path / "changed"
     shutil.copytree(results, changed, ignore=shutil.ignore_patterns("state"))

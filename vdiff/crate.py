@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from rocrate.model.contextentity import ContextEntity
-from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
 
 from vdiff.errors import VdiffError
@@ -36,7 +35,9 @@ def export(folder: Path, out: Path) -> int:
         "Figures, tables and verdicts on the claims of 'A Variational Perspective on "
         "Diffusion-Based Generative Models and Score Matching', as vdiff measured them."
     )
-    crate.license = LICENCE
+    crate.license = crate.add(
+        ContextEntity(crate, LICENCE, {"@type": "CreativeWork", "name": "MIT licence"})
+    )
     crate.root_dataset["datePublished"] = manifest["made"]
     paper = crate.add(
         ContextEntity(crate, PAPER, {"@type": "ScholarlyArticle", "name": "arXiv 2106.02808"})
@@ -69,7 +70,6 @@ def export(folder: Path, out: Path) -> int:
     )
     run["instrument"], run["object"], run["result"] = software, paper, files
     crate.root_dataset["mentions"] = crate.add(run)
-    crate.root_dataset["author"] = crate.add(Person(crate, "#runner", {"name": "who ran vdiff"}))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         made = Path(scratch) / "crate.zip"
