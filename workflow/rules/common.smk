@@ -247,3 +247,8 @@ def rules_by_log(wildcards):
         for path in r.log
     }
     return json.dumps(patterns)
+
+
+def train_memory(wildcards, attempt):
+    """Enough for the paper's nets on a GPU; on a CPU their batch wants more, which a retry gets."""
+    return 6000 * min(attempt, 2)

@@ -22,7 +22,7 @@ rule evaluate:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=240,
     params:
         options=options("evaluation"),
@@ -92,7 +92,7 @@ rule likelihood:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=240,
     params:
         options=options("likelihood"),
@@ -133,7 +133,7 @@ rule variance:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=240,
     params:
         options=options("variance"),

@@ -19,7 +19,7 @@ rule sample:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=120,
     params:
         options=options("sampling"),
@@ -107,7 +107,7 @@ rule distances:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
-        mem_mb=4000,
+        mem_mb=6000,
         runtime=120,
     params:
         settings=lambda wildcards: CONFIG.experiments[

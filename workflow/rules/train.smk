@@ -34,7 +34,7 @@ rule train:
         ENVIRONMENT
     threads: CONFIG.threads
     resources:
-        mem_mb=4000,
+        mem_mb=train_memory,
         runtime=train_minutes,
     params:
         out=lambda wildcards, output: Path(output.train).parent,
