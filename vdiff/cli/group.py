@@ -1,0 +1,110 @@
+"""The command group: messages, faults as one sentence, records of what was made; shared options."""
+
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from vdiff.errors import VdiffError
+from vdiff.provenance import made_by
+from vdiff.tidy import WRITTEN, write_json
+
+log = logging.getLogger("vdiff")
+
+
+PATH = click.Path(path_type=Path)
+
+
+class Sentences(click.Group):
+    """Prints a VdiffError as one sentence, without a traceback, and exits with code 1.
+
+    With --log, a command that ends well leaves a record of what it made beside its log.
+    """
+
+    def invoke(self, ctx):
+        started, made = time.monotonic(), {}
+        WRITTEN.set(made)
+        ctx.obj = {}
+        try:
+            result = super().invoke(ctx)
+            if ctx.params["log_file"]:
+                outputs = {name: sha for name, sha in made.items() if Path(name).is_file()}
+                seconds = round(time.monotonic() - started, 3)
+                write_json(
+                    ctx.params["log_file"].with_suffix(".json"), _record(ctx.obj, outputs, seconds)
+                )
+            return result
+        except VdiffError as error:
+            log.error("%s", error)
+            ctx.exit(1)
+        except OSError as error:
+            log.error("%s: %s.", error.filename or "A file could not be used", error.strerror)
+            ctx.exit(1)
+
+
+def _record(notes: dict, outputs: dict[str, str], seconds: float) -> dict:
+    """What a command made, from what, where and in how long: part of the manifest."""
+    command = ["vdiff", *sys.argv[1:]]
+    return {"command": command, "seconds": seconds, **notes, **made_by(),
+            "outputs": outputs}  # fmt: skip
+
+
+@click.group(
+    cls=Sentences,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("_", "-"),
+        "show_default": True,
+    },
+)
+@click.option("--log", "log_file", type=PATH, help="Also write messages to this file.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of the mathematics.")
+@click.version_option(package_name="vdiff")
+def main(log_file, threads):
+    """Regenerate and check the figures of "A Variational Perspective on Diffusion-Based
+    Generative Models and Score Matching" (arXiv 2106.02808).
+
+    The pipeline (`snakemake --cores 2`) calls these steps in turn: configure, train, evaluate,
+    sample, trajectory, aggregate, plot. Each works alone.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log_file:
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(log_file, mode="w"))
+        except OSError as error:
+            sys.exit(f"{log_file} cannot be written: {error.strerror}.")
+    logging.raiseExceptions = False  # a full disk must not print a traceback per message
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    if threads:  # before torch is imported, which reads it once
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="auto takes a GPU where torch sees one.",
+)
+ROOT = click.option(
+    "--data-root",
+    "--dataroot",
+    type=PATH,
+    default=Path("data"),
+    help="Folder of the torchvision sets; what is missing there is downloaded.",
+)
+
+
+def from_json(text: str) -> dict:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise VdiffError(f"{text!r} is not JSON: {error}.") from None
+
+
+RUN = click.option("--run", "run_file", type=PATH, required=True, help="The run file (JSON).")
+SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snapshots.csv.")
