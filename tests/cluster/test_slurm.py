@@ -261,9 +261,9 @@ def test_a_full_disk(tmp_path, slurm, undisturbed, fault):
         finish(train(folder), folder)
         same_training(folder, undisturbed)
         assert resumed_at(folder) > 0
+        fault("full disk", f"space made, the same command, resumed at {resumed_at(folder)}")
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
-    fault("full disk", f"space made, the same command, resumed at {resumed_at(folder)}")
 
 
 def test_time_slices(tmp_path, undisturbed, fault):
