@@ -66,3 +66,8 @@ def place(network, device: str):
 
     layout = torch.channels_last if device.startswith("cuda") else torch.contiguous_format
     return network.to(device, memory_format=layout)
+
+
+def anywhere(a, device: str):
+    """A drift on `device` for tensors of any: its answer lies where the question came from."""
+    return lambda y, s: a(y.to(device), s.to(device)).to(y.device)

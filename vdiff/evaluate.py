@@ -112,7 +112,7 @@ def efficient_pass(
     a = _checked(a)
     plan = fit_plan(
         sde,
-        _chunked(a, settings.batch_size, device),
+        in_chunks(a, settings.batch_size, device),
         test.draw(settings.pilot, generator("pilot")),
         reference,
         generator("pilot times"),
@@ -125,7 +125,7 @@ def efficient_pass(
         # The network runs on the device; the small linear algebra of the controls on the CPU.
         x, log_det = test.real_vectors(x, index, k)
         eps = normal_per_example(index, x.shape[1:], "noise", k)
-        net = _chunked(a, settings.batch_size, device)
+        net = in_chunks(a, settings.batch_size, device)
         elbo = efficient(net, x, u[index.start : index.stop], eps, plan)
         return bits_per_dim(elbo.value, log_det, x[0].numel(), test.levels).numpy()
 
@@ -211,7 +211,7 @@ def _checked(a: Drift) -> Drift:
     return checked
 
 
-def _chunked(a: Drift, size: int, device: str) -> Drift:
+def in_chunks(a: Drift, size: int, device: str) -> Drift:
     """a without gradients, in chunks of `size`, to bound memory."""
 
     @torch.no_grad()

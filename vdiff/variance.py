@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vdiff.control import GaussianReference, efficient, fit_plan
 from vdiff.dsm import dsm_loss
 from vdiff.elbo import published
+from vdiff.evaluate import in_chunks
 from vdiff.progress import bar
 from vdiff.reverse import Drift
 from vdiff.sde import VPSDE
@@ -25,7 +26,6 @@ from vdiff.seeds import generator
 from vdiff.times import Debiased, Uniform
 
 Draw = Callable[[int, torch.Generator], Tensor]
-CHUNK = 1000
 
 
 def variance_in_time(
@@ -38,19 +38,22 @@ def variance_in_time(
     pilot: int,
     seed: int,
     eps_t: float,
+    batch_size: int,
     bins: int = 24,
 ) -> list[dict]:
     """Rows of the schema variance_time: each estimator's variance, cut up by the time it drew.
 
     One draw an example, times independent. `variance` of a bin is the mean of (z - mean)^2 over
     all draws with s in it counted, others as 0, in (bits/dim)^2: the bins add up to the variance.
+    batch_size examples meet the network at once.
     """
     rng = generator("variance in time", seed)
-    plan = fit_plan(sde, a, draw(pilot, rng), reference, rng, eps_t=eps_t)
+    chunked = in_chunks(a, batch_size, "cpu")
+    plan = fit_plan(sde, chunked, draw(pilot, rng), reference, rng, eps_t=eps_t)
     edges = np.concatenate([[0], np.geomspace(1e-5, 1, bins)]) * sde.T
     found: dict[str, tuple[list, list]] = {"published": ([], []), "efficient": ([], [])}
-    for start in range(0, n, CHUNK):
-        size = min(CHUNK, n - start)
+    for start in range(0, n, batch_size):
+        size = min(batch_size, n - start)
         x = draw(size, rng)
         eps, eps_T, probe = (torch.randn(x.shape, generator=rng) for _ in range(3))
         u = torch.rand(size, generator=rng, dtype=torch.float64)
@@ -109,7 +112,7 @@ def gradient_rows(
     parameters = [p.requires_grad_() for p in network.parameters()]
     groups = 10
     per_group = max(2, batches // groups)
-    sums, squares = {}, {}
+    rows = []
     with bar(len(laws) * groups * per_group, description) as progress:
         for name, (law, weight) in laws.items():
             rng = generator("gradient", seed, name)
@@ -121,19 +124,17 @@ def gradient_rows(
                 eps = torch.randn(x.shape, generator=rng)
                 loss = (weight(s) * dsm_loss(sde, a, x, s, eps)).mean()
                 gradient = torch.autograd.grad(loss, parameters)
-                flat = torch.cat([g.flatten() for g in gradient]).double()
+                flat = torch.cat([g.flatten() for g in gradient]).double().cpu()
                 total[i % groups] += flat
                 square[i % groups] += float(flat @ flat)
                 progress.update()
-            sums[name], squares[name] = total, square
-    return [
-        {"law": name, "batches": groups * per_group, "batch_size": batch_size, **row}
-        for name in laws
-        if name != "truth"
-        for row in [
-            _jackknife(sums[name], squares[name], sums["truth"], squares["truth"], per_group)
-        ]
-    ]
+            if name == "truth":
+                truth = total, square
+                continue
+            row = _jackknife(total, square, *truth, per_group)
+            count = groups * per_group
+            rows.append({"law": name, "batches": count, "batch_size": batch_size, **row})
+    return rows
 
 
 def _jackknife(S: Tensor, Q: np.ndarray, G: Tensor, R: np.ndarray, size: int) -> dict:

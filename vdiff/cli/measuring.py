@@ -8,6 +8,7 @@ import click
 from vdiff.cli.group import DEVICE, PATH, ROOT, RUN, SNAPSHOTS, main
 from vdiff.cli.trained import Trained
 from vdiff.config import ODE, PRECISIONS, Evaluation, Variance, validate
+from vdiff.devices import anywhere
 from vdiff.tidy import read_csv, read_npz, write_csv, write_npz
 
 log = logging.getLogger("vdiff")
@@ -175,7 +176,7 @@ def variance(
     gradients = []
     # After the first interval, while the gradient is large, and at the end.
     for snapshot in table.iloc[sorted({min(1, len(table) - 1), len(table) - 1})].itertuples():
-        a = trained.drift(snapshot)
+        a = anywhere(trained.drift(snapshot), trained.device)
         found = gradient_rows(
             trained.sde, trained.network, a, test.draw, settings.batches, settings.batch_size,
             seed, eps_t, f"gradient {name} at {snapshot.iteration}",
@@ -183,7 +184,7 @@ def variance(
         gradients += [{"iteration": snapshot.iteration, **row} for row in found]
     rows = variance_in_time(
         trained.sde, a, test.draw, reference_of(trained.sde, test), 1 / (d * math.log(2)),
-        settings.draws, 2048, seed, eps_t,
+        settings.draws, 2048, seed, eps_t, settings.batch_size,
     )  # fmt: skip
     write_csv(time_table, [{**trained.who, **row} for row in rows], "variance_time")
     write_csv(gradient, [{**trained.who, **row} for row in gradients], "gradient")

@@ -7,6 +7,7 @@ import click
 from vdiff.cli.group import DEVICE, PATH, ROOT, RUN, SNAPSHOTS, from_json, main
 from vdiff.cli.trained import Trained
 from vdiff.config import GRIDS, SAMPLERS, Distances, Sampling, Trajectory, validate
+from vdiff.devices import anywhere
 from vdiff.errors import VdiffError
 from vdiff.tidy import write_csv, write_npz
 
@@ -156,7 +157,8 @@ def distances(run_file, snapshots, out, source, settings, data_root, device):
         mixture = Mixture.spiral(trained.sde)
         a, draw = mixture.a, mixture.draw
     else:
-        a, draw = in_float64(trained.last_drift(snapshots)), trained.data.draw
+        a = in_float64(anywhere(trained.last_drift(snapshots), trained.device))
+        draw = trained.data.draw
     name = f"distances {source}"
     rows = distance_rows(trained.sde, a, draw, settings, trained.run.seed, name)
     rows = [{**trained.who, "source": source, **row} for row in rows]
