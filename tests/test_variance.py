@@ -22,7 +22,9 @@ def test_bins_add_up_to_the_variance_of_a_draw(sde):
     a = MLP(2, (16,)).requires_grad_(False)
     rng = generator("x")
     reference = GaussianReference.fit(sde, draw(1000, rng))
-    rows = variance_in_time(sde, a, draw, reference, 1 / (2 * math.log(2)), 20_000, 512, 0, 1e-3, 1000)
+    rows = variance_in_time(
+        sde, a, draw, reference, 1 / (2 * math.log(2)), 20_000, 512, 0, 1e-3, 1000
+    )
     total = {
         e: sum(r["variance"] for r in rows if r["estimator"] == e)
         for e in ("published", "efficient")
