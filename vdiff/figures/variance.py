@@ -21,7 +21,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     gradient = curves.of_experiment(inputs[1], "gradient", experiment)
     debias = time["debias"].iloc[0]
     time, gradient = (f[f["debias"] == debias] for f in (time, gradient))
-    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.5), width_ratios=[1.5, 1, 1])
+    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.8), width_ratios=[1.5, 1, 1])
     for estimator, (colour, line) in style.ESTIMATOR.items():
         part = time[time["estimator"] == estimator].sort_values("time_low")
         low = part["time_low"].to_numpy().copy()
@@ -34,7 +34,10 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         )  # fmt: skip
     axes[0].set(xscale="log", yscale="log", xlabel="time s")
     axes[0].set_ylabel("variance of one draw per decade of s\n(bits/dim)²")
-    axes[0].legend(title="total, (bits/dim)²", title_fontsize=7, frameon=False, fontsize=6)
+    axes[0].legend(
+        title="total, (bits/dim)²", title_fontsize=6, fontsize=6, frameon=False,
+        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, alignment="left",
+    )  # fmt: skip
     iterations = sorted(gradient["iteration"].unique())
     for ax, key, label in (
         (axes[1], "relative_bias", "bias of the gradient, sin∠(E ĝ, G)"),
@@ -45,6 +48,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             x = k + 0.2 * (np.arange(len(part)) - (len(part) - 1) / 2)
             for j, (at, row) in enumerate(zip(x, part.itertuples(), strict=True)):
                 value, error = getattr(row, key), getattr(row, f"{key}_std_err")
+                if not np.isfinite(error):  # noise drowned it: no measurement
+                    continue
                 ax.errorbar(
                     at, value, error, fmt="os"[j % 2], ms=4, color=colour, capsize=2,
                     mfc="white" if j else colour,
