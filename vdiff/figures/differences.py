@@ -21,5 +21,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             ax.plot(x, y, color=colour, ls=line, label=curves.TITLE[estimator])
             ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
         ax.axhline(0, color="0.5", lw=0.8)
-    panels[-1][0].legend(frameon=False, fontsize=6, title="bands: 95%", title_fontsize=6)
+    lines, names = panels[-1][0].get_legend_handles_labels()
+    names = [f"{name}, 95%" for name in names]
+    figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)
     return figure
