@@ -314,10 +314,10 @@ def _swept(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
     """Every experiment with lrs replaced by one for each, such as mnist_lr0p001."""
     found = {}
     for name, e in experiments.items():
-        for lr in e.lrs or [None]:
-            if lr is None:
-                found[name] = e
-                continue
+        if e.lrs is None:
+            found[name] = e
+            continue
+        for lr in e.lrs:
             training = e.training.model_copy(update={"lr": lr})
             tag = f"{lr:g}".replace(".", "p").replace("-", "m").replace("+", "")
             found[f"{name}_lr{tag}"] = e.model_copy(update={"lrs": None, "training": training})

@@ -1,16 +1,14 @@
 """A results folder as an RO-Crate (https://w3id.org/ro/crate): the files, and what made them."""
 
 import mimetypes
-import os
-import tempfile
 from pathlib import Path
 
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from vdiff.errors import VdiffError
-from vdiff.provenance import LEFT_OUT, sha256
-from vdiff.tidy import read_json
+from vdiff.provenance import result_files, sha256
+from vdiff.tidy import read_json, write_bytes
 
 PAPER = "https://arxiv.org/abs/2106.02808"
 LICENCE = "https://spdx.org/licenses/MIT"
@@ -60,8 +58,7 @@ def export(folder: Path, out: Path) -> int:
                 "contentSize": path.stat().st_size,
             },
         )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).parts[0] not in LEFT_OUT
+        for path in result_files(folder)
     ]
     run = ContextEntity(
         crate,
@@ -70,11 +67,5 @@ def export(folder: Path, out: Path) -> int:
     )
     run["instrument"], run["object"], run["result"] = software, paper, files
     crate.root_dataset["mentions"] = crate.add(run)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        made = Path(scratch) / "crate.zip"
-        crate.write_zip(made)
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        made.replace(out)
+    write_bytes(out, b"".join(crate.stream_zip()))
     return len(files)

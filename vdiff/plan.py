@@ -51,7 +51,7 @@ def _costs(config: Config, name: str, data_root: Path) -> list[Cost]:
     gflop, runs, t = forward_gflop(network, shape), len(e.debias) * len(e.seeds), e.training
     snapshots = len({*range(0, t.iterations, t.snapshot_every), t.iterations})
     states = 2 * (4 if t.ema else 3) * size  # the last two: weights, Adam's two moments, EMA
-    rows = [
+    rows = [  # step, jobs, and what each of them costs
         ("train", runs, (1 + BACKWARD) * t.iterations * t.batch_size, snapshots * size + states),
         ("evaluate", runs, snapshots * _evaluation(e, test), 0),
     ]
@@ -62,18 +62,15 @@ def _costs(config: Config, name: str, data_root: Path) -> list[Cost]:
         rows.append(("sample", runs, e.sampling.count * e.sampling.steps, 0))
     if e.trajectory:
         v = e.trajectory
-        rows.append(("trajectory", len(v.lmbds), len(v.lmbds) * v.samples * v.steps, 0))
+        rows.append(("trajectory", len(v.lmbds), v.samples * v.steps, 0))
     if e.variance:
         v = e.variance
         passes = 2 * v.draws + 4 * (1 + BACKWARD) * v.batches * v.batch_size
         rows.append(("variance", 1, passes, 0))
-    # Runs share a row; every job of evaluation or sampling belongs to one run.
-    shared = {"train", "evaluate", "likelihood", "sample"}
     return [
-        Cost(name, step, jobs, passes * (runs if step in shared else 1), gflop,
-             disk * (runs if step == "train" else 1))
+        Cost(name, step, jobs, jobs * passes, gflop, jobs * disk)
         for step, jobs, passes, disk in rows
-    ]  # fmt: skip
+    ]
 
 
 def _shape(dataset: str, data_root: Path) -> tuple[tuple[int, ...], int]:

@@ -73,14 +73,15 @@ def manifest(config: dict, folder: Path | None = None, rules: dict[str, str] | N
     command, the wall time in seconds, the device and the checksum of the data. rules: patterns
     of log files to the names of their rules.
     """
+    now = made_by()
     found = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": config,
-        **made_by(),
+        **now,
         "code": {step: code_hash(step) for step in MODULES},
     }
     if folder is not None:
-        found["results"] = _results(folder, rules or {})
+        found["results"] = _results(folder, rules or {}, now)
     return found
 
 
@@ -88,8 +89,14 @@ LEFT_OUT = ("state", "logs", "benchmarks")  # weights, and what is about this ma
 LATER = ("manifest.json", "report.html")  # made from the manifest
 
 
-def _results(folder: Path, rules: dict[str, str]) -> dict[str, dict]:
-    made, now = {}, made_by()
+def result_files(folder: Path) -> list[Path]:
+    """What of a results folder is worth keeping, in order."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if path.relative_to(folder).parts[0] not in LEFT_OUT]
+
+
+def _results(folder: Path, rules: dict[str, str], now: dict) -> dict[str, dict]:
+    made = {}
     for path in sorted((folder / "logs").glob("*.json")):
         record = read_json(path)
         outputs = record.pop("outputs")
@@ -98,13 +105,12 @@ def _results(folder: Path, rules: dict[str, str]) -> dict[str, dict]:
         log = str(path.with_suffix(".log"))
         fits = [pattern for pattern in rules if fnmatch(log, pattern)]
         record["rule"] = rules[max(fits, key=len)] if fits else None
-        made |= {Path(name).resolve(): {**record, "sha256": sha} for name, sha in outputs.items()}
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and name.parts[0] not in LEFT_OUT and path.name not in LATER:
-            found[str(name)] = {**made.get(path.resolve(), {}), "sha256": sha256(path)}
-    return found
+        made |= {Path(name).resolve(): record for name in outputs}
+    return {
+        str(path.relative_to(folder)): {**made.get(path.resolve(), {}), "sha256": sha256(path)}
+        for path in result_files(folder)
+        if path.name not in LATER
+    }
 
 
 def sha256(path: Path) -> str:

@@ -49,6 +49,8 @@ class Sentences(click.Group):
 def _record(notes: dict, outputs: dict[str, str], seconds: float) -> dict:
     """What a command made, from what, where and in how long: part of the manifest."""
     command = ["vdiff", *sys.argv[1:]]
+    if "data" in notes:
+        notes = {**notes, "data": {name: x.checksum() for name, x in notes["data"].items()}}
     return {"command": command, "seconds": seconds, **notes, **made_by(),
             "outputs": outputs}  # fmt: skip
 

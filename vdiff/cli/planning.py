@@ -1,18 +1,9 @@
 """presets, plan."""
 
-import logging
-
 import click
 
 from vdiff.cli.group import PATH, ROOT, main
-from vdiff.config import (
-    PRESETS,
-    load_config,
-    preset_names,
-    read_yaml,
-)
-
-log = logging.getLogger("vdiff")
+from vdiff.config import PRESETS, load_config, preset_names, read_yaml
 
 
 @main.command()

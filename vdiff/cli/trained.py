@@ -1,26 +1,21 @@
 """What the steps after training share: the run, its data, its SDE and its drifts."""
 
-import logging
 from pathlib import Path
 
 import click
 
-from vdiff.config import (
-    read_run,
-)
+from vdiff.config import read_run
 from vdiff.devices import choose, place
 from vdiff.errors import VdiffError
 from vdiff.tidy import read_csv
 
-log = logging.getLogger("vdiff")
-
 
 def load_noted(dataset: str, data_root: Path):
-    """The data, its checksum noted for the record."""
+    """The data, noted for the record, which has its checksum."""
     from vdiff.data import load
 
     data = load(dataset, data_root)
-    click.get_current_context().find_root().obj["data"] = {dataset: data.checksum()}
+    click.get_current_context().find_root().obj["data"] = {dataset: data}
     return data
 
 

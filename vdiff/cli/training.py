@@ -119,8 +119,7 @@ def _experiment(dataset: str) -> str:
 @click.option("--debias", type=bool, default=False, help="How the weights were trained.")
 @click.option("--iteration", type=click.IntRange(0), default=0, help="For how many steps.")
 @click.option("--out", type=PATH, required=True, help="Folder for run.json and snapshots.csv.")
-@ROOT
-def import_weights(file, preset, dataset, debias, iteration, out, data_root):
+def import_weights(file, preset, dataset, debias, iteration, out):
     """Take over weights of the published code, to evaluate and sample them by vdiff.
 
     FILE holds a state_dict of its U-Net or of its reverse SDE; pickled modules are refused.

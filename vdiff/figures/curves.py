@@ -39,9 +39,7 @@ def by_experiment(
     path: Path, schema: str, experiment: str | None, height: float, ylabel: str
 ) -> tuple[plt.Figure, list[tuple[plt.Axes, str, pd.DataFrame]]]:
     """A table's figure with a panel an experiment, three a row: (figure, (axes, name, rows))."""
-    frame = read_csv(path, schema)
-    if experiment:
-        frame = frame[frame["experiment"] == experiment]
+    frame = of_experiment(path, schema, experiment) if experiment else read_csv(path, schema)
     names = list(frame["experiment"].unique())
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
