@@ -142,6 +142,15 @@ def same_training(folder, undisturbed):
     same_tables(folder, undisturbed, [TRAIN, snapshots])
 
 
+def resumes(process, folder, undisturbed):
+    """See the training end as if undisturbed; returns the iteration, not 0, it went on from."""
+    finish(process, folder)
+    same_training(folder, undisturbed)
+    iteration = resumed_at(folder)
+    assert iteration > 0
+    return iteration
+
+
 def test_the_whole_dag_gives_the_tables_of_a_local_run(tmp_path, slurm, fault):
     local, cluster = tmp_path / "local", tmp_path / "cluster"
     for folder in (local, cluster):
@@ -162,10 +171,8 @@ def test_sigkill_of_the_training(tmp_path, slurm, undisturbed, fault):
     process = train(folder)
     for pid in running(folder):
         os.kill(pid, signal.SIGKILL)
-    finish(process, folder)
-    same_training(folder, undisturbed)
-    assert resumed_at(folder) > 0
-    fault("SIGKILL of the training in its job", f"retried, resumed at {resumed_at(folder)}")
+    at = resumes(process, folder, undisturbed)
+    fault("SIGKILL of the training in its job", f"retried, resumed at {at}")
 
 
 def test_the_time_limit_with_its_warning(tmp_path, slurm, fault):
@@ -184,11 +191,9 @@ def test_the_time_limit_with_its_warning(tmp_path, slurm, fault):
     process = train(folder, *limit)
     log = folder / "results/smoke/logs/swissroll-debias-False-seed-0-train.log"
     until(lambda: log.exists() and "Stopped by SIGTERM at iteration" in log.read_text(), 180)
-    finish(process, folder)
     finish(local, undisturbed)
-    same_training(folder, undisturbed)
-    assert resumed_at(folder) > 0
-    fault("time limit with warning", f"saved, retried, resumed at {resumed_at(folder)}")
+    at = resumes(process, folder, undisturbed)
+    fault("time limit with warning", f"saved, retried, resumed at {at}")
 
 
 def test_preemption_and_requeue(tmp_path, slurm, undisturbed, fault):
@@ -199,10 +204,8 @@ def test_preemption_and_requeue(tmp_path, slurm, undisturbed, fault):
     urgent = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 3"]
     subprocess.run(urgent, check=True, cwd=folder)
     released(job)
-    finish(process, folder)
-    same_training(folder, undisturbed)
-    assert resumed_at(folder) > 0
-    fault("preemption and requeue", f"same job again, resumed at {resumed_at(folder)}")
+    at = resumes(process, folder, undisturbed)
+    fault("preemption and requeue", f"same job again, resumed at {at}")
 
 
 def test_sigkill_of_snakemake(tmp_path, slurm, undisturbed, fault):
@@ -240,10 +243,8 @@ def test_the_loss_of_the_node(tmp_path, slurm, undisturbed, fault):
     until(lambda: not slurm_jobs("RUNNING", "COMPLETING"), 180)
     subprocess.run([SCRIPT, "node-up"], check=True)
     released(job)
-    finish(process, folder)
-    same_training(folder, undisturbed)
-    assert resumed_at(folder) > 0
-    fault("loss of the node", f"requeued, resumed at {resumed_at(folder)}")
+    at = resumes(process, folder, undisturbed)
+    fault("loss of the node", f"requeued, resumed at {at}")
 
 
 def test_a_full_disk(tmp_path, slurm, undisturbed, fault):
@@ -263,10 +264,8 @@ def test_a_full_disk(tmp_path, slurm, undisturbed, fault):
         logs = (folder / ".snakemake/slurm_logs").rglob("*.log")  # the job's own log had no room
         assert any("cannot be written: No space left on device" in f.read_text() for f in logs)
         (disk / "filler").unlink()
-        finish(train(folder), folder)
-        same_training(folder, undisturbed)
-        assert resumed_at(folder) > 0
-        fault("full disk", f"space made, the same command, resumed at {resumed_at(folder)}")
+        at = resumes(train(folder), folder, undisturbed)
+        fault("full disk", f"space made, the same command, resumed at {at}")
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
 
