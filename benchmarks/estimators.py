@@ -19,7 +19,7 @@ from scipy import stats
 
 from vdiff.cli import Trained
 from vdiff.config import Evaluation
-from vdiff.evaluate import TestSet, efficient_pass, published_pass, reference_of
+from vdiff.steps.evaluate import TestSet, efficient_pass, published_pass, reference_of
 
 CHARGED = 4  # passes that share a pilot
 

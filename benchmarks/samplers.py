@@ -17,14 +17,14 @@ import torch
 from scipy import stats
 
 from vdiff.cli import Trained
-from vdiff.distances import sliced_wasserstein
-from vdiff.mixture import Mixture
-from vdiff.reverse import Reverse
-from vdiff.samplers import SAMPLERS
-from vdiff.samplers.grids import grid_of
-from vdiff.samplers.noise import noise_of
-from vdiff.samplers.state import in_float64
-from vdiff.seeds import generator
+from vdiff.diffusion.drift import in_float64
+from vdiff.diffusion.grids import grid_of
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.reverse import Reverse
+from vdiff.diffusion.samplers import SAMPLERS
+from vdiff.diffusion.stepping import noise_of
+from vdiff.machine.seeds import generator
+from vdiff.stats.distances import sliced_wasserstein
 
 CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("euler_maruyama", "uniform", 1000, 0),

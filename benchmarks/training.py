@@ -126,7 +126,7 @@ def vdiff(options) -> dict:
 
     from vdiff.config import Run, validate
     from vdiff.data import Images
-    from vdiff.train import train
+    from vdiff.steps.train import train
 
     imports = peak_memory()
     channels, multipliers = NETWORKS[options.network][1][2:]

@@ -1,14 +1,16 @@
-import sys
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
+from support.pipeline import copy_project, snakemake
 
-from vdiff.sde import VPSDE
+from vdiff.diffusion.sdes.vp import VPSDE
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)
-sys.path.append(str(ROOT / "benchmarks"))  # for the plain network of the published recipe
 
 
 @pytest.fixture
@@ -46,3 +48,26 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("faults survived: the tables are byte-identical")
         for what, outcome in rows:
             terminalreporter.write_line(f"{what:<40} {outcome}")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """(folder, output) of a copy of the project after the smoke preset; made once, not changed.
+
+    All workers of pytest-xdist share it; a test that changes something makes a copy of its own.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, said = shared / "finished", shared / "finished.txt"
+    with FileLock(shared / "finished.lock"):
+        if not said.exists():
+            copy_project(folder)
+            said.write_text(snakemake(folder))
+    return folder, said.read_text()
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """A folder of one's own with all results of the smoke preset."""
+    return Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from vdiff.bits import bits_per_dim, dequantise, to_real, to_unit
-from vdiff.sde import standard_normal_log_prob
+from vdiff.diffusion.bits import bits_per_dim, dequantise, to_real, to_unit
+from vdiff.diffusion.sdes.vp import VPSDE
 
 
 def f64(v):
@@ -18,7 +18,7 @@ def test_a_density_of_y_stays_normalised_in_x(real):
 
     def density(x):
         y, log_det = to_real(f64(x), real)
-        return math.exp((standard_normal_log_prob(y) + log_det).item())
+        return math.exp((VPSDE().prior_log_prob(y) + log_det).item())
 
     mass = sum(integrate.quad(density, k / 17, (k + 1) / 17)[0] for k in range(17))
     ends = [to_real(f64(v), real)[0].item() for v in (0.0, 1.0)]

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vdiff import tidy
-from vdiff.claims import ALPHA, FAILS, HOLDS, OPEN, Evidence, judge, normal, verdicts
+from vdiff.files.schemas import SCHEMAS
+from vdiff.stats.claims import ALPHA, FAILS, HOLDS, OPEN, Evidence, judge, normal, verdicts
+from vdiff.stats.intervals import Z95
 
 
 def evidence(z):
@@ -33,46 +34,49 @@ def test_true_false_and_underpowered_claims_get_their_verdicts(effect, verdict, 
     assert np.mean([v == verdict for v in found]) >= rate
 
 
-RUN = {"experiment": "digits", "debias": True, "seed": 0}
+RUN = {"experiment": "digits", "arm": "debias-True", "debias": True, "seed": 0}
+PAIR = {"first": "debias-True", "second": "debias-False"}
 
 
-def tables(folder, rng, effect):
+def table(name, rows):
+    """A table of the schema, what a row does not say filled with ones."""
+    columns = list(SCHEMAS[name])
+    filled = [{**dict.fromkeys(columns, 1), **RUN, **PAIR, **row} for row in rows]
+    return pd.DataFrame(filled)[columns]
+
+
+def tables(rng, effect):
     """Synthetic results; effect in standard errors, positive where all claims are true."""
 
     def draw(centre, se, side=1):
         return centre + se * (side * effect + rng.standard_normal())
 
-    def write(name, rows):
-        columns = tidy.SCHEMAS[name]
-        filled = pd.DataFrame([{**dict.fromkeys(columns, 1), **RUN, **row} for row in rows])
-        tidy.write_csv(folder / f"{name}.csv", filled[columns], name)
-
     difference = {"iteration": 9, "difference": draw(0, 0.01, -1), "std_err": 0.01}
     ratio = {"log_sd_ratio": draw(0, 0.05), "log_sd_ratio_std_err": 0.05}
     estimators = ("published", "efficient")
-    write("differences", [{"estimator": e, **difference, **ratio} for e in estimators])
+    differences = [{"estimator": e, **difference, **ratio} for e in estimators]
     cosines = {"uniform": draw(1.0, 0.001, -1), "debiased": draw(0.98, 0.001)}
-    rows = [{"law": k, "cosine": v, "cosine_std_err": 0.001} for k, v in cosines.items()]
-    write("gradient", rows)
+    gradient = [{"law": k, "cosine": v, "cosine_std_err": 0.001} for k, v in cosines.items()]
     common = {"metric": "sliced_wasserstein", "reference": "data", "sampler": "euler_maruyama"}
-    rows = []
+    distances = []
     for lmbd in (0, 1):
         d = draw(0.15, 0.005, -1)
         interval = {"low": d - 0.0098, "high": d + 0.0098, "null_mean": 0.05}
-        rows.append(
-            {**common, "source": "exact", "steps": 9, "lmbd": lmbd, "distance": d, **interval}
-        )
-    write("distances", rows)
-    write("likelihood", [{"gap": draw(0, 0.01), "gap_std_err": 0.01}])
+        case = {"source": "exact", "steps": 9, "lmbd": lmbd, "distance": d}
+        distances.append({**common, **case, **interval})
+    found = {
+        "differences": differences,
+        "gradient": gradient,
+        "distances": distances,
+        "likelihood": [{"gap": draw(0, 0.01), "gap_std_err": 0.01}],
+    }
+    return {name: table(name, rows) for name, rows in found.items()}
 
 
 @pytest.mark.parametrize(("effect", "verdict"), [(8, HOLDS), (-8, FAILS), (0, OPEN)])
-def test_tables_lead_to_their_verdicts(tmp_path, effect, verdict):
+def test_tables_lead_to_their_verdicts(effect, verdict):
     rng = np.random.default_rng(2)
-    found = []
-    for k in range(20):
-        tables(tmp_path / str(k), rng, effect)
-        found += [row["verdict"] for row in judge(tmp_path / str(k))]
+    found = [row["verdict"] for _ in range(20) for row in judge(tables(rng, effect), {})]
     assert len(found) == 20 * 6
     assert np.mean([v == verdict for v in found]) >= 0.95
 
@@ -86,41 +90,46 @@ def test_an_estimate_without_error_resolves_nothing():
     ) == [OPEN]
 
 
-def grids(folder, rng, true_off, false_off):
-    """Sample grids of both settings, off the test images' law by that much of grey."""
-    names = (("True", true_off), ("False", false_off))
-    real = rng.integers(60, 190, (16, 1, 4, 4))
-    for debias, off in names:
+def grids(rng, true_off, false_off):
+    """Sample grids of both arms, off the test images' law by that much of grey."""
+    real = rng.integers(60, 190, (16, 1, 4, 4)).astype(np.uint8)
+    arrays = []
+    for off in (true_off, false_off):
         samples = (rng.integers(60, 190, (16, 1, 4, 4)) + off).clip(0, 255)
-        path = folder / "runs/digits" / f"debias-{debias}" / "seed-0" / "samples.npz"
-        content = {"samples": samples.astype(np.uint8), "test": real.astype(np.uint8)}
-        tidy.write_npz(path, **content, levels=256)
-    row = {**dict.fromkeys(tidy.SCHEMAS["samples"], 1), **RUN}
-    tidy.write_csv(folder / "samples.csv", [row], "samples")
+        arrays.append({"samples": samples.astype(np.uint8), "test": real, "levels": 256})
+    return {"digits": tuple(arrays)}
 
 
 @pytest.mark.parametrize(
     ("true_off", "false_off", "verdict"), [(0, 60, HOLDS), (60, 0, FAILS), (0, 0, OPEN)]
 )
-def test_sample_grids_lead_to_their_verdicts(tmp_path, true_off, false_off, verdict):
+def test_sample_grids_lead_to_their_verdicts(true_off, false_off, verdict):
     rng = np.random.default_rng(3)
     found = []
-    for k in range(20):
-        grids(tmp_path / str(k), rng, true_off, false_off)
-        (row,) = judge(tmp_path / str(k))
+    for _ in range(20):
+        (row,) = judge({}, grids(rng, true_off, false_off))
         found.append(row["verdict"])
     assert np.mean([v == verdict for v in found]) >= 0.9
 
 
-def test_the_bpd_claim_averages_the_last_fifth_over_seeds(tmp_path):
-    columns = tidy.SCHEMAS["differences"]
+def test_the_bpd_claim_averages_the_last_fifth_over_seeds():
     rows = [
-        {**dict.fromkeys(columns, 1), **RUN, "estimator": "efficient", "seed": seed,
-         "iteration": iteration, "difference": seed - iteration / 100, "std_err": 0.5}
+        {"estimator": "efficient", "seed": seed, "iteration": iteration,
+         "difference": seed - iteration / 100, "std_err": 0.5}
         for seed in (0, 1) for iteration in (10, 80, 90, 100)
     ]  # fmt: skip
-    tidy.write_csv(tmp_path / "differences.csv", pd.DataFrame(rows)[columns], "differences")
-    (row,) = judge(tmp_path)
+    (row,) = judge({"differences": table("differences", rows)}, {})
     assert row["ours"] == pytest.approx(0.5 - 0.9)
     retraining = 0.5**0.5 / 2**0.5
-    assert row["high"] - row["low"] == pytest.approx(2 * 1.96 * np.hypot(0.5, retraining))
+    assert row["high"] - row["low"] == pytest.approx(2 * Z95 * np.hypot(0.5, retraining))
+
+
+def test_claims_compare_the_first_pair_of_arms_alone():
+    rows = [
+        {"estimator": "efficient", "iteration": 9, "difference": value, "std_err": 0.01,
+         "first": first}
+        for first, value in (("debias-True", -1.0), ("improved", 5.0))
+    ]  # fmt: skip
+    (row,) = judge({"differences": table("differences", rows)}, {})
+    assert row["ours"] == -1.0
+    assert row["verdict"] == HOLDS

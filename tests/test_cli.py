@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from vdiff.cli import main
 
 RUN = {
-    "experiment": "digits", "dataset": "digits", "debias": True, "seed": 0,
+    "experiment": "digits", "arm": "debias-True", "dataset": "digits", "debias": True, "seed": 0,
     "network": {"channels": 4, "multipliers": [1], "blocks": 1, "groups": 2},
     "training": {"iterations": 2, "batch_size": 4},
 }  # fmt: skip

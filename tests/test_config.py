@@ -1,6 +1,6 @@
 import pytest
 
-from vdiff.config import Run, load_config, merge, preset_names, run_of, validate
+from vdiff.config import Config, Run, load_config, merge, preset_names, run_of, validate
 from vdiff.errors import VdiffError
 
 
@@ -63,10 +63,85 @@ def test_only_keeps_the_named_experiments():
 
 
 def test_the_key_of_a_run_follows_its_course_and_not_its_length():
-    run = run_of(load_config(), "digits", True, 0)
+    run = run_of(load_config(), "digits", "debias-True", 0)
 
     def other(**training):
-        return validate(Run, merge(run.model_dump(), {"training": training})).key
+        return validate(Run, merge(run.model_dump(), {"training": training})).key("data")
 
-    assert other(iterations=7, checkpoint_every=3) == run.key
-    assert other(lr=0.5) != run.key
+    assert other(iterations=7, checkpoint_every=3) == run.key("data")
+    assert other(lr=0.5) != run.key("data")
+    assert run.key("other data") != run.key("data")
+
+
+def test_an_experiment_has_the_papers_two_arms_unless_it_names_its_own():
+    digits = load_config().experiments["digits"]
+    assert {name: arm.debias for name, arm in digits.arms.items()} == {
+        "debias-False": False,
+        "debias-True": True,
+    }
+    assert digits.compared == [("debias-True", "debias-False")]
+
+
+def test_an_arm_is_laid_over_its_experiment():
+    arms = {"debias-True": {}, "wide": {"debias": False, "network": {"channels": 48}}}
+    e = load_config(in_digits({"arms": arms, "pairs": [["wide", "debias-True"]]}))
+    digits = e.experiments["digits"]
+    assert digits.arms["wide"].network.channels == 48
+    assert digits.arms["wide"].network.groups == digits.arms["debias-True"].network.groups == 8
+    assert digits.arms["wide"].training == digits.training
+    assert digits.compared == [("wide", "debias-True")]
+    run = run_of(e, "digits", "wide", 0)
+    assert (run.debias, run.network.channels) == (False, 48)
+
+
+def test_a_sweep_is_an_arm_for_each_value():
+    e = load_config(in_digits({"sweep": {"training.lr": [0.001, 0.0010000001]}}))
+    digits = e.experiments["digits"]
+    assert len(digits.arms) == 4
+    assert digits.arms["debias-True_lr=0.0010000001"].training.lr == 0.0010000001
+    assert len(digits.compared) == 2
+
+
+def test_null_switches_an_arm_an_experiment_and_a_section_off():
+    over = {"digits": {"sampling": None, "arms": {"debias-True": {}, "debias-False": None}}}
+    config = load_config({"experiments": {**over, "photos": None}})
+    assert list(config.experiments) == ["swissroll", "digits"]
+    assert list(config.experiments["digits"].arms) == ["debias-True"]
+    assert config.experiments["digits"].sampling is None
+
+
+def test_another_kind_of_sde_replaces_its_base():
+    config = load_config(
+        {
+            "experiments": {
+                "digits": {"sde": {"beta_max": 15}, "arms": {"a": {"sde": {"kind": "cosine"}}}}
+            }
+        }
+    )
+    assert config.experiments["digits"].arms["a"].sde.model_dump() == {
+        "kind": "cosine", "end": 0.01, "T": 1.0, "eps_t": 1e-3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"arms": {"debias-True": {"debias": False}}}, ["debias-True", "debias False"]),
+        ({"arms": {"a b": {}}}, ["'a b'", "letters"]),
+        ({"arms": {"a": {"training": {"lr": -1}}}}, ["arms.a.training.lr", "-1"]),
+        ({"arms": {"a": {}}, "pairs": [["a", "b"]]}, ["pairs", "'b'", "arms are a"]),
+        ({"arms": {"a": {}}, "pairs": [["a", "a"]]}, ["pairs", "itself"]),
+        ({"sweep": {"training.rate": [1]}}, ["training.rate", "unknown"]),
+        ({"sde": {"kind": "cosine", "beta_max": 3}}, ["sde.beta_max", "unknown"]),
+    ],
+)
+def test_impossible_arms_are_refused_by_name(keys, words):
+    with pytest.raises(VdiffError) as fault:
+        load_config(in_digits(keys))
+    for word in words:
+        assert word in str(fault.value)
+
+
+def test_a_whole_configuration_survives_being_written_out():
+    config = load_config({"preset": "smoke"})
+    assert validate(Config, config.model_dump()) == config

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from vdiff.control import GaussianReference, fit_plan
-from vdiff.elbo import stein_integrand
+from vdiff.diffusion.control import GaussianReference, fit_controls
+from vdiff.diffusion.elbo import stein_integrand
+from vdiff.diffusion.tensors import expand_like
+from vdiff.diffusion.times import Debiased
 from vdiff.errors import VdiffError
-from vdiff.tensors import expand_like
-from vdiff.times import Debiased
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_integral_of_h_bar_matches_quadrature(reference, rng):
     assert torch.allclose(exact[:, 1] - exact[:, 0], expected, rtol=1e-3)
 
 
-def test_a_fitted_plan_keeps_the_law_of_time_proper(sde, reference, rng):
+def test_a_fit_keeps_the_law_of_time_proper(sde, reference, rng):
     x = torch.randn(512, 3, generator=rng, dtype=torch.float64)
-    plan = fit_plan(sde, lambda y, s: -3 * y, x, reference, rng)
+    controls = fit_controls(lambda y, s: -3 * y, x, reference, rng)
     u = torch.linspace(1e-6, 1, 1000, dtype=torch.float64)
-    s = plan.law.icdf(u)
-    assert torch.allclose(plan.law.cdf(s), u)
-    assert (plan.law.density(s) > 0).all()
-    assert np.isfinite(plan.c.numpy()).all()
+    s = controls.law.icdf(u)
+    assert torch.allclose(controls.law.cdf(s), u)
+    assert (controls.law.density(s) > 0).all()
+    assert np.isfinite(controls.c.numpy()).all()
 
 
 def test_the_base_law_needs_a_tail_below_one(sde):

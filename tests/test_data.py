@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from vdiff.config import DATASETS
-from vdiff.data import REGISTRY, load
+from vdiff.data import load
+from vdiff.data.readers import REGISTRY
 from vdiff.errors import VdiffError
 
 
@@ -101,4 +102,4 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_the_registry_has_what_a_configuration_may_name():
-    assert tuple(REGISTRY) == DATASETS
+    assert tuple(REGISTRY) == tuple(DATASETS)

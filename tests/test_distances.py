@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from vdiff.distances import METRICS, compare, energy, sliced_wasserstein
-from vdiff.mixture import Mixture
-from vdiff.sample import sample_points
-from vdiff.sde import VPSDE
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.sdes.vp import VPSDE
+from vdiff.stats.distances import METRICS, compare, energy, sliced_wasserstein
+from vdiff.steps.distances import sample_points
 
 SMALL = {"permutations": 99, "resamples": 99}
 

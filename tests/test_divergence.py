@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from vdiff.divergence import exact_divergence, hutchinson, probe_from_uniform
+from vdiff.diffusion.divergence import exact_divergence, hutchinson, probe_from_uniform
 from vdiff.errors import VdiffError
 
 

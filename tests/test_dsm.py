@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from vdiff.dsm import dsm_loss
-from vdiff.elbo import stein_integrand
-from vdiff.tensors import expand_like
+from vdiff.diffusion.dsm import dsm_loss
+from vdiff.diffusion.elbo import stein_integrand
+from vdiff.diffusion.tensors import expand_like
 
 
 @pytest.mark.parametrize("s", [1e-6, 0.01, 0.3, 1.0])

@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from oracles import gaussian_drift
+from support.oracles import gaussian_drift
 
-from vdiff.control import GaussianReference, efficient, fit_plan
-from vdiff.elbo import expected_prior, integral_of_div_f, published, stein_integrand
-from vdiff.mixture import Mixture
-from vdiff.sde import VPSDE, standard_normal_log_prob
-from vdiff.times import Uniform
+from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.elbo import published, stein_integrand
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.sdes.vp import VPSDE
+from vdiff.diffusion.times import Uniform
 
 
 def draws(rng, n, d):
@@ -34,7 +34,7 @@ def test_elbo_is_the_likelihood_of_the_standard_normal(args, rng):
         elbo = published(sde, a, X, s, eps, eps_T, rademacher(rng, n, 2)).value
         assert elbo.shape == (n,)
         error = elbo.std().item() / n**0.5
-        assert abs(elbo.mean() - standard_normal_log_prob(x)).item() < 4 * error
+        assert abs(elbo.mean() - sde.prior_log_prob(x)).item() < 4 * error
 
 
 def test_efficient_elbo_is_the_likelihood_without_noise(sde, rng):
@@ -45,11 +45,11 @@ def test_efficient_elbo_is_the_likelihood_without_noise(sde, rng):
     )
     a = gaussian_drift(sde, 1.0)
     pilot, x, eps = draws(rng, n, d)
-    plan = fit_plan(sde, a, pilot, reference, rng)
+    controls = fit_controls(a, pilot, reference, rng)
     u = torch.rand(n, generator=rng, dtype=torch.float64)
-    elbo = efficient(a, x, u, eps, plan).value
-    assert (elbo - standard_normal_log_prob(x)).std() < 0.02
-    assert (elbo - standard_normal_log_prob(x)).mean().abs() < 0.003
+    elbo = efficient(a, x, u, eps, controls).value
+    assert (elbo - sde.prior_log_prob(x)).std() < 0.02
+    assert (elbo - sde.prior_log_prob(x)).mean().abs() < 0.003
 
 
 @pytest.mark.parametrize("variance", [0.05, 3.0])
@@ -67,8 +67,8 @@ def test_elbo_of_the_exact_drift_lies_just_below_the_likelihood(sde, variance):
         n = len(nodes)
         h = stein_integrand(sde, a, x.expand(n, 1), s.expand(n), nodes[:, None])
         values.append((weights * h).sum())
-    integral = torch.trapezoid(torch.stack(values), grid) + integral_of_div_f(sde, 1)
-    elbo = (expected_prior(sde, x) - integral).item()
+    integral = torch.trapezoid(torch.stack(values), grid) + sde.minus_integral_of_div_f(1)
+    elbo = (sde.expected_prior(x) - integral).item()
     log_p = -0.5 * (0.49 / variance + math.log(2 * math.pi * variance))
     assert elbo <= log_p + 1e-4
     assert elbo == pytest.approx(log_p, abs=0.01)
@@ -81,12 +81,12 @@ def test_both_estimators_have_the_same_mean(sde, rng):
     a = lambda y, s: 0.8 * mixture.a(y, s) + 0.3 * torch.sin(y)  # noqa: E731
     n = 100_000
     pilot = mixture.draw(2048, rng)
-    plan = fit_plan(sde, a, pilot, GaussianReference.fit(sde, mixture.draw(2000, rng)), rng)
+    controls = fit_controls(a, pilot, GaussianReference.fit(sde, mixture.draw(2000, rng)), rng)
     x = mixture.draw(n, rng)
     eps, eps_T, eps2 = draws(rng, n, 2)
     s = Uniform(sde.T).sample(n, rng)
     first = published(sde, a, x, s, eps, eps_T, rademacher(rng, n, 2)).value
-    second = efficient(a, x, torch.rand(n, generator=rng).double(), eps2, plan).value
+    second = efficient(a, x, torch.rand(n, generator=rng).double(), eps2, controls).value
     error = math.sqrt((first.var() + second.var()).item() / n)
     assert abs(first.mean() - second.mean()).item() < 4 * error
     assert second.var() < first.var() / 5
@@ -97,6 +97,6 @@ def test_expected_prior_is_the_mean_of_the_sampled_one(sde, rng):
     x = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
     eps = torch.randn(100_000, 2, generator=rng, dtype=torch.float64)
     T = torch.ones(len(eps), dtype=torch.float64)
-    sampled = standard_normal_log_prob(sde.perturb(x.expand(len(eps), 2), T, eps))
-    assert abs(sampled.mean() - expected_prior(sde, x)).item() < 4 * sampled.std() / len(eps) ** 0.5
-    assert integral_of_div_f(sde, 2) == pytest.approx(-2 * (-(0.1 + 2) / 2 / 2))
+    sampled = sde.prior_log_prob(sde.perturb(x.expand(len(eps), 2), T, eps))
+    assert abs(sampled.mean() - sde.expected_prior(x)).item() < 4 * sampled.std() / len(eps) ** 0.5
+    assert sde.minus_integral_of_div_f(2) == pytest.approx(-2 * (-(0.1 + 2) / 2 / 2))

@@ -5,9 +5,9 @@ import tomllib
 from itertools import chain
 
 import yaml
-from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.pipeline import ROOT
 
 
 def pins(lines):

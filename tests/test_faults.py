@@ -9,12 +9,12 @@ import threading
 
 import pytest
 from filelock import FileLock
-from test_train import TINY, results, start
+from support.training import TINY, results, start
 
 from vdiff.data import load
-from vdiff.devices import claim
 from vdiff.errors import VdiffError
-from vdiff.tidy import write_json
+from vdiff.files.tidy import write_json
+from vdiff.machine.devices import claim
 
 root_only = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("mount"), reason="needs root, to mount a small disk"

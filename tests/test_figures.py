@@ -7,13 +7,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 
-from vdiff import tidy
-from vdiff.aggregate import mean_curves
 from vdiff.errors import VdiffError
-from vdiff.figures import bpd, draw, style
+from vdiff.figures import bpd, published_curves, style
+from vdiff.figures.draw import draw
 from vdiff.figures.samples import tile
+from vdiff.files import tidy
+from vdiff.stats.aggregate import mean_curves
 
 
 @pytest.fixture
@@ -21,9 +21,10 @@ def evaluation():
     rng = np.random.default_rng(0)
     rows = [
         {
-            "experiment": "digits", "debias": debias, "seed": seed, "estimator": estimator,
-            "iteration": i, "bpd": 10 / (1 + i) + 0.1 * rng.random(), "bpd_std_err": 0.1,
-            "se_test": np.nan, "se_mc": np.nan, "images": 9, "passes": 1, "network_evaluations": 9,
+            "experiment": "digits", "arm": f"debias-{debias}", "debias": debias, "seed": seed,
+            "estimator": estimator, "iteration": i, "bpd": 10 / (1 + i) + 0.1 * rng.random(),
+            "bpd_std_err": 0.1, "se_test": np.nan, "se_mc": np.nan, "images": 9, "passes": 1,
+            "network_evaluations": 9,
         }
         for debias in (False, True) for seed in (0, 1)
         for estimator in ("published", "efficient") for i in range(0, 50, 10)
@@ -35,7 +36,8 @@ def evaluation():
 def inputs(tmp_path, evaluation):
     tidy.write_csv(tmp_path / "curves.csv", mean_curves(evaluation), "curves")
     rows = [
-        {"experiment": e, "debias": b, "seed": 0, "iteration": i, "loss": 1 / i, "train_bpd": 1}
+        {"experiment": e, "arm": f"debias-{b}", "debias": b, "seed": 0, "iteration": i,
+         "loss": 1 / i, "train_bpd": 1}
         for e in ("swissroll", "digits") for b in (False, True) for i in (1, 2, 3)
     ]  # fmt: skip
     tidy.write_csv(tmp_path / "train.csv", rows, "train")
@@ -76,14 +78,23 @@ def test_a_dark_figure_is_dark(tmp_path, inputs):
 
 def test_figures_import_no_torch():
     code = (
-        "import sys, vdiff.figures.bpd, vdiff.figures.samples, vdiff.figures.lambda_grid, "
-        "vdiff.figures.loss, vdiff.figures.standard_error; sys.exit('torch' in sys.modules)"
+        "import sys, importlib, vdiff.report.page; from vdiff.figures.registry import FIGURES\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "[importlib.import_module(f'vdiff.figures.{f.module}') for f in FIGURES.values()]\n"
+        "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_colours_are_the_papers():
-    assert style.COLOUR == {False: "#1f77b4", True: "#ff7f0e"}
+    assert style.PAPER["debias-False"].color == "#1f77b4"
+    assert style.PAPER["debias-True"].color == "#ff7f0e"
+
+
+def test_other_arms_have_colours_of_their_own():
+    looks = style.looks(["improved", "debias-True", "debias-False", "debias-True_lr=0.01"])
+    assert list(looks)[:2] == ["debias-False", "debias-True"]
+    assert len({look.color for look in looks.values()}) == 4
 
 
 def test_curves_average_over_seeds_and_say_how_they_scatter(evaluation):
@@ -115,13 +126,10 @@ def test_bad_input_is_one_sentence(tmp_path, inputs):
         draw("lambda-grid", inputs["lambda-grid"], [tmp_path / "x.png"], columns=[30])
 
 
-PUBLISHED = ROOT / "workflow" / "resources" / "cifar10_bpd_published.csv"
-
-
 def test_published_curves_lie_over_ours_within_the_panel(inputs):
-    table = pd.read_csv(PUBLISHED, comment="#").query("iteration > 1")
+    table = published_curves.read().query("iteration > 1")
     with style.paper():
-        figure = bpd.draw(inputs["bpd"], published_curves=PUBLISHED)
+        figure = bpd.draw(inputs["bpd"], published=True)
     ax = figure.axes[0]
     drawn = [line.get_xydata() for line in ax.lines]
     drawn = [line[np.isfinite(line).all(1)] for line in drawn]

@@ -13,7 +13,7 @@ def count(net):
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (1, 28, 28)])
 def test_unet_keeps_the_shape(shape, batch, rng):
-    net = UNet(shape, 16, (1, 2), 1, (8,), groups=4)
+    net = UNet(shape, rng, 16, (1, 2), 1, (8,), groups=4)
     y = torch.randn(batch, *shape, generator=rng)
     assert net(y, torch.rand(batch, generator=rng)).shape == y.shape
 
@@ -21,12 +21,12 @@ def test_unet_keeps_the_shape(shape, batch, rng):
 @pytest.mark.parametrize("batch", [1, 5])
 def test_mlp_keeps_the_shape(batch, rng):
     y = torch.randn(batch, 2, generator=rng)
-    assert MLP(2)(y, torch.rand(batch, generator=rng)).shape == y.shape
+    assert MLP(2, rng)(y, torch.rand(batch, generator=rng)).shape == y.shape
 
 
 def test_a_batch_is_its_examples(rng):
     """No example sees another: neither its pixels nor its time."""
-    net = UNet((1, 8, 8), 16, (1, 2), 1, (), time_scale=1000, groups=4)
+    net = UNet((1, 8, 8), rng, 16, (1, 2), 1, (), time_scale=1000, groups=4)
     for p in net.parameters():
         p.data += 0.05 * torch.randn(p.shape, generator=rng)
     y, s = torch.randn(3, 1, 8, 8, generator=rng), torch.tensor([0.1, 0.5, 0.9])
@@ -42,22 +42,25 @@ def test_a_batch_is_its_examples(rng):
         ((3, 32, 32), Network(channels=128, multipliers=[1, 2, 2, 2]), 35_746_307),
     ],
 )
-def test_the_papers_networks_have_the_papers_size(shape, network, parameters):
+def test_the_papers_networks_have_the_papers_size(shape, network, parameters, rng):
     n = network
-    net = UNet(shape, n.channels, tuple(n.multipliers), n.blocks, tuple(n.attention))
+    net = UNet(shape, rng, n.channels, tuple(n.multipliers), n.blocks, tuple(n.attention))
     assert count(net) == parameters
 
 
 def test_the_untrained_unet_is_almost_zero_and_follows_its_seed(rng):
     y, s = torch.randn(2, 1, 8, 8, generator=rng), torch.rand(2, generator=rng)
-    nets = [UNet((1, 8, 8), 16, (1, 2), 1, (), groups=4, seed=k) for k in (0, 0, 1)]
+    nets = [
+        UNet((1, 8, 8), torch.Generator().manual_seed(k), 16, (1, 2), 1, (), groups=4)
+        for k in (0, 0, 1)
+    ]
     outs = [net(y, s) for net in nets]
     assert outs[0].abs().max() < 1e-3
     assert torch.equal(outs[0], outs[1])
     assert not torch.equal(outs[0], outs[2])
 
 
-def test_initialisation_has_the_stated_variance():
-    net = UNet((3, 8, 8), 64, (1, 2), 1, ())
+def test_initialisation_has_the_stated_variance(rng):
+    net = UNet((3, 8, 8), rng, 64, (1, 2), 1, ())
     w = net.down[1][0][0].conv1.weight  # 64 to 128 channels: fan average 9 (64 + 128) / 2
     assert w.var().item() == pytest.approx(1 / (9 * 96), rel=0.02)

@@ -3,8 +3,8 @@
 import re
 
 import nbformat
-from conftest import ROOT
 from nbclient import NotebookClient
+from support.pipeline import ROOT
 
 
 def test_the_tutorial_runs_and_training_raises_the_elbo():

@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import gaussian_drift
 from scipy import integrate
+from support.oracles import gaussian_drift
 
-from vdiff.control import GaussianReference, efficient, fit_plan
 from vdiff.data import load
-from vdiff.mixture import Mixture
+from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.drift import in_float64
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.ode import log_likelihood
+from vdiff.diffusion.sdes.vp import VPSDE
+from vdiff.diffusion.tensors import expand_like
 from vdiff.nets.mlp import MLP
-from vdiff.ode import log_likelihood
-from vdiff.samplers.state import in_float64
-from vdiff.sde import VPSDE
-from vdiff.tensors import expand_like
 
 
 def normal_log_prob(x, variance):
@@ -60,7 +60,8 @@ def test_the_swissroll_has_the_density_of_fine_quadrature():
 
 
 def test_the_density_of_a_network_integrates_to_one(sde):
-    net, normal = MLP(2, (16,)).requires_grad_(False), gaussian_drift(sde, 1.0)
+    rng = torch.Generator().manual_seed(0)
+    net, normal = MLP(2, rng, (16,)).requires_grad_(False), gaussian_drift(sde, 1.0)
     a = lambda y, s: normal(y, s) + net(y, s)  # noqa: E731
     axis = torch.linspace(-9, 9, 61, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
@@ -99,11 +100,11 @@ def test_the_elbo_lies_below_the_models_own_likelihood(args, c, rng):
     n = 40_000
     unit = torch.ones(2, dtype=torch.float64)
     reference = GaussianReference(sde, 0 * unit, torch.eye(2).double(), unit)
-    plan = fit_plan(sde, a, torch.randn(4096, 2, generator=rng).double(), reference, rng)
+    controls = fit_controls(a, torch.randn(4096, 2, generator=rng).double(), reference, rng)
     for point in ([0.0, 0.0], [1.0, -0.5], [3.0, 1.0]):
         x = torch.tensor([point], dtype=torch.float64)
         eps = torch.randn(n, 2, generator=rng, dtype=torch.float64)
         u = torch.rand(n, generator=rng, dtype=torch.float64)
-        elbo = efficient(a, x.expand(n, 2), u, eps, plan).value
+        elbo = efficient(a, x.expand(n, 2), u, eps, controls).value
         error = elbo.std().item() / n**0.5
         assert elbo.mean().item() <= normal_log_prob(x, v).item() + 4 * error

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from click.testing import CliRunner
-from plain import PlainUNet
 
+from benchmarks.plain import PlainUNet
 from vdiff.cli import main
 from vdiff.errors import VdiffError
 from vdiff.nets.published import from_published, published_names
@@ -24,7 +24,7 @@ def pair(request, rng):
     for p in plain.parameters():
         noise = torch.randn(p.shape, generator=rng)
         p.data = noise / p[0].numel() ** 0.5 if p.ndim > 1 else 1 + 0.1 * noise
-    return request.param, shape, plain, UNet(shape, channels, multipliers)
+    return request.param, shape, plain, UNet(shape, rng, channels, multipliers)
 
 
 def test_outputs_are_the_published_ones(pair, rng):
@@ -74,7 +74,7 @@ def test_imported_weights_can_be_sampled(tmp_path, rng):
     result = CliRunner().invoke(main, [*run, "--iteration", "100000"])
     assert result.exit_code == 0, result.output
     table = (out / "snapshots.csv").read_text().splitlines()
-    assert table[1].startswith("mnist,False,0,100000,1x28x28,")
+    assert table[1].startswith("mnist,debias-False,False,0,100000,1x28x28,")
 
     torch.save(plain, tmp_path / "module.pt")
     run[1] = str(tmp_path / "module.pt")

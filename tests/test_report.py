@@ -1,21 +1,37 @@
 """The report page, in a real browser where there is one; and comparisons of two results."""
 
-import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT
+from support.browser import opened
+from support.pipeline import ROOT
 
-from vdiff import tidy
 from vdiff.cli import main
-from vdiff.figures import draw
-from vdiff.report import write_report
+from vdiff.config import load_config, run_of
+from vdiff.figures.draw import draw
+from vdiff.figures.registry import run_folder
+from vdiff.files import tidy
+from vdiff.files.manifest import manifest
+from vdiff.files.schemas import SCHEMAS
+from vdiff.report.contents import described, figures
+from vdiff.report.page import write_report
 
-CAPTIONS = ROOT / "workflow" / "report"
+# Two experiments without arms to compare, each with two figures; and two of both together.
+SMALL = {"preset": "smoke", "only": ["cosine"], "experiments": {"cosine": {"arms": {"other": {}}}}}
+FIGURES = 4
+
+
+def describe(folder, **over):
+    """Make a results folder that speaks of a small configuration; returns that."""
+    config = load_config({**SMALL, **over})
+    tidy.write_json(folder / "config.json", described(config))
+    return config
 
 
 @pytest.fixture
@@ -23,55 +39,32 @@ def results(tmp_path):
     folder = tmp_path / "demo"
     (folder / "benchmarks").mkdir(parents=True)
     (folder / "benchmarks" / "train.tsv").write_text("s\tmax_rss\n12.5\t300\n")
-    row = dict.fromkeys(tidy.SCHEMAS["claims"], 0.5)
+    row = dict.fromkeys(SCHEMAS["claims"], 0.5)
     words = {"claim": "A <b>claim</b>", "verdict": "holds", "why": "tested", "where": "here"}
     tidy.write_csv(folder / "claims.csv", [{**row, **words}], "claims")
     tidy.write_json(folder / "manifest.json", {"seed": 1})
-    figures = folder / "figures"
-    draw(
-        "published",
-        [ROOT / "workflow/resources/cifar10_bpd_published.csv"],
-        [figures / "published.png"],
-    )
+    pictures = [folder / name for name in figures(describe(folder))]
+    draw("published-curves", [], [path for path in pictures if path.suffix == ".png"])
+    draw("published-curves", [], [folder / "figures/bpd-of-a-former-run.png"])
     return folder
 
 
 def test_the_page_needs_nothing_but_itself(results):
-    write_report(results, CAPTIONS, results / "report.html")
+    write_report(results, results / "report.html")
     page = (results / "report.html").read_text()
     assert "A &lt;b&gt;claim" in page  # escaped
     assert 'src="data:image/png;base64,' in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert page.count("<figure") == 1
+    assert page.count("<figure") == FIGURES
+    assert "former" not in page
     assert "12.5" in page
 
 
-def opened(page, folder):
-    """The page's DOM after a headless browser has shown it, and what it logged."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("needs chromium, which is not installed")
-    probe = """<script>window.onerror = e => { document.title = "error " + e; };
-    window.onload = () => { document.body.dataset.broken =
-      [...document.images].filter(i => !i.complete || !i.naturalWidth).length;
-      document.body.dataset.images = document.images.length; };</script></body>"""
-    probed = folder / "probe.html"
-    probed.write_text(page.read_text().replace("</body>", probe))
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}",
-         "--virtual-time-budget=5000", "--dump-dom", probed.as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    return done.stdout, done.stderr
-
-
 def test_a_browser_shows_every_image_and_the_table(results):
-    write_report(results, CAPTIONS, results / "report.html")
+    write_report(results, results / "report.html")
     dom, messages = opened(results / "report.html", results)
     assert 'data-broken="0"' in dom
-    assert 'data-images="1"' in dom
+    assert f'data-images="{FIGURES}"' in dom
     assert "<title>vdiff report" in dom
     assert "A &lt;b&gt;claim" in dom
     assert ":CONSOLE(" not in messages
@@ -82,8 +75,10 @@ def per_image(folder, shift):
     z = rng.standard_normal((2, 50))
     u = np.stack([(rng.permutation(50) + 0.5) / 50 for _ in range(2)])
     noise = 0.01 * np.random.default_rng(1).standard_normal((2, 50)) if shift else 0
-    path = folder / "runs" / "digits" / "debias-True" / "seed-0" / "per_image.npz"
-    tidy.write_npz(path, efficient_00000010=z + shift + noise, u=u)
+    run = run_of(describe(folder), "cosine", "other", 0)
+    path = folder / run_folder("cosine", "other", 0)
+    tidy.write_json(path / "run.json", run.model_dump())
+    tidy.write_npz(path / "per_image.npz", efficient_00000010=z + shift + noise, u=u)
 
 
 def test_two_results_are_compared_in_pairs(tmp_path):
@@ -99,17 +94,30 @@ def test_two_results_are_compared_in_pairs(tmp_path):
 
 
 def test_nothing_in_common_is_one_sentence(tmp_path):
-    result = CliRunner().invoke(main, ["compare", str(tmp_path), str(tmp_path), "--out", "c.csv"])
+    describe(tmp_path / "a")
+    describe(tmp_path / "b", experiments={"cosine": {"arms": {"another": {}}}})
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c.csv")]
+    result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
     assert "no evaluated run in common" in result.output
 
 
 def test_manifest_names_versions_and_machine(tmp_path):
-    result = CliRunner().invoke(
-        main, ["manifest", "--config", '{"a": 1}', "--out", str(tmp_path / "m")]
-    )
-    assert result.exit_code == 0
-    manifest = json.loads((tmp_path / "m").read_text())
-    assert manifest["config"] == {"a": 1}
-    assert manifest["packages"]["torch"].startswith("2.")
-    assert len(manifest["code"]["train"]) == 12
+    made = manifest({"a": 1}, tmp_path, [], ["steps.train"], {})
+    assert made["config"] == {"a": 1}
+    assert made["packages"]["torch"].startswith("2.")
+    assert len(made["code"]["steps.train"]) == 12
+
+
+def test_the_commit_is_the_projects_own_or_none(tmp_path):
+    """The sources unpacked inside another repository have no commit to tell."""
+    shutil.copytree(ROOT / "vdiff", tmp_path / "inside" / "vdiff")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init"], ["commit", "--allow-empty", "-m", "another project"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    code = "from vdiff.files.manifest import made_by; print(made_by()['vdiff']['commit'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "inside", capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "inside")},
+    )  # fmt: skip
+    assert done.stdout.strip() == "None", done.stderr

@@ -1,43 +1,22 @@
 """Training: the same bytes whatever happens on the way."""
 
-import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
+from support.training import TINY, results, run, start, tiny
 
-from vdiff import checkpoint
 from vdiff.config import Run, validate
 from vdiff.data import load
+from vdiff.data.points import Points
 from vdiff.errors import VdiffError
-from vdiff.train import Stopped, network_of, train, write_tables
-
-TINY = {
-    "experiment": "swissroll",
-    "dataset": "swissroll",
-    "debias": True,
-    "seed": 3,
-    "network": {"kind": "mlp", "hidden": [16]},
-    "training": {
-        "iterations": 60, "batch_size": 16, "lr": 0.001, "ema": 0.9,
-        "log_every": 7, "snapshot_every": 20, "checkpoint_every": 5,
-    },
-}  # fmt: skip
-
-
-def tiny(**training):
-    return validate(Run, {**TINY, "training": {**TINY["training"], **training}})
-
-
-def run(folder, state="state", **training):
-    rows, snapshots = train(tiny(**training), load("swissroll"), folder / state)
-    write_tables(folder, rows, snapshots)
-    return (folder / "train.csv").read_bytes(), [s["sha256"] for s in snapshots]
+from vdiff.files import checkpoint
+from vdiff.machine.stop import Stopped
+from vdiff.model import network_of
+from vdiff.steps.train import train
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
@@ -63,15 +42,13 @@ def test_time_slices_add_up_to_the_same_bytes(tmp_path):
     data, slices = load("swissroll"), 0
     while True:
         try:
-            rows, snapshots = train(tiny(), data, tmp_path / "a/state", slice_minutes=1e-3)
+            train(tiny(), data, tmp_path / "a/state", slice_minutes=1e-3)
             break
         except Stopped as stopped:
             assert "the end of its time slice" in str(stopped)
             slices += 1
     assert 0 < slices <= 60
-    write_tables(tmp_path / "a", rows, snapshots)
-    run(tmp_path / "b")
-    assert (tmp_path / "a/train.csv").read_bytes() == (tmp_path / "b/train.csv").read_bytes()
+    assert run(tmp_path / "a") == run(tmp_path / "b")
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -80,11 +57,19 @@ def test_training_lowers_the_loss(tmp_path):
     assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
 
 
-@pytest.mark.parametrize("change", [{"log_every": 10}, {"iterations": 20}])
-def test_a_state_that_does_not_lead_there_is_left_with_a_warning(tmp_path, caplog, change):
+@pytest.mark.parametrize("change", [{"snapshot_every": 7}, {"iterations": 20}])
+def test_a_state_that_does_not_lead_there_is_replaced_with_a_warning(tmp_path, caplog, change):
     run(tmp_path / "a")
     assert run(tmp_path / "a", **change) == run(tmp_path / "b", **change)
     assert "starting over" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"log_every": 10}, {"snapshot_every": 40}, {"iterations": 90}])
+def test_a_state_that_leads_there_is_continued(tmp_path, caplog, change):
+    caplog.set_level("INFO")
+    run(tmp_path / "a")
+    assert run(tmp_path / "a", **change) == run(tmp_path / "b", **change)
+    assert "Resuming at iteration 60" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
@@ -111,8 +96,8 @@ def test_a_state_of_another_configuration_is_refused_by_name(tmp_path):
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_state(tmp_path, monkeypatch):
     run(tmp_path, iterations=20)
     data = load("swissroll")
-    with pytest.raises(VdiffError, match=r"loss is nan at iteration 21 .* last good"):
-        broken = type(data)(lambda n, rng: data.draw(n, rng) * float("nan"))
+    with pytest.raises(VdiffError, match=r"loss is nan at iteration 21 .* last good state"):
+        broken = Points(lambda n, rng: data.draw(n, rng) * float("nan"))
         train(tiny(), broken, tmp_path / "state")
     assert checkpoint.load_latest(tmp_path / "state")["iteration"] == 20
 
@@ -136,21 +121,6 @@ def test_weights_load_as_data_only(tmp_path):
         checkpoint.load_weights(tmp_path / "module.pt")
     with pytest.raises(VdiffError, match="does not match its checksum"):
         checkpoint.load_weights(path, "0" * 64)
-
-
-def start(folder, iterations):
-    """`vdiff train` in a process of its own."""
-    config = {**TINY, "training": {**TINY["training"], "iterations": iterations}}
-    folder.mkdir(exist_ok=True)
-    (folder / "run.json").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "vdiff", "--threads", "1", "train"]
-    command += ["--run", str(folder / "run.json"), "--out", str(folder)]
-    return subprocess.Popen(command, env={**os.environ, "VDIFF_PROGRESS": "none"}, stderr=-1)
-
-
-def results(folder):
-    digests = [line.split(",")[-1] for line in (folder / "snapshots.csv").read_text().splitlines()]
-    return (folder / "train.csv").read_bytes(), digests
 
 
 def test_sigterm_saves_and_leaves_at_once_and_the_rest_follows(tmp_path):

@@ -7,31 +7,28 @@ import sys
 import numpy as np
 import pytest
 import torch
+from support.models import DIGITS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vdiff.config import Evaluation, Run, validate
 from vdiff.data import load
 from vdiff.errors import VdiffError
-from vdiff.evaluate import TestSet, evaluate
-from vdiff.parallel import Workers
-from vdiff.tidy import read_csv, write_json
-from vdiff.train import network_of, sde_of, train
+from vdiff.files.tidy import read_csv, write_json
+from vdiff.machine.parallel import Workers
+from vdiff.model import Model
+from vdiff.steps.evaluate import evaluate
+from vdiff.steps.train import train
 
-DIGITS = {
-    "experiment": "digits",
-    "dataset": "digits",
-    "debias": True,
-    "seed": 0,
-    "network": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4},
-    "training": {
-        "iterations": 20, "batch_size": 16, "lr": 0.002, "log_every": 1,
-        "snapshot_every": 20, "checkpoint_every": 10,
-    },
+TRAINING = {
+    "iterations": 20, "batch_size": 16, "lr": 0.002, "log_every": 1,
+    "snapshot_every": 20, "checkpoint_every": 10,
 }  # fmt: skip
+NETWORK = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4}
 
 
 def digits(**training):
-    return validate(Run, {**DIGITS, "training": {**DIGITS["training"], **training}})
+    keys = {**DIGITS, "network": NETWORK, "training": {**TRAINING, **training}}
+    return validate(Run, keys)
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +36,13 @@ def curve(tmp_path_factory):
     """The losses of the plain run, and its weights."""
     folder = tmp_path_factory.mktemp("plain")
     rows, snapshots = train(digits(), load("digits"), folder)
-    return [row["loss"] for row in rows], torch.load(snapshots[-1]["path"])
+    return [row["loss"] for row in rows], snapshots[-1].weights()
 
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(tmp_path, curve):
     rows, snapshots = train(digits(micro_batch=5), load("digits"), tmp_path)
     assert np.allclose([row["loss"] for row in rows], curve[0], rtol=1e-4)
-    weights = torch.load(snapshots[-1]["path"])
+    weights = snapshots[-1].weights()
     assert all(torch.allclose(weights[k], v, atol=1e-4) for k, v in curve[1].items())
 
 
@@ -65,9 +62,17 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, curve):
     assert np.allclose(losses, curve[0], rtol=1e-4)
 
 
-def test_a_batch_that_does_not_divide_is_refused(tmp_path):
-    with pytest.raises(VdiffError, match="batch of 16 does not divide among 3 processes"):
-        train(digits(), load("digits"), tmp_path, Workers(size=3))
+def test_unequal_shares_follow_the_curve_of_one_process(tmp_path, curve):
+    """A batch of 16 among 3 processes, as when a set is smaller than the batch asked for."""
+    result = torchrun(tmp_path, 3)
+    assert result.returncode == 0, result.stderr
+    losses = read_csv(tmp_path / "train.csv", "train")["loss"]
+    assert np.allclose(losses, curve[0], rtol=1e-5)
+
+
+def test_a_batch_smaller_than_the_number_of_processes_is_refused():
+    with pytest.raises(VdiffError, match="batch of 16 does not go round 17 processes"):
+        Workers(size=17).check(16)
 
 
 def test_shares_make_up_the_batch():
@@ -85,14 +90,12 @@ def test_bfloat16_training_stays_close(tmp_path, curve):
 
 def test_bfloat16_evaluation_is_close_to_float32_but_not_the_same(curve):
     """Why it is off by default: the rounding of the net is a bias that no averaging removes."""
-    run, data = digits(), load("digits")
-    sde, test = sde_of(run), TestSet(data, n=64)
-    network = network_of(run, data.shape)
-    network.load_state_dict(curve[1])
+    model = Model(digits(), load("digits"))
+    a = model.drift_with(curve[1])
     found = {}
     for precision in ("float32", "tf32", "bfloat16"):
-        settings = Evaluation(precision=precision, passes=4, pilot=256)
-        found[precision] = evaluate(sde, network, test, settings, "efficient")[0]
+        settings = Evaluation(images=64, precision=precision, passes=4, pilot=256)
+        found[precision] = evaluate(model, a, settings, "efficient").z
     assert np.array_equal(found["tf32"], found["float32"])  # there is no TF32 on a CPU
     difference = (found["bfloat16"] - found["float32"]).mean(0)
     assert 0 < abs(difference.mean()) < 0.02  # bits/dim

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vdiff.uncertainty import paired_difference, summarise
+from vdiff.stats.uncertainty import paired_difference, summarise
 
 
 def simulate(rng, R, n, test_sd=1.0, noise_sd=2.0):

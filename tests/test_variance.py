@@ -5,26 +5,40 @@ import math
 import pytest
 import torch
 
-from vdiff.control import GaussianReference
-from vdiff.dsm import dsm_loss
-from vdiff.elbo import published
+from vdiff.config import Run, Variance, validate
+from vdiff.data.points import Points
+from vdiff.diffusion.control import GaussianReference
+from vdiff.diffusion.dsm import dsm_loss
+from vdiff.diffusion.elbo import published
+from vdiff.diffusion.times import Uniform
+from vdiff.machine.seeds import generator
+from vdiff.model import Model
 from vdiff.nets.mlp import MLP
-from vdiff.seeds import generator
-from vdiff.times import Uniform
-from vdiff.variance import gradient_rows, variance_in_time
+from vdiff.steps.variance import gradient_rows, variance_in_time
 
 
 def draw(n, rng):
     return torch.randn(n, 2, generator=rng) * torch.tensor([2.0, 0.3])
 
 
+def model_of(net):
+    """A model on Gaussian data in the plane, with that network."""
+    run = validate(
+        Run,
+        {"experiment": "e", "arm": "debias-True", "dataset": "swissroll", "debias": True,
+         "seed": 0, "network": {"kind": "mlp", "hidden": [16]}},
+    )  # fmt: skip
+    model = Model(run, Points(draw))
+    model.network = net
+    return model
+
+
 def test_bins_add_up_to_the_variance_of_a_draw(sde):
-    a = MLP(2, (16,)).requires_grad_(False)
     rng = generator("x")
+    a = MLP(2, rng, (16,)).requires_grad_(False)
     reference = GaussianReference.fit(sde, draw(1000, rng))
-    rows = variance_in_time(
-        sde, a, draw, reference, 1 / (2 * math.log(2)), 20_000, 512, 0, 1e-3, 1000
-    )
+    settings = Variance(draws=20_000, pilot=512, batch_size=1000)
+    rows = variance_in_time(model_of(a), a, reference, settings)
     total = {
         e: sum(r["variance"] for r in rows if r["estimator"] == e)
         for e in ("published", "efficient")
@@ -40,7 +54,7 @@ def test_bins_add_up_to_the_variance_of_a_draw(sde):
 
 def test_the_debiased_gradient_is_unbiased_and_the_uniform_one_is_not(sde):
     """At a net that uniform training has half finished: what is left to gain it hardly sees."""
-    net = MLP(2, (16,))
+    net = MLP(2, generator("net"), (16,))
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
     rng = generator("training")
     for _ in range(150):
@@ -50,7 +64,7 @@ def test_the_debiased_gradient_is_unbiased_and_the_uniform_one_is_not(sde):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    rows = gradient_rows(sde, net, net, draw, 2000, 256, 0, 1e-3)
+    rows = gradient_rows(model_of(net), net, Variance(batches=2000, batch_size=256))
     by_law = {row["law"]: row for row in rows}
     debiased, uniform = by_law["debiased"], by_law["uniform"]
     weighted = by_law["uniform_weighted"]

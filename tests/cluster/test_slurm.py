@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_pipeline import copy_project
+from support.pipeline import copy_project, environment
 
 pytestmark = pytest.mark.cluster
 SCRIPT = Path(__file__).with_name("slurm.sh")
@@ -55,11 +55,9 @@ def project_in(folder, iterations=12_000):
 def launch(folder, *words):
     """Snakemake on its own, its output in a file."""
     command = [sys.executable, "-m", "snakemake", *words, "--config", "preset=smoke", "device=cpu"]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
     with (folder / "output.txt").open("ab") as output:
         return subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output,
+            command, cwd=folder, env=environment(folder), stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The command group: messages, faults as one sentence, records of what was made; shared options."""
+"""The command group: messages, faults as one sentence, and records of what was made."""
 
 import json
 import logging
@@ -10,12 +10,11 @@ from pathlib import Path
 import click
 
 from vdiff.errors import VdiffError
-from vdiff.provenance import made_by
-from vdiff.tidy import WRITTEN, write_json
+from vdiff.files.atomic import WRITTEN
+from vdiff.files.manifest import made_by
+from vdiff.files.tidy import write_json
 
 log = logging.getLogger("vdiff")
-
-
 PATH = click.Path(path_type=Path)
 
 
@@ -25,34 +24,35 @@ class Sentences(click.Group):
     With --log, a command that ends well leaves a record of what it made beside its log.
     """
 
-    def invoke(self, ctx):
-        started, made = time.monotonic(), {}
+    def invoke(self, ctx: click.Context) -> object:
+        started = time.monotonic()
+        made: dict[str, str] = {}
         WRITTEN.set(made)
         ctx.obj = {}
         try:
             result = super().invoke(ctx)
             if ctx.params["log_file"]:
-                outputs = {name: sha for name, sha in made.items() if Path(name).is_file()}
                 seconds = round(time.monotonic() - started, 3)
-                write_json(
-                    ctx.params["log_file"].with_suffix(".json"), _record(ctx.obj, outputs, seconds)
-                )
+                record = _record(ctx.obj, made, seconds)
+                write_json(ctx.params["log_file"].with_suffix(".json"), record)
             return result
         except VdiffError as error:
             log.error("%s", error)
-            ctx.exit(1)
         except OSError as error:
             log.error("%s: %s.", error.filename or "A file could not be used", error.strerror)
-            ctx.exit(1)
+        ctx.exit(1)
 
 
-def _record(notes: dict, outputs: dict[str, str], seconds: float) -> dict:
+def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
     """What a command made, from what, where and in how long: part of the manifest."""
+    outputs = {name: sha for name, sha in made.items() if Path(name).is_file()}
     command = ["vdiff", *sys.argv[1:]]
-    if "data" in notes:
-        notes = {**notes, "data": {name: x.checksum() for name, x in notes["data"].items()}}
-    return {"command": command, "seconds": seconds, **notes, **made_by(),
-            "outputs": outputs}  # fmt: skip
+    return {"command": command, "seconds": seconds, **notes, **made_by(), "outputs": outputs}
+
+
+def note(**facts: object) -> None:
+    """Facts for the record of the running command, such as its device."""
+    click.get_current_context().find_root().obj.update(facts)
 
 
 @click.group(
@@ -63,10 +63,12 @@ def _record(notes: dict, outputs: dict[str, str], seconds: float) -> dict:
         "show_default": True,
     },
 )
-@click.option("--log", "log_file", type=PATH, help="Also write messages to this file.")
+@click.option(
+    "--log", "log_file", type=click.Path(path_type=Path), help="Also write messages to this file."
+)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of the mathematics.")
 @click.version_option(package_name="vdiff")
-def main(log_file, threads):
+def main(log_file: Path | None, threads: int | None) -> None:
     """Regenerate and check the figures of "A Variational Perspective on Diffusion-Based
     Generative Models and Score Matching" (arXiv 2106.02808).
 
@@ -86,27 +88,12 @@ def main(log_file, threads):
         os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="auto takes a GPU where torch sees one.",
-)
-ROOT = click.option(
-    "--data-root",
-    "--dataroot",
-    type=PATH,
-    default=Path("data"),
-    help="Folder of the torchvision sets; what is missing there is downloaded.",
-)
-
-
 def from_json(text: str) -> dict:
+    """A mapping from JSON text; raises VdiffError when it is none."""
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except ValueError as error:
         raise VdiffError(f"{text!r} is not JSON: {error}.") from None
-
-
-RUN = click.option("--run", "run_file", type=PATH, required=True, help="The run file (JSON).")
-SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snapshots.csv.")
+    if not isinstance(content, dict):
+        raise VdiffError(f"{text!r} is no JSON mapping of keys to values.")
+    return content

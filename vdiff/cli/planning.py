@@ -1,35 +1,38 @@
-"""presets, plan."""
+"""plan: what a preset will cost."""
+
+from pathlib import Path
 
 import click
 
-from vdiff.cli.group import PATH, ROOT, main
-from vdiff.config import PRESETS, load_config, preset_names, read_yaml
+from vdiff.cli.group import main
+from vdiff.cli.options import PATH, ROOT
+from vdiff.config import load_config, read_yaml
+from vdiff.resources import THROUGHPUT
 
 
-@main.command()
-@click.argument("preset", required=False)
-def presets(preset):
-    """List the presets, or show PRESET in full with its defaults filled in."""
-    if preset is None:
-        click.echo("\n".join(preset_names()))
-        return
-    click.echo(load_config({"preset": preset}).model_dump_json(indent=2))
+def rates() -> dict[str, tuple[float, str]]:
+    """Device to (GFLOP/s in training, where the figure comes from)."""
+    import pandas as pd
+
+    with THROUGHPUT.open() as file:
+        table = pd.read_csv(file, comment="#")
+    return {row.device: (row.gflops, row.source) for row in table.itertuples()}
 
 
 @main.command()
 @click.argument("preset", default="paper")
 @click.option("--configfile", type=PATH, help="Keys laid over the preset (YAML).")
-@click.option("--gflops", type=float, help="The rate of your device, instead of those measured.")
+@click.option("--gflops", type=click.FloatRange(0, min_open=True), help="Your device's rate.")
 @ROOT
-def plan(preset, configfile, gflops, data_root):
+def plan(preset: str, configfile: Path | None, gflops: float | None, data_root: Path) -> None:
     """What PRESET will cost: passes through the networks, hours, disk and jobs."""
     import pandas as pd
 
-    from vdiff.plan import costs, rates
+    from vdiff.steps.plan import costs
 
     over = read_yaml(configfile) if configfile else {}
     config = load_config({"preset": preset, **over})
-    known = rates(PRESETS.parent / "resources" / "throughput.csv")
+    known = rates()
     found = {"given": gflops} if gflops else {name: rate for name, (rate, _) in known.items()}
     all_costs = costs(config, data_root)
     rows = [
@@ -38,7 +41,7 @@ def plan(preset, configfile, gflops, data_root):
             "step": cost.step,
             "jobs": cost.jobs,
             "passes": f"{cost.passes:.3g}",
-            "GFLOP a pass": f"{cost.gflop:.3g}",
+            "GFLOP a pass": f"{cost.gflop / max(cost.passes, 1):.3g}",
             "disk, GB": f"{cost.disk / 1e9:.2f}",
             **{f"hours, {name}": f"{cost.hours(rate):.2f}" for name, rate in found.items()},
         }

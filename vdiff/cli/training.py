@@ -1,18 +1,30 @@
 """configure, train, import-weights."""
 
+import json
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import click
 
-from vdiff.cli.group import DEVICE, PATH, ROOT, from_json, main
-from vdiff.cli.trained import load_noted, noted
-from vdiff.config import Evaluation, Run, Sampling, load_config, merge, read_run, run_of, validate
-from vdiff.devices import choose
+from vdiff.cli.group import from_json, main, note
+from vdiff.cli.options import DEVICE, PATH, ROOT, options_of, settings_of
+from vdiff.config import (
+    DATASETS,
+    Evaluation,
+    Run,
+    Sampling,
+    Training,
+    load_config,
+    merge,
+    read_run,
+    run_of,
+    validate,
+)
 from vdiff.errors import VdiffError
-from vdiff.provenance import code_hash
-from vdiff.tidy import write_json
+from vdiff.files.codehash import code_hash
+from vdiff.files.tidy import write_csv, write_json
 
 log = logging.getLogger("vdiff")
 
@@ -20,7 +32,7 @@ log = logging.getLogger("vdiff")
 @main.command()
 @click.argument("run")
 @click.option("--out", type=PATH, required=True, help="The run file to write (JSON).")
-def configure(run, out):
+def configure(run: str, out: Path) -> None:
     """Validate RUN, a run configuration as JSON text, and write it to a file."""
     write_json(out, validate(Run, from_json(run)).model_dump())
 
@@ -29,16 +41,15 @@ def configure(run, out):
 @click.option("--run", "run_file", type=PATH, help="A run file of `vdiff configure`.")
 @click.option("--preset", default="paper", help="Where --dataset is looked up without --run.")
 @click.option("--dataset", default="mnist", help="An experiment of the preset; cifar is cifar10.")
-@click.option("--debias", type=bool, default=False, help="Draw time from the debiased law.")
+@click.option("--debias", type=bool, default=False, help="The arm debias-True or debias-False.")
+@click.option("--arm", help="Another arm of the experiment, by its name.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, data order and noise.")
-@click.option("--num-iterations", type=int, help="Override training.iterations.")
-@click.option("--batch-size", type=int, help="Override training.batch_size.")
-@click.option("--lr", type=float, help="Override training.lr.")
-@click.option("--real", type=bool, help="Override training.real (the logit transform).")
+@options_of(Training, aliases={"iterations": "--num-iterations"})
 @click.option("--T0", "--t0", "T", type=float, help="Override sde.T.")
-@click.option("--checkpoint-every", type=int, help="Override training.checkpoint_every.")
-@click.option("--print-every", type=click.IntRange(1), help="Evaluate the test set so often.")
-@click.option("--sample-every", type=click.IntRange(1), help="Draw 16 samples so often.")
+@click.option(
+    "--print-every", type=click.IntRange(1), help="Evaluate on the test set every N iterations."
+)
+@click.option("--sample-every", type=click.IntRange(1), help="Draw 16 samples every N iterations.")
 @click.option("--num-steps", type=click.IntRange(1), default=1000, help="Steps of a sample.")
 @click.option("--vtype", default="rademacher", help="Probe of --print-every, or gaussian.")
 @click.option("--test-batch-size", type=int, default=256, help="Test images at once.")
@@ -46,65 +57,79 @@ def configure(run, out):
 @click.option("--expname", help="Folder of the results; by default named after the run.")
 @click.option("--out", type=PATH, help="Folder of the results, instead of --saveroot/--expname.")
 @click.option("--state", type=PATH, help="Folder of the training state; by default OUT/state.")
-@click.option("--slice-minutes", type=float, help="Save and leave after so long, with code 1.")
+@click.option(
+    "--slice-minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="After N minutes, save and exit with code 1.",
+)
 @ROOT
 @DEVICE
 def train(
-    run_file, preset, dataset, debias, seed, num_iterations, batch_size, lr, real, T,
-    checkpoint_every, print_every, sample_every, num_steps, vtype, test_batch_size, saveroot,
-    expname, out, state, slice_minutes, data_root, device,
-):  # fmt: skip
+    run_file: Path | None, saveroot: Path, expname: str | None, out: Path | None,
+    state: Path | None, slice_minutes: float | None, data_root: Path, device: str, **given: Any,
+) -> None:  # fmt: skip
     """Train one network by score matching; resumes from its state folder.
 
-    Writes train.csv and snapshots.csv. A stopped or killed run, started again, continues and
-    ends with the same bytes. With --print-every or --sample-every, test bits/dim (also in
-    evaluation.csv), the loss and sample images go to TensorBoard files in the same folder.
-    Under torchrun, several processes or GPUs share each batch.
+    Writes train.csv and snapshots.csv. A stopped or killed run, started again, resumes where it
+    stopped and ends with the same bytes. With --print-every or --sample-every, test bits/dim
+    (also in evaluation.csv), the loss and sample images go to TensorBoard files in the same
+    folder. Under torchrun, several processes or GPUs share each batch.
     """
-    if run_file:
-        run = read_run(run_file)
-    else:
-        config = load_config({"preset": preset})
-        run = run_of(config, _experiment(dataset), debias, seed)
-    watched = [n for n in (print_every, sample_every) if n]
-    training = {
-        "iterations": num_iterations,
-        "batch_size": batch_size,
-        "lr": lr,
-        "real": real,
-        "checkpoint_every": checkpoint_every,
-        "snapshot_every": math.gcd(*watched) if watched else None,
-    }
-    over = {"training": {k: v for k, v in training.items() if v is not None}}
-    if T is not None:
-        over["sde"] = {"T": T}
-    run = validate(Run, merge(run.model_dump(), over))
-    out = out or saveroot / (expname or f"{run.experiment}-debias-{debias}-seed-{seed}")
-    state = (state or out / "state") / f"{run.key}-{code_hash('train')}"
+    run = _run(run_file, given)
+    watching = _watching(given)
+    out = out or saveroot / (expname or f"{run.experiment}-{run.arm}-seed-{run.seed}")
 
-    from vdiff.parallel import join
-    from vdiff.train import train as train_run
-    from vdiff.train import write_tables
+    from vdiff.data import load
+    from vdiff.files.snapshots import write_table
+    from vdiff.machine.devices import choose, name_of
+    from vdiff.machine.parallel import join
+    from vdiff.steps.train import train as train_run
 
-    with join(noted(choose(device))) as workers:
+    with join(choose(device)) as workers:
         with workers.first_before_others():
-            data = load_noted(run.dataset, data_root)
+            data = load(run.dataset, data_root, run.training.real)
+        checksum = data.checksum()
+        note(device=name_of(workers.device), data={run.dataset: checksum})
+        folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('steps.train')}"
         monitor = None
-        if watched and workers.first:
-            from vdiff.monitor import TensorBoard
+        if watching and workers.first:
+            from vdiff.steps.monitor import TensorBoard
 
-            content = {"probe": vtype, "batch_size": test_batch_size}
-            monitor = TensorBoard(
-                run, data, out, validate(Evaluation, content), print_every,
-                validate(Sampling, {"steps": num_steps}), sample_every, workers.device,
-            )  # fmt: skip
-        rows, snapshots = train_run(run, data, state, workers, monitor, slice_minutes)
+            monitor = TensorBoard(run, data, out, workers.device, *watching)
+        rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes)
         if not workers.first:
             return
-    write_tables(out, rows, snapshots)
+    write_csv(out / "train.csv", rows, "train")
+    write_table(out / "snapshots.csv", run.who, snapshots)
     if not run_file:
         write_json(out / "run.json", run.model_dump())
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
+
+
+def _run(run_file: Path | None, given: dict) -> Run:
+    """The run that the options of train ask for."""
+    if run_file:
+        run = read_run(run_file)
+    else:
+        arm = given["arm"] or f"debias-{given['debias']}"
+        config = load_config({"preset": given["preset"]})
+        run = run_of(config, _experiment(given["dataset"]), arm, given["seed"])
+    watched = [n for n in (given["print_every"], given["sample_every"]) if n]
+    over = settings_of(Training, given).model_dump(exclude_unset=True)
+    if watched:
+        over["snapshot_every"] = math.gcd(*watched)
+    sde = {"T": given["T"]} if given["T"] is not None else {}
+    return validate(Run, merge(run.model_dump(), {"training": over, "sde": sde}))
+
+
+def _watching(given: dict) -> tuple[tuple, tuple] | None:
+    """What a monitor evaluates and samples, and how often; None when nothing is asked for."""
+    if not (given["print_every"] or given["sample_every"]):
+        return None
+    content = {"probe": given["vtype"], "batch_size": given["test_batch_size"]}
+    evaluation = validate(Evaluation, content)
+    sampling = validate(Sampling, {"steps": given["num_steps"]})
+    return (evaluation, given["print_every"]), (sampling, given["sample_every"])
 
 
 def _experiment(dataset: str) -> str:
@@ -119,28 +144,35 @@ def _experiment(dataset: str) -> str:
 @click.option("--debias", type=bool, default=False, help="How the weights were trained.")
 @click.option("--iteration", type=click.IntRange(0), default=0, help="For how many steps.")
 @click.option("--out", type=PATH, required=True, help="Folder for run.json and snapshots.csv.")
-def import_weights(file, preset, dataset, debias, iteration, out):
+def import_weights(
+    file: Path, preset: str, dataset: str, debias: bool, iteration: int, out: Path
+) -> None:
     """Take over weights of the published code, to evaluate and sample them by vdiff.
 
     FILE holds a state_dict of its U-Net or of its reverse SDE; pickled modules are refused.
     """
-    from vdiff.checkpoint import load_weights
-    from vdiff.data import SHAPES
+    from vdiff.files.checkpoint import load_weights
+    from vdiff.files.snapshots import write_table
+    from vdiff.files.weights import write_snapshot
+    from vdiff.model import network_of
     from vdiff.nets.published import from_published
-    from vdiff.train import network_of, write_snapshot, write_tables
+    from vdiff.nets.unet import UNet
 
-    run = run_of(load_config({"preset": preset}), _experiment(dataset), debias, 0)
-    if run.network.kind != "unet" or run.dataset not in SHAPES:
+    config = load_config({"preset": preset})
+    run = run_of(config, _experiment(dataset), f"debias-{debias}", 0)
+    if run.network.kind != "unet" or run.dataset not in DATASETS:
+        images = ", ".join(name for name, shape in DATASETS.items() if len(shape) == 3)
         raise VdiffError(
-            f"The dataset is {dataset!r}; weights of the published code are of "
-            f"{' or '.join(SHAPES)}."
+            f"The dataset is {dataset!r}; weights of the published code are of {images}."
         )
-    shape = SHAPES[run.dataset]
-    weights = from_published(network_of(run, shape), load_weights(file))
-    who = {"experiment": run.experiment, "debias": debias, "seed": 0, "iteration": iteration}
-    row = write_snapshot(out, iteration, weights, shape)
-    write_tables(out, [], [{**who, **row}])
-    write_json(out / "run.json", run.model_dump())
+    shape = DATASETS[run.dataset]
+    network = network_of(run, shape)
+    assert isinstance(network, UNet)
+    weights = from_published(network, load_weights(file))
+    snapshot = write_snapshot(out, iteration, weights, shape)
+    write_csv(out / "train.csv", [], "train")
+    write_table(out / "snapshots.csv", run.who, [snapshot])
+    write_json(out / "run.json", json.loads(run.model_dump_json()))
     log.info(
         "Imported; evaluate by --run %s --snapshots %s.", out / "run.json", out / "snapshots.csv"
     )

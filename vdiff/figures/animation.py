@@ -10,14 +10,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vdiff.errors import VdiffError
 from vdiff.figures.samples import tile
-from vdiff.tidy import read_npz, write_bytes
+from vdiff.files.atomic import write_bytes
+from vdiff.files.tidy import read_npz
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 SIDE, BAR, GAP, HOLD = 256, 18, 4, 12  # pixels of a panel, its title, between; frames at the end
 
 
-def animate(kind: str, inputs: Sequence[Path], out: Sequence[Path], fps: int) -> None:
-    """kind "points": NPZ of trajectories; "images": NPZ of samples; one panel an input."""
+def animate(inputs: Sequence[Path], out: Sequence[Path], fps: int = 12) -> None:
+    """inputs: NPZ files of `vdiff trajectory` or of `vdiff sample`; one panel per input."""
     wrong = [path for path in out if path.suffix not in FORMATS]
     if wrong:
         raise VdiffError(f"{wrong[0]} ends in {wrong[0].suffix!r}; it must be .gif or .webp.")
@@ -25,10 +26,10 @@ def animate(kind: str, inputs: Sequence[Path], out: Sequence[Path], fps: int) ->
     for path, a in zip(inputs, arrays, strict=True):
         if len(a.get("frames", ())) == 0:
             raise VdiffError(f"{path} holds no frames; make it again with frames above 0.")
-    panels = [_points(a) if kind == "points" else _images(a) for a in arrays]
+    panels = [_points(a) if "lmbd" in a else _images(a) for a in arrays]
     steps = arrays[0]["steps"]
     pictures = [
-        _picture([panel[i] for panel in panels], [_title(kind, a, int(step)) for a in arrays])
+        _picture([panel[i] for panel in panels], [_title(a, int(step)) for a in arrays])
         for i, step in enumerate(steps)
     ]
     pictures += pictures[-1:] * HOLD
@@ -56,8 +57,8 @@ def _images(a: dict) -> list[np.ndarray]:
     return [p if p.ndim == 3 else np.repeat(p[..., None], 3, 2) for p in pictures]
 
 
-def _title(kind: str, a: dict, step: int) -> str:
-    return f"λ = {float(a['lmbd']):g}, i = {step}" if kind == "points" else f"i = {step}"
+def _title(a: dict, step: int) -> str:
+    return f"λ = {float(a['lmbd']):g}, i = {step}" if "lmbd" in a else f"i = {step}"
 
 
 def _picture(panels: list[np.ndarray], titles: list[str]) -> Image.Image:

@@ -3,34 +3,32 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vdiff.figures import curves, published, style
+from vdiff.figures import curves, published_curves, style
 
 
-def draw(
-    inputs: Sequence[Path], experiment: str | None = None, published_curves: Path | None = None
-):
-    """inputs: one CSV of the schema curves; published_curves: drawn thinly beside them."""
+def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool = False):
+    """inputs: one CSV of the schema curves; published: draw the published curves beside them."""
     frame = curves.of_experiment(inputs[0], "curves", experiment)
     names = curves.estimators(frame)
     figure, axes = curves.panels(names)
     seeds = int(frame["seeds"].max())
     for ax, estimator in zip(axes, names, strict=True):
-        for debias, part in frame[frame["estimator"] == estimator].groupby("debias"):
-            x, y, colour = part["iteration"], part["bpd"], style.COLOUR[debias]
-            text = {"color": colour, "label": style.label(debias), "ls": style.LINE[debias]}
-            ax.plot(x, y, marker=style.MARKER[debias], ms=2, **text)
+        for arm, look in style.looks(frame["arm"]).items():
+            part = frame[(frame["estimator"] == estimator) & (frame["arm"] == arm)]
+            x, y = part["iteration"], part["bpd"]
+            ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
             band = part["se_test"]
-            ax.fill_between(x, y - band, y + band, color=colour, alpha=0.25, lw=0)
+            ax.fill_between(x, y - band, y + band, color=look.color, alpha=0.25, lw=0)
             if seeds > 1:
                 for sign in (-1, 1):
-                    ax.plot(x, y + sign * part["se_seeds"], color=colour, lw=0.6, ls=":")
+                    ax.plot(x, y + sign * part["se_seeds"], color=look.color, lw=0.6, ls=":")
         ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
     # The untrained net is far off; the range is that of the curves once they have come down.
     late = frame[frame["iteration"] >= frame["iteration"].max() * 0.15]
     low, high = (late["bpd"] - late["se_test"]).min(), (late["bpd"] + late["se_test"]).max()
-    if published_curves:
-        theirs = published.read(published_curves)
-        published.overlay(axes[0], theirs)
+    if published:
+        theirs = published_curves.read()
+        published_curves.overlay(axes[0], theirs)
         theirs = theirs.loc[theirs["iteration"] >= theirs["iteration"].max() * 0.15, "bpd"]
         low, high = min(low, theirs.min()), max(high, theirs.max())
     start = frame.loc[frame["iteration"] == 0, "bpd"]

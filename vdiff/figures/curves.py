@@ -1,4 +1,4 @@
-"""What the curve figures share: a panel per estimator or experiment, a line per setting."""
+"""What the curve figures share: a panel per estimator or experiment, a line per arm."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 
 from vdiff.errors import VdiffError
 from vdiff.figures import style
-from vdiff.tidy import read_csv
+from vdiff.files.tidy import read_csv
 
 TITLE = {"published": "the paper's estimator", "efficient": "efficient estimator"}
 
@@ -23,7 +23,7 @@ def of_experiment(path: Path, schema: str, experiment: str | None) -> pd.DataFra
 
 
 def panels(names: Sequence[str]):
-    """(figure, axes) with one panel a name, axes shared."""
+    """(figure, axes) with one panel per name, axes shared."""
     width = style.COLUMN if len(names) == 1 else style.PAGE
     figure, axes = plt.subplots(
         1, len(names), figsize=(width, 2.4), sharex=True, sharey=True, squeeze=False
@@ -38,7 +38,7 @@ def estimators(frame: pd.DataFrame) -> list[str]:
 def by_experiment(
     path: Path, schema: str, experiment: str | None, height: float, ylabel: str
 ) -> tuple[plt.Figure, list[tuple[plt.Axes, str, pd.DataFrame]]]:
-    """A table's figure with a panel an experiment, three a row: (figure, (axes, name, rows))."""
+    """A table's figure, one panel per experiment, three to a row: (figure, (axes, name, rows))."""
     frame = of_experiment(path, schema, experiment) if experiment else read_csv(path, schema)
     names = list(frame["experiment"].unique())
     columns = min(3, len(names))

@@ -1,27 +1,39 @@
-"""Test bits/dim of debias True less debias False, under common images and noise."""
+"""Test bits/dim of one arm less another's, under common images and noise."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vdiff.figures import curves, style
+from vdiff.stats.intervals import Z95
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
-    """inputs: one CSV of the schema differences; one panel an experiment, first seed."""
+    """inputs: one CSV of the schema differences; one panel per experiment, first seed.
+
+    The first pair of arms is shown by every estimator, others by the efficient one alone.
+    """
     figure, panels = curves.by_experiment(
-        inputs[0], "differences", experiment, 2.3, "bpd of debias True less False\n(bits/dim)"
+        inputs[0], "differences", experiment, 2.3, "difference in bpd (bits/dim)"
     )
+    handles: dict[str, Any] = {}
     for ax, _, part in panels:
         part = part[part["seed"] == part["seed"].min()]
         part = part[part["iteration"] > part["iteration"].max() * 0.15]
-        for estimator in curves.estimators(part):
-            colour, line = style.ESTIMATOR[estimator]
-            d = part[part["estimator"] == estimator].sort_values("iteration")
-            x, y, error = d["iteration"], d["difference"], 1.96 * d["std_err"]
-            ax.plot(x, y, color=colour, ls=line, label=curves.TITLE[estimator])
-            ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
+        for k, (pair, rows) in enumerate(part.groupby(["first", "second"], sort=False)):
+            for estimator in curves.estimators(rows):
+                if k and estimator != "efficient":
+                    continue
+                colour, line = style.ESTIMATOR[estimator]
+                if k:
+                    colour, line = style.OTHERS[k % len(style.OTHERS)][:2]
+                d = rows[rows["estimator"] == estimator].sort_values("iteration")
+                x, y, error = d["iteration"], d["difference"], Z95 * d["std_err"]
+                (curve,) = ax.plot(x, y, color=colour, ls=line)
+                ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
+                names = " less ".join(style.label(arm) for arm in pair)
+                handles.setdefault(f"{names}, {curves.TITLE[estimator]}, 95%", curve)
         ax.axhline(0, color="0.5", lw=0.8)
-    lines, names = panels[-1][0].get_legend_handles_labels()
-    names = [f"{name}, 95%" for name in names]
-    figure.legend(lines, names, loc="outside upper center", ncols=2, frameon=False)
+    loc = "outside upper center"
+    figure.legend(handles.values(), handles.keys(), loc=loc, ncols=2, frameon=False)
     return figure

@@ -1,4 +1,4 @@
-"""Distance of samples to the data against the number of steps, a line a lambda."""
+"""Distance of samples to the data against the number of steps, one line per λ."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figure 5: 2-D histograms of the lambda family along its way, a row a lambda.
+"""Figure 5: 2-D histograms of the lambda family along its way, one row per λ.
 
 As in the paper: jet colours, no ticks, each panel scaled to its own maximum. Jet is neither
 uniform nor colour-blind safe; it is kept here alone, to be set beside the published figure.
@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from vdiff.errors import VdiffError
 from vdiff.figures import style
-from vdiff.tidy import read_npz
+from vdiff.files.tidy import read_npz
 
 
 def draw(
@@ -20,7 +20,7 @@ def draw(
     lmbds: Sequence[float] | None = None,
     experiment: str | None = None,
 ):
-    """inputs: one NPZ a lambda (lmbd, extent, step_NNNNN counts), drawn in the given order."""
+    """inputs: one NPZ per λ (lmbd, extent, step_NNNNN counts), drawn in the given order."""
     arrays = [read_npz(path) for path in inputs]
     if lmbds is not None:
         arrays = [a for v in lmbds for a in arrays if float(a["lmbd"]) == v]

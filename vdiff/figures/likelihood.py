@@ -12,8 +12,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     """inputs: one CSV of the schema likelihood. Bars are one standard error over the images."""
     figure, panels = curves.by_experiment(inputs[0], "likelihood", experiment, 2.3, "bits/dim")
     for ax, name, part in panels:
-        for k, row in enumerate(part.sort_values(["debias", "seed"]).itertuples()):
-            colour = style.COLOUR[row.debias]
+        looks = style.looks(part["arm"])
+        order = part["arm"].map({arm: k for k, arm in enumerate(looks)})
+        part = part.assign(order=order).sort_values(["order", "seed"])
+        for k, row in enumerate(part.itertuples()):
+            colour = looks[row.arm].color
             points = (
                 ("o", row.bpd_elbo, row.bpd_elbo_std_err),
                 ("D", row.bpd_ode, row.bpd_ode_std_err),
@@ -23,7 +26,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                     k + 0.2 * j - 0.1, value, error, fmt=marker, ms=4, color=colour, capsize=2,
                     mfc="white" if j else colour,
                 )  # fmt: skip
-        labels = [style.label(debias) for debias in sorted(part["debias"])]
+        labels = [style.label(arm) for arm in part["arm"]]
         ax.set_xticks(range(len(labels)), labels)
         images = int(part["images"].iloc[0])
         ax.set(title=f"{name} ({images} examples)", xlabel="", xlim=(-0.5, len(labels) - 0.5))

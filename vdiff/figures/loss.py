@@ -1,4 +1,4 @@
-"""The training loss against iteration, one panel an experiment."""
+"""The training loss against iteration, one panel per experiment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +12,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         inputs[0], "train", experiment, 2.2, "DSM loss (nats per example)"
     )
     for ax, _, part in panels:
-        for (debias, seed), run in part.groupby(["debias", "seed"]):
-            first = seed == part["seed"].min()
-            ax.plot(
-                run["iteration"],
-                run["loss"],
-                color=style.COLOUR[debias],
-                ls=style.LINE[debias],
-                lw=0.8,
-                label=style.label(debias) if first else None,
-            )
+        for arm, look in style.looks(part["arm"]).items():
+            for k, (_, run) in enumerate(part[part["arm"] == arm].groupby("seed")):
+                label = None if k else style.label(arm)
+                x, y = run["iteration"], run["loss"]
+                ax.plot(x, y, color=look.color, ls=look.ls, lw=0.8, label=label)
         ax.set_yscale("log")
         ax.legend(frameon=False)
     return figure

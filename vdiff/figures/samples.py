@@ -1,4 +1,4 @@
-"""Sample grids: debias False left, True in the middle, real test images right."""
+"""Sample grids: one panel per arm, real test images on the right."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from vdiff.figures import style
-from vdiff.tidy import read_npz
+from vdiff.files.tidy import read_npz
 
 
-def draw(inputs: Sequence[Path], experiment: str | None = None):
-    """inputs: one NPZ (samples, test, levels) per panel, in the order False, True.
-
-    With two inputs they are debias False and True; with one, its samples alone.
-    """
+def draw(
+    inputs: Sequence[Path], experiment: str | None = None, titles: Sequence[str] | None = None
+):
+    """inputs: one NPZ (samples, test, levels) per panel; titles: their arms, in that order."""
     arrays = [read_npz(path) for path in inputs]
-    names = ["debias False", "debias True"] if len(arrays) == 2 else ["samples"] * len(arrays)
+    names = [style.label(arm) for arm in titles or ["samples"] * len(arrays)]
     panels = [(name, a["samples"], int(a["levels"])) for name, a in zip(names, arrays, strict=True)]
     panels.append(("test images", arrays[0]["test"], int(arrays[0]["levels"])))
     width = style.PAGE

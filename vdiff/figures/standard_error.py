@@ -12,16 +12,10 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     names = curves.estimators(frame)
     figure, axes = curves.panels(names)
     for ax, estimator in zip(axes, names, strict=True):
-        for debias, part in frame[frame["estimator"] == estimator].groupby("debias"):
-            ax.plot(
-                part["iteration"],
-                part["se_test"],
-                color=style.COLOUR[debias],
-                ls=style.LINE[debias],
-                marker=style.MARKER[debias],
-                ms=2,
-                label=style.label(debias),
-            )
+        for arm, look in style.looks(frame["arm"]).items():
+            part = frame[(frame["estimator"] == estimator) & (frame["arm"] == arm)]
+            x, y = part["iteration"], part["se_test"]
+            ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
         ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("standard error of test bpd (bits/dim)")

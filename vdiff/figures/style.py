@@ -2,9 +2,11 @@
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 
@@ -14,15 +16,33 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from vdiff.tidy import write_bytes
+from vdiff.files.atomic import write_bytes
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 COLUMN, PAGE = 3.25, 6.75  # inches, as in the conference's two-column and full width
-COLOUR = {False: "#1f77b4", True: "#ff7f0e"}  # of debias, as in the paper
-LINE = {False: (0, (4, 1.2)), True: "-"}  # a second cue beside colour
 ESTIMATOR = {"published": ("#56606b", "--"), "efficient": ("#009e73", "-")}
-MARKER = {False: "s", True: "o"}
+
+
+class Look(NamedTuple):
+    """Colour, and line and marker as a second cue."""
+
+    color: str
+    ls: Any
+    marker: str
+
+
+PAPER = {  # the paper's colours of its two arms
+    "debias-False": Look("#1f77b4", (0, (4, 1.2)), "s"),
+    "debias-True": Look("#ff7f0e", "-", "o"),
+}
+OTHERS = (  # colour-blind safe beside those two (Okabe and Ito)
+    Look("#009e73", (0, (5, 1, 1, 1)), "D"),
+    Look("#cc79a7", (0, (1, 1)), "^"),
+    Look("#56b4e9", (0, (3, 1, 1, 1, 1, 1)), "v"),
+    Look("#d55e00", (0, (6, 2)), "P"),
+    Look("#8c6d31", (0, (2, 2)), "X"),
+)
 
 
 @contextmanager
@@ -63,5 +83,12 @@ def save(figure: Figure, out: Sequence[Path]) -> None:
     plt.close(figure)
 
 
-def label(debias: bool) -> str:
-    return f"debias {debias}"
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """The look of each arm, in the order they are drawn: the paper's two, then the others."""
+    names = sorted(set(arms), key=lambda arm: (arm not in PAPER, arm))
+    others = cycle(OTHERS)
+    return {arm: PAPER[arm] if arm in PAPER else next(others) for arm in names}
+
+
+def label(arm: str) -> str:
+    return arm.replace("debias-", "debias ")

@@ -9,9 +9,9 @@ import numpy as np
 from vdiff.figures import curves, style
 
 LAW = {
-    "uniform": (style.COLOUR[False], "uniform"),
+    "uniform": (style.PAPER["debias-False"].color, "uniform"),
     "uniform_weighted": ("0.5", "uniform,\nweighted"),
-    "debiased": (style.COLOUR[True], "debiased"),
+    "debiased": (style.PAPER["debias-True"].color, "debiased"),
 }
 
 
@@ -19,8 +19,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     """inputs: CSVs of the schemas variance_time and gradient, in that order."""
     time = curves.of_experiment(inputs[0], "variance_time", experiment)
     gradient = curves.of_experiment(inputs[1], "gradient", experiment)
-    debias = time["debias"].iloc[0]
-    time, gradient = (f[f["debias"] == debias] for f in (time, gradient))
+    arm = time["arm"].iloc[0]
+    time, gradient = (f[f["arm"] == arm] for f in (time, gradient))
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.8), width_ratios=[1.5, 1, 1])
     for estimator, (colour, line) in style.ESTIMATOR.items():
         part = time[time["estimator"] == estimator].sort_values("time_low")
@@ -60,7 +60,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     axes[1].set_ylim(bottom=0)
     axes[2].set_yscale("log")
     figure.suptitle(
-        f"{time['experiment'].iloc[0]}, debias {debias}; gradients at iterations "
+        f"{time['experiment'].iloc[0]}, {style.label(arm)}; gradients at iterations "
         f"{' (filled) and '.join(str(i) for i in iterations)}{' (open)' * (len(iterations) > 1)}, "
         "bars: one standard error",
         fontsize=7,

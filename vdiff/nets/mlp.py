@@ -5,21 +5,23 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from vdiff.seeds import generator
-
 
 class MLP(nn.Module):
-    """A multilayer perceptron on the concatenation of y (B, d) and s (B,)."""
+    """A multilayer perceptron on the concatenation of y (B, d) and s (B,).
 
-    def __init__(self, d: int, hidden: tuple[int, ...] = (128, 128, 128), seed: int = 0):
+    rng draws the initial weights, by the default law of torch's Linear.
+    """
+
+    def __init__(
+        self, d: int, rng: torch.Generator, hidden: tuple[int, ...] = (128, 128, 128)
+    ) -> None:
         super().__init__()
         widths = [d + 1, *hidden, d]
         self.layers = nn.ModuleList(
             nn.utils.skip_init(nn.Linear, i, o) for i, o in pairwise(widths)
         )
-        rng = generator("init", seed)
         for layer in self.layers:
-            bound = layer.in_features**-0.5  # the default of torch's Linear
+            bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound, generator=rng)
             nn.init.uniform_(layer.bias, -bound, bound, generator=rng)
 

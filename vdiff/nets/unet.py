@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
-from vdiff.seeds import generator
-
 
 class ResidualBlock(nn.Module):
     """GroupNorm-swish-conv twice, the time embedding between, and a shortcut around."""
@@ -60,13 +58,13 @@ class UNet(nn.Module):
     def __init__(
         self,
         shape: tuple[int, int, int],
+        rng: torch.Generator,
         channels: int = 32,
         multipliers: tuple[int, ...] = (1, 2, 2),
         blocks: int = 2,
         attention: tuple[int, ...] = (16,),
         time_scale: float = 1.0,
         groups: int = 32,
-        seed: int = 0,
     ):
         super().__init__()
         cimage, height, _ = shape
@@ -112,7 +110,7 @@ class UNet(nn.Module):
 
         self.norm = _group_norm(c, groups)
         self.end = _conv(c, cimage, last=True)
-        _initialise(self, seed)
+        _initialise(self, rng)
 
     def forward(self, y: Tensor, s: Tensor) -> Tensor:
         time = _sinusoidal(s * self.time_scale, self.channels).to(y.dtype)
@@ -154,9 +152,8 @@ def _conv(cin: int, cout: int, size: int = 3, stride: int = 1, last: bool = Fals
     return conv
 
 
-def _initialise(net: nn.Module, seed: int) -> None:
+def _initialise(net: nn.Module, rng: torch.Generator) -> None:
     """Variance scaling over the average of fan-in and fan-out; biases zero."""
-    rng = generator("init", seed)
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             w = module.weight

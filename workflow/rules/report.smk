@@ -1,79 +1,70 @@
-localrules:
-    manifest,
-    claims,
-    report,
+rule describe:
+    output:
+        "<results>/config.json",
+    log:
+        "<results>/logs/describe.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        config=json.dumps(contents.described(CONFIG), sort_keys=True),
+    shell:
+        "python -m vdiff --log {log:q} describe {params.config:q} --out {output:q}"
+
+
+rule notebook:
+    input:
+        ROOT / "notebooks" / "swissroll.ipynb",
+    output:
+        "<results>/swissroll.ipynb",
+    log:
+        "<results>/logs/notebook.log",
+    benchmark:
+        "<results>/benchmarks/notebook.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.threads
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code_hash("steps.train", "steps.evaluate", "steps.sample"),
+    shell:
+        "OMP_NUM_THREADS={threads} jupyter execute {input:q} --output=$(realpath {output:q})"
+        " >{log:q} 2>&1"
 
 
 rule manifest:
     input:
-        figures(),
-        tables(),
-        notebooks(),
-        f"{R}/claims.json",
+        inside(contents.files(CONFIG)),
     output:
-        f"{R}/manifest.json",
+        "<results>/manifest.json",
     log:
-        f"{R}/logs/manifest.log",
+        "<results>/logs/manifest.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:
-        config=CONFIG.model_dump_json(),
         rules=rules_by_log,
-        folder=lambda wildcards, output: Path(output[0]).parent,
+        folder=subpath(output[0], parent=True),
     shell:
-        "python -m vdiff --log {log:q} manifest {params.folder:q} --config {params.config:q}"
-        " --rules {params.rules:q} --out {output:q}"
-
-
-rule claims:
-    input:
-        tables(),
-        claim_samples(),
-    output:
-        csv=report(f"{R}/claims.csv", caption="../report/claims.rst", category="Claims"),
-        json=f"{R}/claims.json",
-    log:
-        f"{R}/logs/claims.log",
-    conda:
-        ENVIRONMENT
-    params:
-        folder=lambda wildcards, output: Path(output[0]).parent,
-        code=code_hash("claims"),
-    shell:
-        "python -m vdiff --log {log:q} claims {params.folder:q} --out {output.csv:q}"
-        " --json {output.json:q}"
-
-
-rule report:
-    input:
-        figures(),
-        claims=f"{R}/claims.csv",
-        manifest=f"{R}/manifest.json",
-        code=[VDIFF / "report" / "__init__.py", VDIFF / "report" / "page.html"],
-        captions=captions(),
-    output:
-        f"{R}/report.html",
-    log:
-        f"{R}/logs/report.log",
-    conda:
-        ENVIRONMENT
-    params:
-        folder=lambda wildcards, output: Path(output[0]).parent,
-        captions=ROOT / "workflow" / "report",
-    shell:
-        "python -m vdiff --log {log:q} report {params.folder:q} --captions {params.captions:q}"
+        "python -m vdiff --log {log:q} manifest {params.folder:q} --rules {params.rules:q}"
         " --out {output:q}"
 
 
-# Not part of `all`: the pictures of the README, taken from the demo by `snakemake gallery`.
-rule gallery:
+rule report_page:
     input:
-        [f"{R}/figures/{name}" for name in GALLERY],
+        manifest="<results>/manifest.json",
+        figures=inside(contents.figures(CONFIG)),
     output:
-        [f"docs/gallery/{name}" for name in GALLERY],
+        "<results>/report.html",
     log:
-        f"{R}/logs/gallery.log",
+        "<results>/logs/report.log",
+    localrule: True
     conda:
         ENVIRONMENT
+    params:
+        folder=subpath(output[0], parent=True),
+        code=code_hash("report.page"),
     shell:
-        "cp {input:q} docs/gallery/ >{log:q} 2>&1"
+        "python -m vdiff --log {log:q} report {params.folder:q} --out {output:q}"

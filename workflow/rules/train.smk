@@ -1,13 +1,9 @@
-localrules:
-    configure,
-    gather_train,
-
-
 rule configure:
     output:
-        run=f"{RUN}/run.json",
+        run="<run>/run.json",
     log:
-        f"{LOG}-configure.log",
+        "<log>-configure.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -20,14 +16,14 @@ rule configure:
 # training resumes from its state.
 rule train:
     input:
-        run=f"{RUN}/run.json",
+        run="<run>/run.json",
     output:
-        train=f"{RUN}/train.csv",
-        snapshots=f"{RUN}/snapshots.csv",
+        train="<run>/train.csv",
+        snapshots="<run>/snapshots.csv",
     log:
-        f"{LOG}-train.log",
+        "<log>-train.log",
     benchmark:
-        f"{BENCH}-train.tsv"
+        "<benchmark>-train.tsv"
     priority: 10
     retries: CONFIG.slices if CONFIG.slice_minutes else None
     conda:
@@ -36,27 +32,12 @@ rule train:
     resources:
         mem_mb=train_memory,
         runtime=train_minutes,
+        gpu=GPU,
+        machine=" ".join([MACHINE, *SLICE]),
     params:
-        out=lambda wildcards, output: Path(output.train).parent,
-        state=f"{R}/state/{{experiment}}/debias-{{debias}}/seed-{{seed}}",
-        data_root=CONFIG.data_root,
-        device=CONFIG.device,
-        slice=slice_option,
-        code=code_hash("train"),
+        out=subpath(output.train, parent=True),
+        state=f"{R}/state/{{experiment}}/{{arm}}/seed-{{seed}}",
+        code=code_hash("steps.train"),
     shell:
-        "python -m vdiff --log {log:q} --threads {threads} train --run {input.run:q} --out {params.out:q}"
-        " --state {params.state:q} --data-root {params.data_root:q} --device {params.device}"
-        " {params.slice}"
-
-
-rule gather_train:
-    input:
-        runs(f"{RUN}/train.csv"),
-    output:
-        f"{R}/train.csv",
-    log:
-        f"{R}/logs/gather-train.log",
-    conda:
-        ENVIRONMENT
-    shell:
-        "python -m vdiff --log {log:q} aggregate train {input:q} --out {output:q}"
+        "python -m vdiff --log {log:q} --threads {threads} train --run {input.run:q}"
+        " --out {params.out:q} --state {params.state:q} {resources.machine}"

@@ -1,0 +1,1 @@
+"""What several tests share: oracles, processes, browsers, copies of the project."""

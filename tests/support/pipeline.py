@@ -1,0 +1,43 @@
+"""Snakemake in a copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def copy_project(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("vdiff", "workflow"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """With the copy's modules and this environment's commands first."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
+
+
+def snakemake(folder: Path, *words: str, code: int = 0) -> str:
+    """What it printed, both streams; the preset is smoke unless --config says otherwise."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *words]
+    command += ["--config", "preset=smoke"] if "--config" not in words else []
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+    assert done.returncode == code, (done.stdout + done.stderr)[-4000:]
+    return done.stdout + done.stderr
+
+
+def planned(output: str) -> dict[str, str]:
+    """Rules and numbers of jobs of a dry run."""
+    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal", output, re.S)
+    return {} if table is None else dict(line.split() for line in table[1].splitlines())

@@ -1,0 +1,53 @@
+"""A tiny training on points, in this process or in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+from vdiff.config import Run, validate
+from vdiff.data import load
+from vdiff.files.snapshots import write_table
+from vdiff.files.tidy import write_csv
+from vdiff.steps.train import train
+
+TINY = {
+    "experiment": "swissroll",
+    "arm": "debias-True",
+    "dataset": "swissroll",
+    "debias": True,
+    "seed": 3,
+    "network": {"kind": "mlp", "hidden": [16]},
+    "training": {
+        "iterations": 60, "batch_size": 16, "lr": 0.001, "ema": 0.9,
+        "log_every": 7, "snapshot_every": 20, "checkpoint_every": 5,
+    },
+}  # fmt: skip
+
+
+def tiny(**training):
+    return validate(Run, {**TINY, "training": {**TINY["training"], **training}})
+
+
+def run(folder, state="state", **training):
+    """Train in a folder; the bytes of train.csv and the checksums of the snapshots."""
+    config = tiny(**training)
+    rows, snapshots = train(config, load("swissroll"), folder / state)
+    write_csv(folder / "train.csv", rows, "train")
+    write_table(folder / "snapshots.csv", config.who, snapshots)
+    return results(folder)
+
+
+def results(folder):
+    digests = [line.split(",")[-1] for line in (folder / "snapshots.csv").read_text().splitlines()]
+    return (folder / "train.csv").read_bytes(), digests[1:]
+
+
+def start(folder, iterations):
+    """`vdiff train` in a process of its own."""
+    config = {**TINY, "training": {**TINY["training"], "iterations": iterations}}
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "vdiff", "--threads", "1", "train"]
+    command += ["--run", str(folder / "run.json"), "--out", str(folder)]
+    return subprocess.Popen(command, env={**os.environ, "VDIFF_PROGRESS": "none"}, stderr=-1)

@@ -1,0 +1,106 @@
+"""What changes a result: the import closure of a step, and which rules follow an edit."""
+
+import re
+
+import pytest
+from support.pipeline import ROOT, snakemake
+
+from vdiff.files import codehash
+from vdiff.files.codehash import LEFT_OUT, closure
+from vdiff.steps.catalogue import STEPS
+
+
+def test_a_closure_holds_what_is_imported_at_any_depth_and_by_name():
+    found = closure("steps.sample")
+    assert {"steps.sample", "diffusion.samplers.heun", "diffusion.sdes.cosine"} <= set(found)
+    assert {"stats.uncertainty", "diffusion.control"} <= set(closure("steps.evaluate"))
+    assert "diffusion.samplers" not in closure("steps.train")
+    assert not [name for step in STEPS for name in closure(f"steps.{step}") if "figures" in name]
+    for out in LEFT_OUT:
+        assert out not in found
+
+
+def test_comments_docstrings_and_layout_change_no_hash(tmp_path):
+    texts = ['"""A."""\nx = 1  # why\n', '"""B."""\n\n\nx = (1)\n', '"""B."""\nx = 2\n']
+    found = []
+    for k, text in enumerate(texts):
+        (tmp_path / f"{k}.py").write_text(text)
+        found.append(codehash._text(tmp_path / f"{k}.py"))
+    assert found[0] == found[1] != found[2]
+
+
+CODE = {f"steps.{name}": {name} for name in STEPS} | {
+    "steps.train": {"train"},
+    "stats.aggregate": {"difference", "curves"},
+    "stats.claims": {"claims"},
+    "files.tidy": {"gather"},
+    "report.page": {"report_page"},
+}
+
+
+BEFORE = {  # the rules upstream of a rule, which then hide that it has changed itself
+    **{step: {"train"} for step in STEPS},
+    "difference": {"train", "evaluate"},
+    "curves": {"train", "evaluate"},
+    "gather": {"train", *STEPS},
+    "claims": {"train", *STEPS, "difference", "gather", "curves"},
+    "report_page": {"train", *STEPS, "difference", "gather", "curves", "claims"},
+}
+
+
+def expected(module: str) -> set[str]:
+    """The first rules with the module in their closure; what lies downstream follows anyway."""
+    changed = {r for start, rules in CODE.items() for r in rules if module in closure(start)}
+    return {rule for rule in changed if not BEFORE.get(rule, set()) & changed}
+
+
+def edited(folder, module):
+    """The rules that a dry run gives as having changed, after an edit of a function."""
+    path = folder / "vdiff" / f"{module.replace('.', '/')}.py"
+    path = path if path.exists() else path.with_suffix("") / "__init__.py"
+    path.write_text(f"{path.read_text()}\n\ndef added_by_a_test():\n    return 1\n")
+    output = snakemake(folder, "-n")
+    changed = re.search(r"Rules with provenance triggered jobs: (.*)", output)
+    return set(changed[1].replace(",", " ").split()) if changed else set()
+
+
+# One of each kind: mathematics of training, of evaluation alone, of sampling alone; statistics,
+# files, machine; steps; and what is left out.
+@pytest.mark.parametrize(
+    "module",
+    [
+        "diffusion.dsm", "diffusion.control", "diffusion.samplers.multistep", "diffusion.grids",
+        "stats.uncertainty", "stats.distances", "stats.intervals", "files.checkpoint",
+        "machine.seeds", "steps.likelihood", "steps.trajectory", "machine.progress", "config.run",
+    ],
+)  # fmt: skip
+def test_editing_a_module_runs_the_rules_that_import_it(finished_copy, module):
+    rules = {r for r in edited(finished_copy, module) if not r.startswith(("figure_", "notebook"))}
+    assert rules == expected(module)
+
+
+def test_editing_a_figure_remakes_that_figure(finished_copy):
+    assert edited(finished_copy, "figures.loss") == {"figure_loss"}
+
+
+def test_editing_what_figures_share_remakes_those(finished_copy):
+    drawn = {"figure_samples", "figure_sampling", "figure_lambda"}
+    assert edited(finished_copy, "figures.samples") == drawn
+
+
+def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
+    """No module that could change a number is forgotten, as lists by hand were."""
+    names = {
+        str(p.relative_to(ROOT / "vdiff").with_suffix("")).replace("/", ".")
+        for p in (ROOT / "vdiff").rglob("*.py")
+    }
+    names = {n.removesuffix(".__init__") for n in names if n not in ("__init__", "__main__")}
+    known = {m for start in CODE for m in closure(start)}
+    talks = ("config", "errors", "cli", "figures", "report", "presets", "resources")
+    rest = {n for n in names - known if n.split(".")[0] not in talks}
+    assert rest == {
+        "machine.progress",  # it only talks
+        "files.schemas", "files.crate", "files.manifest", "files.snapshots", "files.codehash",
+        "steps.monitor", "steps.opening", "steps.plan",
+        "nets.published",  # weights of others, imported by hand
+    }  # fmt: skip

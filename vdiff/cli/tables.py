@@ -1,0 +1,138 @@
+"""From tables to figures and claims: no torch needed."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from vdiff.cli.group import PATH, main
+from vdiff.errors import VdiffError
+from vdiff.figures.registry import FIGURES
+from vdiff.files.schemas import GATHERED
+from vdiff.files.tidy import read_csv, read_npz, write_csv, write_json
+
+log = logging.getLogger("vdiff")
+STILL = [figure.name for figure in FIGURES.values() if not figure.moving]
+
+
+@main.command()
+@click.argument("schema", type=click.Choice(GATHERED))
+@click.argument("tables", nargs=-1, type=PATH, required=True)
+@click.option("--out", type=PATH, required=True, help="The CSV of all rows.")
+def aggregate(schema: str, tables: list[Path], out: Path) -> None:
+    """Gather TABLES of one schema into one CSV."""
+    from vdiff.files.tidy import concatenate
+
+    write_csv(out, concatenate(tables, schema), schema)
+
+
+@main.command()
+@click.argument("evaluation", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The CSV of curves to write.")
+def curves(evaluation: Path, out: Path) -> None:
+    """Means over seeds of a gathered EVALUATION table."""
+    from vdiff.stats.aggregate import mean_curves
+
+    write_csv(out, mean_curves(read_csv(evaluation, "evaluation")), "curves")
+
+
+@main.command()
+@click.argument("figure", type=click.Choice(STILL))
+@click.argument("inputs", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")
+@click.option("--dark", type=PATH, multiple=True, help="The same for a dark page; repeatable.")
+@click.option("--experiment", help="The experiment to show, where the input has several.")
+@click.option("--columns", help="Steps to show, comma-separated (lambda figures).")
+@click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
+@click.option("--titles", help="Arms of the inputs, comma-separated (samples).")
+@click.option("--published", type=bool, help="For bpd: draw the published curves beside ours.")
+def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, published) -> None:
+    """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
+    from vdiff.figures.draw import draw
+
+    options = {"experiment": experiment, "published": published}
+    if columns:
+        options["columns"] = _numbers("columns", columns, int)
+    if lmbds:
+        options["lmbds"] = _numbers("lmbds", lmbds, float)
+    if titles:
+        options["titles"] = titles.split(",")
+    draw(figure, inputs, out, dark, **{k: v for k, v in options.items() if v is not None})
+
+
+def _numbers(option: str, text: str, kind: type) -> list:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise VdiffError(
+            f"The option --{option} is {text!r}; it must be numbers with commas between them."
+        ) from None
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, type=PATH, required=True)
+@click.option("--out", type=PATH, multiple=True, required=True, help="GIF or WebP; repeatable.")
+@click.option("--fps", type=click.IntRange(1, 60), default=12, help="Frames a second.")
+def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
+    """A moving picture of sampling from INPUTS side by side: NPZ files with frames.
+
+    INPUTS are files of `vdiff trajectory` or of `vdiff sample`.
+    """
+    from vdiff.figures.animation import animate as draw_animation
+
+    draw_animation(inputs, out, fps)
+
+
+@main.command()
+@click.argument("results", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--json", "json_file", type=PATH, help="Also the same as JSON.")
+def claims(results: Path, out: Path, json_file: Path | None) -> None:
+    """Test the paper's claims on the tables of a RESULTS folder, such as results/demo.
+
+    Its config.json says which tables and runs count.
+    """
+    from vdiff.report.contents import grids, parts, read_config
+    from vdiff.stats.claims import judge
+
+    config = read_config(results)
+    tables = {schema: read_csv(results / f"{schema}.csv", schema) for schema in parts(config)}
+    samples = {
+        name: (read_npz(results / first), read_npz(results / second))
+        for name, (first, second) in grids(config).items()
+    }
+    rows = judge(tables, samples)
+    write_csv(out, rows, "claims")
+    if json_file:
+        write_json(json_file, {"claims": read_csv(out, "claims").astype(object).to_dict("records")})
+    for row in rows:
+        log.info("%s (%s): %s.", row["claim"], row["experiment"], row["verdict"])
+
+
+@main.command()
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--figure", type=PATH, multiple=True, help="Also draw it: PNG, SVG or PDF.")
+def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
+    """Paired differences of two results folders, run by run: FIRST less SECOND, bits/dim.
+
+    Runs are matched by experiment, arm and seed; they must share test images.
+    """
+    from vdiff.config import read_run
+    from vdiff.figures.draw import draw
+    from vdiff.report.contents import read_config, run_files
+    from vdiff.stats.aggregate import paired_differences
+
+    rows = []
+    shared = set(run_files(read_config(second), "per_image.npz"))
+    for name in run_files(read_config(first), "per_image.npz"):
+        if name in shared and (first / name).exists() and (second / name).exists():
+            who = read_run((first / name).with_name("run.json")).who
+            found = paired_differences(read_npz(first / name), read_npz(second / name))
+            rows += [{**who, **row} for row in found]
+    if not rows:
+        raise VdiffError(f"{first} and {second} have no evaluated run in common.")
+    write_csv(out, rows, "comparison")
+    if figure:
+        draw("comparison", [out], figure)

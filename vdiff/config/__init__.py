@@ -1,0 +1,61 @@
+"""Typed configuration: presets, overrides and their validation.
+
+Unknown keys, wrong types and impossible values raise VdiffError with one sentence that names the
+key, the value and what is allowed. Nothing here imports torch.
+"""
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import yaml
+
+from vdiff.config.experiment import PAPER, Arm, Config, Experiment
+from vdiff.config.merging import merge, read_yaml, validate
+from vdiff.config.run import Run, read_run, run_of
+from vdiff.config.sections import (
+    DATASETS,
+    Distances,
+    Evaluation,
+    Integration,
+    Likelihood,
+    Network,
+    Sampling,
+    Strict,
+    Training,
+    Trajectory,
+    Variance,
+)
+from vdiff.errors import VdiffError
+
+__all__ = [
+    "DATASETS", "PAPER", "Arm", "Config", "Distances", "Evaluation", "Experiment", "Integration",
+    "Likelihood", "Network", "Run", "Sampling", "Strict", "Training", "Trajectory", "Variance",
+    "load_config", "merge", "preset_names", "read_run", "read_yaml", "run_of", "validate",
+]  # fmt: skip
+
+PRESETS: Traversable = files("vdiff.presets")
+
+
+def preset_names() -> list[str]:
+    names = (path.name for path in PRESETS.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def load_config(overrides: dict | None = None) -> Config:
+    """The preset that `overrides` names (demo if none), with the overrides merged over it."""
+    overrides = dict(overrides or {})
+    preset = overrides.get("preset", "demo")
+    if preset not in preset_names():
+        raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")
+    base = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
+    config = validate(Config, merge(base, {**overrides, "preset": preset}))
+    if config.only is None:
+        return config
+    for name in config.only:
+        if name not in config.experiments:
+            known = ", ".join(config.experiments)
+            raise VdiffError(f"The configuration key only names {name!r}; there are {known}.")
+    kept = {name: e for name, e in config.experiments.items() if name in config.only}
+    if not kept:
+        raise VdiffError("The configuration key only is empty; name at least one experiment.")
+    return config.model_copy(update={"experiments": kept})

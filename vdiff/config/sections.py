@@ -1,0 +1,242 @@
+"""The sections of a configuration: every key with its type, default and description.
+
+The defaults are the paper's hyperparameters. The options of the command line and
+docs/configuration.md are made from these fields. Nothing here imports torch.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+DATASETS: dict[str, tuple[int, ...]] = {
+    "swissroll": (2,),
+    "digits": (1, 8, 8),
+    "photos": (3, 32, 32),
+    "mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+}
+"""The sets that are known by name, with the shape of an example."""
+
+
+def _known(name: str) -> str:
+    if name not in DATASETS and not name.startswith("npz:"):
+        raise ValueError(f"it must be one of {', '.join(DATASETS)}, npz:PATH")
+    return name
+
+
+Dataset = Annotated[str, AfterValidator(_known)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+Lambda = Annotated[float, Field(le=1)]
+Precision = Literal["float32", "tf32", "bfloat16"]
+Probe = Literal["rademacher", "gaussian"]
+Estimator = Literal["published", "efficient"]
+Sampler = Literal[
+    "euler_maruyama", "exponential", "multistep", "heun", "stochastic_heun", "adaptive"
+]
+ODE_SAMPLERS = ("heun", "adaptive")  # they need lmbd 1
+Grid = Literal["uniform", "quadratic", "log_snr"]
+
+
+def key(default: Any, description: str, **constraints: Any) -> Any:
+    """A field with its description."""
+    return Field(default, description=description, **constraints)
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class _Forward(Strict):
+    """What all forward SDEs share."""
+
+    T: PositiveFloat = key(1.0, "The horizon: times s lie in [0, T].")
+    eps_t: PositiveFloat = key(1e-3, "Below it the debiased law of time is flat.")
+
+    @model_validator(mode="after")
+    def _truncated(self):
+        if self.eps_t >= self.T:
+            raise ValueError(f"eps_t is {self.eps_t}; it must be below T, {self.T}")
+        return self
+
+
+class VP(_Forward):
+    """The variance-preserving SDE of the paper: beta grows linearly."""
+
+    kind: Literal["vp"] = key("vp", "The schedule: vp or cosine.")
+    beta_min: PositiveFloat = key(0.1, "beta at s = 0.")
+    beta_max: PositiveFloat = key(20.0, "beta at s = 1.")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.beta_max < self.beta_min:
+            raise ValueError(f"beta_max is {self.beta_max}, below beta_min {self.beta_min}")
+        return self
+
+
+class Cosine(_Forward):
+    """The variance-preserving SDE of the cosine schedule."""
+
+    kind: Literal["cosine"] = key("cosine", "The schedule: vp or cosine.")
+    end: PositiveFloat = key(0.01, "The scale m that is left of x at T.", lt=1)
+
+
+def _kind(value: Any) -> str:
+    return value.get("kind", "vp") if isinstance(value, dict) else getattr(value, "kind", "vp")
+
+
+Forward = Annotated[
+    Annotated[VP, Tag("vp")] | Annotated[Cosine, Tag("cosine")], Discriminator(_kind)
+]
+
+
+class Network(Strict):
+    """The network that is the drift a(y, s)."""
+
+    kind: Literal["unet", "mlp"] = key("unet", "A U-Net for images, an MLP for points.")
+    hidden: list[Positive] = key([128, 128, 128], "MLP: the widths of its hidden layers.")
+    channels: int = key(32, "U-Net: channels of the first level.", ge=4)
+    multipliers: list[Positive] = key([1, 2, 2], "U-Net: channels of each level in these units.")
+    blocks: Positive = key(2, "U-Net: residual blocks per level.")
+    attention: list[Positive] = key([16], "U-Net: image sides that have self-attention.")
+    time_scale: PositiveFloat = key(
+        1.0, "U-Net: s is multiplied by it before the embedding; 1000 as in DDPM."
+    )
+    groups: Positive = key(32, "U-Net: at most so many groups in a GroupNorm.")
+    parameterisation: Literal["drift", "score"] = key(
+        "drift", "What the network outputs: a itself, or the score a / g."
+    )
+
+
+class Training(Strict):
+    """Score matching by Adam. Iterations are optimiser steps."""
+
+    iterations: Positive = key(100_000, "How many optimiser steps to take.")
+    batch_size: Positive = key(128, "Examples per step.")
+    lr: PositiveFloat = key(1e-4, "Step size of Adam.")
+    ema: float = key(0.0, "Decay of the averaged weights; 0 for none.", ge=0, lt=1)
+    flip: bool = key(False, "Flip half of the training images.")
+    real: bool = key(True, "Take images to R^d by the logit, otherwise to [-1, 1].")
+    micro_batch: Positive | None = key(
+        None, "At most so many examples at once; their gradients add up to the batch's."
+    )
+    precision: Precision = key("tf32", "Of the network's products in training.")
+    compile: bool = key(False, "Compile the network by torch.compile.")
+    log_every: Positive = key(100, "Write a row of train.csv every so many iterations.")
+    snapshot_every: Positive = key(2000, "Keep the weights every so many iterations.")
+    checkpoint_every: Positive = key(2000, "Save the state every so many iterations.")
+
+
+class Evaluation(Strict):
+    """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
+
+    estimators: list[Estimator] = key(
+        ["published"], "Which estimators of the ELBO to use.", min_length=1
+    )
+    images: Positive | None = key(None, "Use only the first test images; all by default.")
+    passes: Positive = key(2, "Passes of the efficient estimator over the test images.")
+    pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
+    target_se: PositiveFloat | None = key(
+        None, "Instead of passes: go on until this Monte-Carlo error, in bits/dim."
+    )
+    probe: Probe = key("rademacher", "Hutchinson probe of the published estimator.")
+    batch_size: Positive = key(256, "Images at once.")
+    precision: Precision = key("float32", "Of the network's products in evaluation.")
+    last: bool = key(False, "Evaluate only the last snapshot.")
+
+
+class Likelihood(Strict):
+    """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
+
+    images: int = key(64, "Use only the first test images.", ge=2)
+    tolerance: PositiveFloat = key(1e-4, "rtol and atol of the ODE solver.")
+    passes: Positive = key(16, "Passes of the efficient estimator of the ELBO.")
+    pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
+    batch_size: Positive = key(64, "Images at once.")
+
+
+class Variance(Strict):
+    """Where in time each ELBO estimator has its variance; bias and variance of the gradients."""
+
+    draws: int = key(20_000, "Draws of each ELBO estimator.", ge=100)
+    pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
+    batches: int = key(400, "Batches behind each training gradient.", ge=20)
+    batch_size: Positive = key(64, "Training examples per batch.")
+
+
+class Integration(Strict):
+    """How the reverse SDE is solved; the defaults are the paper's."""
+
+    sampler: Sampler = key("euler_maruyama", "The solver.")
+    grid: Grid = key("uniform", "The grid of times.")
+    steps: Positive = key(1000, "Steps of the solver.")
+    frames: int = key(0, "Pictures of the way, for an animation; 0 for none.", ge=0)
+
+
+class Sampling(Integration):
+    """Images sampled from the last snapshot of a run."""
+
+    count: Positive = key(16, "How many images to sample.")
+    lmbd: Lambda = key(0.0, "Member of the lambda family, at most 1.")
+    batch_size: Positive = key(64, "Images at once.")
+
+    @model_validator(mode="after")
+    def _ode(self):
+        if self.sampler in ODE_SAMPLERS and self.lmbd != 1:
+            raise ValueError(f"the sampler {self.sampler} needs lmbd 1, not {self.lmbd:g}")
+        return self
+
+
+class Distances(Strict):
+    """How far samples are from the data and from those of lambda 0, by lambda and steps."""
+
+    lmbds: list[Lambda] = key([-10, -0.9, 0, 0.5, 0.9, 1], "Members of the lambda family.")
+    steps: list[Positive] = key([10, 30, 100, 300, 1000], "Numbers of steps to try.")
+    samplers: list[Sampler] = key(["euler_maruyama", "multistep"], "Solvers to try.")
+    samples: int = key(2000, "Points per sample.", ge=100)
+    permutations: int = key(199, "Permutations of the test of equal laws.", ge=19)
+    resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
+
+
+class Trajectory(Integration):
+    """2-D histograms of the states of one lambda along its way (figure 5 of the paper)."""
+
+    lmbds: list[Lambda] = key(
+        [-10, -0.99, -0.9, -0.5, 0, 0.5, 0.9, 0.99, 1], "Members of the lambda family."
+    )
+    samples: Positive = key(100_000, "Points per lambda.")
+    columns: list[Positive] = key(
+        [*range(820, 1001, 20)], "Steps after which the grid shows the state."
+    )
+    strip_columns: list[Positive] = key(
+        [*range(100, 1001, 100)], "Steps after which the two strips show it."
+    )
+    bins: Positive = key(256, "Bins of a histogram on each axis.")
+    extent: PositiveFloat = key(5.0, "Histograms cover [-extent, extent] on both axes.")
+
+    @model_validator(mode="after")
+    def _columns_exist(self):
+        beyond = [i for i in self.columns + self.strip_columns if i > self.steps]
+        if beyond:
+            raise ValueError(f"column {beyond[0]} lies beyond the last step, {self.steps}")
+        return self
+
+
+class Measurements(Strict):
+    """What is measured on a trained network; a section that is absent or null is switched off."""
+
+    evaluation: Evaluation = key(Evaluation(), "Bits/dim along training.")
+    likelihood: Likelihood | None = key(None, "Exact likelihood of the ODE.")
+    variance: Variance | None = key(None, "Variance of estimators and gradients.")
+    sampling: Sampling | None = key(None, "Sampled images.")
+    trajectory: Trajectory | None = key(None, "The lambda family, figure 5.")
+    distances: Distances | None = key(None, "Distances of samples to the data.")

@@ -1,0 +1,63 @@
+"""The data sets: one protocol, and a registry with a reader for each.
+
+`load` returns points in the plane (fresh draws of a distribution) or images (uint8 arrays with a
+number of grey levels). Nothing is downloaded unless a torchvision set is missing.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vdiff.config import DATASETS
+from vdiff.data import readers
+from vdiff.errors import VdiffError
+
+Batches = Callable[[int], tuple[Tensor, Tensor]]
+"""(x, log_det) of a training batch: a function of the iteration alone."""
+
+
+class Data(Protocol):
+    """A training and a test set as real vectors y with densities in their own units."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example: (2,) in the plane, (C, H, W) for images."""
+
+    @property
+    def levels(self) -> int:
+        """The number of grey levels; 1 for data that are real vectors by themselves."""
+
+    @property
+    def test_size(self) -> int:
+        """How many test examples there are."""
+
+    def checksum(self) -> str | None:
+        """SHA-256 of the content; None for data that are drawn afresh."""
+
+    def test_examples(self, n: int | None) -> Tensor:
+        """The first n test examples as stored, all of them for None."""
+
+    def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
+        """(y, log_det) of test examples x with the noise of pass k; log_det (B,) in nats."""
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """n training examples as real vectors, with replacement."""
+
+    def batches(self, seed: int, batch_size: int, flip: bool, device: str) -> Batches:
+        """The training batches of a seed, made on the device."""
+
+
+def load(name: str, root: Path = Path("data"), real: bool = True) -> Data:
+    """The set of that name; real: images go to R^d by the logit, otherwise to [-1, 1].
+
+    Raises VdiffError for an unknown name or unreadable files.
+    """
+    if name.startswith("npz:"):
+        return readers.npz(Path(name.removeprefix("npz:")), real)
+    if name not in readers.REGISTRY:
+        known = ", ".join([*DATASETS, "npz:PATH"])
+        raise VdiffError(f"The dataset is {name!r}; it must be one of {known}.")
+    return readers.REGISTRY[name](root, real)

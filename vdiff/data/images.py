@@ -1,0 +1,82 @@
+"""Images: grey levels as uint8, which dequantisation noise makes real vectors.
+
+They live on the training device as uint8; an epoch's order, the flips and the noise are drawn and
+the logit taken for a whole batch at once.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.bits import dequantise, to_real
+from vdiff.machine.seeds import generator, uniform_per_example
+
+
+@dataclass(frozen=True)
+class Images:
+    """train, test: (N, C, H, W) uint8 with grey levels 0..levels-1; see `data.Data`."""
+
+    train: Tensor
+    test: Tensor
+    levels: int = 256
+    real: bool = True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.train.shape[1:])
+
+    @property
+    def test_size(self) -> int:
+        return len(self.test)
+
+    def checksum(self) -> str:
+        """SHA-256 of the grey levels, train then test."""
+        digest = hashlib.sha256()
+        for x in (self.train, self.test):
+            digest.update(x.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def test_examples(self, n: int | None) -> Tensor:
+        return self.test[:n]
+
+    def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
+        u = uniform_per_example(index, x.shape[1:], "dequantise", k).to(x.device)
+        return to_real(dequantise(x, u, self.levels), self.real)
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        x = self.train[torch.randint(len(self.train), (n,), generator=rng)]
+        u = torch.rand(x.shape, generator=rng)
+        return to_real(dequantise(x, u, self.levels), self.real)[0]
+
+    def batches(
+        self, seed: int, batch_size: int, flip: bool, device: str
+    ) -> Callable[[int], tuple[Tensor, Tensor]]:
+        return _Epochs(self, seed, min(batch_size, len(self.train)), flip, device)
+
+
+class _Epochs:
+    """Batches without replacement within an epoch; what is left of it after them is passed over."""
+
+    def __init__(self, data: Images, seed: int, batch_size: int, flip: bool, device: str) -> None:
+        self.levels, self.real = data.levels, data.real
+        self.seed, self.batch_size, self.flip, self.device = seed, batch_size, flip, device
+        self.images = data.train.to(device)
+        self.per_epoch = len(self.images) // batch_size
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
+        n = self.batch_size
+        rng = generator("data", self.seed, iteration, device=self.device)
+        epoch, position = divmod(iteration, self.per_epoch)
+        if epoch != self._epoch:
+            order = torch.randperm(len(self.images), generator=generator("epoch", self.seed, epoch))
+            self._epoch, self._order = epoch, order.to(self.device)
+        k = self.images[self._order[position * n : (position + 1) * n]]
+        if self.flip:
+            flip = torch.rand(n, 1, 1, 1, generator=rng, device=self.device) < 0.5
+            k = torch.where(flip, k.flip(3), k)
+        u = torch.rand(k.shape, generator=rng, device=self.device)
+        return to_real(dequantise(k, u, self.levels), self.real)

@@ -1,0 +1,40 @@
+"""Points in the plane: a distribution with fresh draws for every batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vdiff.machine.seeds import generator
+
+
+@dataclass(frozen=True)
+class Points:
+    """sampler(n, generator) gives (n, d) float32; see `data.Data` for the methods."""
+
+    sampler: Callable[[int, torch.Generator], Tensor]
+    shape: tuple[int, ...] = (2,)
+    levels: int = 1
+    test_size: int = 10_000
+
+    def checksum(self) -> None:
+        return None
+
+    def test_examples(self, n: int | None) -> Tensor:
+        return self.sampler(self.test_size, generator("test points"))[:n]
+
+    def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
+        return x, x.new_zeros(len(x))
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        return self.sampler(n, rng)
+
+    def batches(
+        self, seed: int, batch_size: int, flip: bool, device: str
+    ) -> Callable[[int], tuple[Tensor, Tensor]]:
+        def batch(iteration: int) -> tuple[Tensor, Tensor]:
+            x = self.sampler(batch_size, generator("data", seed, iteration)).to(device)
+            return x, x.new_zeros(len(x))
+
+        return batch

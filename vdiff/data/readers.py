@@ -1,0 +1,157 @@
+"""Readers of the data sets, one per set: (data root, real) to the set."""
+
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.data.images import Images
+from vdiff.data.points import Points
+from vdiff.errors import VdiffError
+from vdiff.machine.seeds import generator
+
+
+def _swissroll(root: Path, real: bool) -> Points:
+    from sklearn.datasets import make_swiss_roll
+
+    def draw(n: int, rng: torch.Generator) -> Tensor:
+        state = int(torch.randint(2**31, (1,), generator=rng))
+        x, _ = make_swiss_roll(n, noise=0.5, random_state=state)
+        return torch.from_numpy(x[:, [0, 2]] / 5).float()
+
+    return Points(draw)
+
+
+def _digits(root: Path, real: bool) -> Images:
+    from sklearn.datasets import load_digits
+
+    x = torch.from_numpy(load_digits().images.astype(np.uint8))[:, None]
+    order = torch.randperm(len(x), generator=generator("digits split"))
+    x = x[order]
+    return Images(x[:1500], x[1500:], levels=17, real=real)
+
+
+def _photos(root: Path, real: bool) -> Images:
+    """32x32 crops, every 4 pixels, of half-size photographs; the right quarter is for testing."""
+    from sklearn.datasets import load_sample_images
+
+    train, test = [], []
+    for photo in load_sample_images().images:
+        h, w = photo.shape[0] // 2 * 2, photo.shape[1] // 2 * 2
+        small = photo[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.float64).mean((1, 3))
+        small = torch.from_numpy(np.rint(small).astype(np.uint8)).permute(2, 0, 1)
+        border = small.shape[2] * 3 // 4
+        for part, crops, stride in (
+            (small[..., :border], train, 4),
+            (small[..., border:], test, 8),
+        ):
+            windows = part.unfold(1, 32, stride).unfold(2, 32, stride)  # (3, h, w, 32, 32)
+            crops.append(windows.permute(1, 2, 0, 3, 4).reshape(-1, 3, 32, 32))
+    sets = (torch.cat(train), torch.cat(test))
+    # Shuffled, so that the first images already show both photographs.
+    train_x, test_x = (x[torch.randperm(len(x), generator=generator("photos"))] for x in sets)
+    return Images(train_x, test_x, real=real)
+
+
+def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
+    def read(root: Path, real: bool) -> Images:
+        from torchvision import datasets
+
+        parts = []
+        for train in (True, False):
+            try:
+                part = _stored_or_downloaded(getattr(datasets, kind), str(root), train)
+            except PermissionError as error:
+                raise VdiffError(
+                    f"The data root {root} cannot be read or written ({error.strerror}); "
+                    "give another one by data_root."
+                ) from None
+            except OSError as error:
+                raise VdiffError(
+                    f"{kind} is not under the data root {root} and could not be downloaded "
+                    f"({_first_line(error)}); fetch it elsewhere and give its folder by data_root."
+                ) from None
+            except (RuntimeError, ValueError, EOFError, IndexError) as error:
+                raise VdiffError(
+                    f"The files of {kind} under {root} are damaged ({_first_line(error)}); "
+                    "delete them and fetch them again."
+                ) from None
+            x = torch.as_tensor(part.data)
+            x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+            parts.append(x.contiguous())
+        return Images(*parts, real=real)
+
+    return read
+
+
+def _stored_or_downloaded(kind, root: str, train: bool):
+    """The set as torchvision reads it, downloaded if absent, which it checks by MD5."""
+    try:
+        return kind(root, train=train)
+    except RuntimeError as absent:
+        if "not found" not in str(absent):
+            raise
+    try:
+        return kind(root, train=train, download=True)
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def npz(path: Path, real: bool) -> Images:
+    """The arrays train_x and test_x of a user's NPZ file; levels is 256 unless it holds them."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = {"train_x", "test_x"} - set(arrays.files)
+            if missing:
+                raise VdiffError(
+                    f"{path} lacks the array {min(missing)}; it needs train_x, test_x."
+                )
+            parts = [arrays["train_x"], arrays["test_x"]]
+            levels = int(arrays["levels"]) if "levels" in arrays.files else 256
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise VdiffError(f"{path} cannot be read as an NPZ file ({_first_line(error)}).") from None
+    tensors = []
+    for name, x in zip(("train_x", "test_x"), parts, strict=True):
+        if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.size == 0:
+            raise VdiffError(
+                f"{name} in {path} is {x.dtype} of shape {x.shape}; it must be a non-empty uint8 "
+                "array (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3."
+            )
+        if not 2 <= levels <= 256 or x.max() >= levels:
+            raise VdiffError(
+                f"{name} in {path} reaches grey level {x.max()} with levels {levels}; levels must "
+                "be between 2 and 256 and above every grey level."
+            )
+        x = torch.from_numpy(x)
+        if x.ndim == 3:
+            x = x[:, None]
+        elif x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+            x = x.permute(0, 3, 1, 2)
+        if x.shape[1] not in (1, 3):
+            raise VdiffError(f"{name} in {path} has {x.shape[1]} channels; it must have 1 or 3.")
+        tensors.append(x.contiguous())
+    if tensors[0].shape[1:] != tensors[1].shape[1:]:
+        shapes = " and ".join(str(tuple(t.shape[1:])) for t in tensors)
+        raise VdiffError(
+            f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
+        )
+    return Images(*tensors, levels=levels, real=real)
+
+
+TEST_SIZES = {"mnist": 10_000, "cifar10": 10_000}
+"""The sets that are not embedded: how many test examples they have, known without their files."""
+
+REGISTRY: dict[str, Callable[[Path, bool], Points | Images]] = {
+    "swissroll": _swissroll,
+    "digits": _digits,
+    "photos": _photos,
+    "mnist": _torchvision("MNIST"),
+    "cifar10": _torchvision("CIFAR10"),
+}

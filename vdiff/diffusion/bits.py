@@ -1,0 +1,45 @@
+"""From grey levels to real vectors and from nats to bits per dimension.
+
+Uniform dequantisation x = (k + u) / levels with u ~ U[0, 1); then either the logit transform
+logit(alpha + (1 - 2 alpha) x) (real=True) or the centring 2 x - 1 (real=False). Both come with
+their log-determinant, so that densities stay normalised.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.tensors import sum_features
+
+ALPHA = 0.05
+
+
+def dequantise(k: Tensor, u: Tensor, levels: int) -> Tensor:
+    """x = (k + u) / levels in [0, 1); k (B, ...) integer levels 0..levels-1, u like k."""
+    return (k.to(u.dtype) + u) / levels
+
+
+def to_real(x: Tensor, real: bool = True, alpha: float = ALPHA) -> tuple[Tensor, Tensor]:
+    """(y, log|det dy/dx|): x (B, ...) in [0, 1] to y (B, ...) and (B,) nats."""
+    if not real:
+        d = x[0].numel()
+        return 2 * x - 1, torch.full((len(x),), d * math.log(2), dtype=x.dtype, device=x.device)
+    p = alpha + (1 - 2 * alpha) * x
+    log_p, log_q = torch.log(p), torch.log1p(-p)
+    return log_p - log_q, sum_features(math.log1p(-2 * alpha) - log_p - log_q)
+
+
+def to_unit(y: Tensor, real: bool = True, alpha: float = ALPHA) -> Tensor:
+    """The inverse of `to_real`: y to x; samples may fall outside [0, 1]."""
+    if not real:
+        return (y + 1) / 2
+    return (torch.sigmoid(y) - alpha) / (1 - 2 * alpha)
+
+
+def bits_per_dim(log_density: Tensor, log_det: Tensor, d: int, levels: int) -> Tensor:
+    """-(log_density + log_det) / (d ln 2) + log2(levels), (B,) nats to (B,) bits/dim.
+
+    log_density is of y in R^d, log_det that of `to_real`; log2(levels) undoes the division.
+    """
+    return -(log_density + log_det) / (d * math.log(2)) + math.log2(levels)

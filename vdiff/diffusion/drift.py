@@ -1,0 +1,70 @@
+"""The drift a(y, s) = g * score, from what a network outputs, and what wraps it.
+
+Every wrapper takes a drift and returns one: y (B, ...), s (B,) to (B, ...).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.tensors import expand_like
+from vdiff.errors import VdiffError
+
+Drift = Callable[[Tensor, Tensor], Tensor]
+"""a(y, s): y (B, ...), s (B,) to (B, ...)."""
+
+
+def drift_of(network: Drift, sde: SDE, parameterisation: str = "drift") -> Drift:
+    """The drift a(y, s) of a network that outputs a itself ("drift") or the score ("score")."""
+    if parameterisation == "drift":
+        return network
+    if parameterisation == "score":
+        return lambda y, s: expand_like(sde.g(s).to(y.dtype), y) * network(y, s)
+    raise VdiffError(f"parameterisation is {parameterisation!r}; it must be drift or score.")
+
+
+def in_precision(a: Drift, name: str) -> Drift:
+    """a under PyTorch's autocast when name is bfloat16; weights and output stay float32."""
+    if name != "bfloat16":
+        return a
+
+    def cast(y: Tensor, s: Tensor) -> Tensor:
+        with torch.autocast(y.device.type, torch.bfloat16):
+            return a(y, s).to(y.dtype)
+
+    return cast
+
+
+def in_float64(a: Drift) -> Drift:
+    """The float32 drift a as seen from a float64 integrator."""
+    return lambda x, s: a(x.float(), s.float()).double()
+
+
+def on_device(a: Drift, device: str) -> Drift:
+    """The drift a on `device`, which takes inputs of any and returns results on their device."""
+    return lambda y, s: a(y.to(device), s.to(device)).to(y.device)
+
+
+def checked(a: Drift) -> Drift:
+    """a, which raises VdiffError when its output is not finite."""
+
+    def finite(y: Tensor, s: Tensor) -> Tensor:
+        out = a(y, s)
+        if not torch.isfinite(out).all():
+            raise VdiffError("The network's output is not finite; its weights are unusable.")
+        return out
+
+    return finite
+
+
+def in_chunks(a: Drift, size: int) -> Drift:
+    """a without gradients, `size` examples at a time, to bound memory."""
+
+    @torch.no_grad()
+    def chunked(y: Tensor, s: Tensor) -> Tensor:
+        pairs = zip(y.split(size), s.split(size), strict=True)
+        return torch.cat([a(p, q) for p, q in pairs])
+
+    return chunked

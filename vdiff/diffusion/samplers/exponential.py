@@ -1,0 +1,21 @@
+"""The exponential integrator of order 1: DDIM at lmbd = 1, ancestral sampling at lmbd = 0."""
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.denoise import Step, xhat
+from vdiff.diffusion.reverse import Reverse
+from vdiff.diffusion.stepping import Callback, Noise, at, report
+
+
+@torch.no_grad()
+def exponential(
+    reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
+) -> Tensor:
+    """Exact while xhat stays; stable at any step and lmbd; one network evaluation a step."""
+    x = x.double()
+    for i in range(len(times) - 1):
+        step = Step.between(reverse, times[i], times[i + 1])
+        x = step.move(x, xhat(reverse, x, at(times, i, x)), noise(x) if step.sd > 0 else None)
+        report(i + 1, x, callback)
+    return x

@@ -1,0 +1,24 @@
+"""Heun's method for the probability-flow ODE, lmbd = 1: order 2, two evaluations a step."""
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.reverse import Reverse
+from vdiff.diffusion.stepping import Callback, Noise, at, check_ode, report
+
+
+@torch.no_grad()
+def heun(
+    reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
+) -> Tensor:
+    """Raises VdiffError unless lmbd = 1. A last step to 0 is Euler's: a is not defined there."""
+    check_ode(reverse, "heun")
+    x = x.double()
+    for i in range(len(times) - 1):
+        dt = float(times[i] - times[i + 1])
+        slope = reverse.mu(x, at(times, i, x))
+        if times[i + 1] > 0:
+            slope = (slope + reverse.mu(x + dt * slope, at(times, i + 1, x))) / 2
+        x = x + dt * slope
+        report(i + 1, x, callback)
+    return x

@@ -1,0 +1,194 @@
+"""Every figure of the pipeline: its module, what it reads, who has it, its place in the report.
+
+Imports no matplotlib. Captions are the files vdiff/report/captions/NAME.rst. Paths are relative to
+a results folder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vdiff.config import Config, Experiment
+from vdiff.steps import number
+from vdiff.steps.catalogue import STEPS
+
+Name = str | None
+"""An experiment's name; None for a figure of all experiments."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """names: for whom it is drawn; inputs, options: of the drawing command.
+
+    moving: an animation, GIF and WebP instead of PNG and PDF.
+    """
+
+    name: str
+    category: str
+    names: Callable[[Config], Sequence[Name]]
+    inputs: Callable[[Config, Name], list[str]]
+    module: str = ""
+    options: Callable[[Config, Name], dict[str, str]] = lambda config, name: {}
+    moving: bool = False
+
+    def stem(self, name: Name) -> str:
+        """The file name without its ending."""
+        return self.name if name is None else f"{self.name}-{name}"
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        return (".gif", ".webp") if self.moving else (".png", ".pdf", "-dark.png")
+
+
+def run_folder(experiment: str, arm: str, seed: int) -> str:
+    """Where the results of a run are."""
+    return f"runs/{experiment}/{arm}/seed-{seed}"
+
+
+def step_files(config: Config, step: str, option: str = "out", name: Name = None) -> list[str]:
+    """An output of a step for every run that has it, of one experiment or of all."""
+    spec = STEPS[step]
+    (pattern,) = (output.file for output in spec.outputs if output.option == option)
+    found = []
+    for experiment, e in config.experiments.items():
+        settings = getattr(e, spec.section)
+        if settings is None or name not in (None, experiment):
+            continue
+        runs = [(arm, seed) for arm in e.arms for seed in e.seeds]
+        files = [pattern]
+        if spec.axis:
+            values = spec.axis.values(settings)
+            files = [pattern.replace(f"{{{spec.axis.name}}}", value) for value in values]
+        for arm, seed in runs[:1] if spec.first_arm else runs:
+            found += [f"{run_folder(experiment, arm, seed)}/{file}" for file in files]
+    return found
+
+
+def _all(config: Config) -> Sequence[Name]:
+    return [None]
+
+
+def _each(config: Config) -> Sequence[Name]:
+    return list(config.experiments)
+
+
+def having(section: str) -> Callable[[Config], Sequence[Name]]:
+    """The experiments with a section of that name."""
+    return lambda config: [n for n, e in config.experiments.items() if getattr(e, section)]
+
+
+def _once(section: str) -> Callable[[Config], Sequence[Name]]:
+    return lambda config: [None] if having(section)(config) else []
+
+
+def _moving(section: str) -> Callable[[Config], Sequence[Name]]:
+    """The experiments whose section asks for frames."""
+    of = having(section)
+    return lambda c: [n for n in of(c) if n and getattr(c.experiments[n], section).frames]
+
+
+def _tables(*names: str) -> Callable[[Config, Name], list[str]]:
+    return lambda config, name: [f"{table}.csv" for table in names]
+
+
+def _experiment(config: Config, name: Name) -> dict[str, str]:
+    return {"experiment": str(name)}
+
+
+def _with_published(config: Config, name: Name) -> dict[str, str]:
+    """The published curves belong beside the paper's own CIFAR-10 experiment."""
+    published = {"published": "true"} if _of(config, name).dataset == "cifar10" else {}
+    return {**_experiment(config, name), **published}
+
+
+def _of(config: Config, name: Name) -> Experiment:
+    return config.experiments[str(name)]
+
+
+def _grids(config: Config, name: Name) -> list[str]:
+    """Samples of every arm, of the first seed."""
+    e, seed = _of(config, name), _of(config, name).seeds[0]
+    return [f"{run_folder(str(name), arm, seed)}/samples.npz" for arm in e.arms]
+
+
+def _with_arms(config: Config, name: Name) -> dict[str, str]:
+    return {**_experiment(config, name), "titles": ",".join(_of(config, name).arms)}
+
+
+def _last_grid(config: Config, name: Name) -> list[str]:
+    return _grids(config, name)[-1:]
+
+
+def _histograms(config: Config, name: Name) -> list[str]:
+    return step_files(config, "trajectory", "out", name)
+
+
+def _ends(config: Config, name: Name) -> list[str]:
+    """Of lambda 0 and lambda 1."""
+    endings = ("/lmbd_0.npz", "/lmbd_1.npz")
+    return [path for path in _histograms(config, name) if path.endswith(endings)]
+
+
+def _steps(values: Sequence[int]) -> str:
+    return ",".join(str(i) for i in values)
+
+
+def _grid_options(config: Config, name: Name) -> dict[str, str]:
+    """The published grid has every lambda but 1."""
+    t = _of(config, name).trajectory
+    assert t is not None
+    rows = [number(v) for v in t.lmbds if v != 1]
+    return {"columns": _steps(t.columns), "lmbds": ",".join(rows)}
+
+
+def _strip_options(config: Config, name: Name) -> dict[str, str]:
+    t = _of(config, name).trajectory
+    assert t is not None
+    return {"columns": _steps(t.strip_columns), "lmbds": "0,1"}
+
+
+def _compared(config: Config) -> Sequence[Name]:
+    return [None] if any(e.compared for e in config.experiments.values()) else []
+
+
+LIKELIHOOD, SAMPLES, FAMILY, TRAINING = "Likelihood", "Samples", "The lambda family", "Training"
+
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (  # in the order of the report
+        Figure(
+            "bpd", LIKELIHOOD, _each, _tables("curves"), "bpd", options=_with_published,
+        ),
+        Figure("differences", LIKELIHOOD, _compared, _tables("differences"), "differences"),
+        Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),
+        Figure(
+            "sampling", SAMPLES, _moving("sampling"), _last_grid, "animation", moving=True,
+        ),
+        Figure(
+            "lambda-grid", FAMILY, having("trajectory"), _histograms, "lambda_grid",
+            options=_grid_options,
+        ),
+        Figure(
+            "lambda-strips", FAMILY, having("trajectory"), _histograms, "lambda_grid",
+            options=_strip_options,
+        ),
+        Figure("lambda", FAMILY, _moving("trajectory"), _ends, "animation", moving=True),
+        Figure(
+            "distances", FAMILY, having("distances"), _tables("distances"), "distances",
+            options=_experiment,
+        ),
+        Figure(
+            "standard-error", LIKELIHOOD, _each, _tables("curves"), "standard_error",
+            options=_experiment,
+        ),
+        Figure(
+            "variance", LIKELIHOOD, having("variance"), _tables("variance_time", "gradient"),
+            "variance", options=_experiment,
+        ),
+        Figure("likelihood", LIKELIHOOD, _once("likelihood"), _tables("likelihood"), "likelihood"),
+        Figure("loss", TRAINING, _all, _tables("train"), "loss"),
+        Figure(
+            "published-curves", LIKELIHOOD, _all, _tables(), "published_curves",
+        ),
+        Figure("comparison", LIKELIHOOD, lambda config: [], _tables("comparison"), "comparison"),
+    )
+}  # fmt: skip

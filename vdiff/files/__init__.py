@@ -1,0 +1,1 @@
+"""What touches disk: tidy tables, states, snapshots, hashes of code, manifests, archives."""

@@ -1,0 +1,53 @@
+"""Weights along a training: the file of each snapshot."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from vdiff.files.atomic import write_bytes
+from vdiff.files.checkpoint import dump, load_weights
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The weights of one iteration, for data of that shape (as in 3x32x32)."""
+
+    iteration: int
+    shape: str
+    path: Path
+    sha256: str
+
+    def weights(self) -> dict[str, Tensor]:
+        """Raises VdiffError when the file is absent, damaged or another one."""
+        return load_weights(self.path, self.sha256)
+
+
+def shape_name(shape: tuple[int, ...]) -> str:
+    """A data shape as snapshots.csv has it: 3x32x32."""
+    return "x".join(str(n) for n in shape)
+
+
+def path_of(folder: Path, iteration: int) -> Path:
+    """Where a state folder keeps the weights of an iteration."""
+    return folder / "snapshots" / f"{iteration:08d}.pt"
+
+
+def write_snapshot(
+    folder: Path, iteration: int, weights: dict[str, Tensor], shape: tuple[int, ...]
+) -> Snapshot:
+    path, content = path_of(folder, iteration), dump(weights)
+    write_bytes(path, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return Snapshot(iteration, shape_name(shape), path, digest)
+
+
+def read_snapshot(folder: Path, iteration: int, shape: tuple[int, ...]) -> Snapshot | None:
+    """The snapshot that a state folder keeps of an iteration, or None."""
+    path = path_of(folder, iteration)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+    return Snapshot(iteration, shape_name(shape), path, digest)

@@ -1,0 +1,1 @@
+"""The computer: devices, processes, precision, progress, signals, and named random streams."""

@@ -1,0 +1,99 @@
+"""A model: a run with its data, its SDE, its network and the device it is on."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from vdiff.config import Run
+from vdiff.data import Data
+from vdiff.diffusion.drift import Drift, drift_of
+from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.sdes import sde_of as sde_of_kind
+from vdiff.errors import VdiffError
+from vdiff.files.weights import Snapshot, shape_name
+from vdiff.machine.devices import place
+from vdiff.machine.seeds import generator
+from vdiff.nets.mlp import MLP
+from vdiff.nets.unet import UNet
+
+
+def sde_of(run: Run) -> SDE:
+    return sde_of_kind(**run.sde.model_dump(exclude={"eps_t"}))
+
+
+def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
+    """The run's network for data of that shape; raises VdiffError when they do not fit."""
+    n, rng = run.network, generator("init", run.seed)
+    if n.kind == "mlp":
+        if len(shape) != 1:
+            raise VdiffError(
+                f"network.kind is mlp, which takes points, but {run.dataset} has images."
+            )
+        return MLP(shape[0], rng, tuple(n.hidden))
+    factor = 2 ** (len(n.multipliers) - 1)
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % factor:
+        raise VdiffError(
+            f"network.kind is unet with {len(n.multipliers)} levels, for square images of a side "
+            f"divisible by {factor}, but {run.dataset} has shape {tuple(shape)}."
+        )
+    return UNet(
+        (shape[0], shape[1], shape[2]),
+        rng,
+        n.channels,
+        tuple(n.multipliers),
+        n.blocks,
+        tuple(n.attention),
+        n.time_scale,
+        n.groups,
+    )
+
+
+@dataclass
+class Model:
+    """What every step after training works on; snapshots are in the order of training."""
+
+    run: Run
+    data: Data
+    device: str = "cpu"
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sde = sde_of(self.run)
+        network = network_of(self.run, self.data.shape)
+        self.network = place(network, self.device).eval().requires_grad_(False)
+
+    @property
+    def eps_t(self) -> float:
+        return self.run.sde.eps_t
+
+    @property
+    def dims(self) -> int:
+        """The number of dimensions d of the data."""
+        return torch.Size(self.data.shape).numel()
+
+    def drift(self, snapshot: Snapshot | None = None) -> Drift:
+        """The drift a of one snapshot, by default the last; it lives on the device.
+
+        All drifts of a model share its network: the newest call decides the weights. Raises
+        VdiffError when the weights do not fit the run.
+        """
+        snapshot = snapshot or self.snapshots[-1]
+        if snapshot.shape != shape_name(self.data.shape):
+            raise VdiffError(
+                f"{snapshot.path} was trained on data of shape {snapshot.shape}, but "
+                f"{self.run.dataset} has shape {shape_name(self.data.shape)}."
+            )
+        return self.drift_with(snapshot.weights(), str(snapshot.path))
+
+    def drift_with(self, weights: dict[str, torch.Tensor], name: str = "The weights") -> Drift:
+        """The drift a with weights given as a state_dict."""
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            detail = str(error).splitlines()[-1].strip()
+            raise VdiffError(
+                f"{name} does not fit the network for {self.run.dataset} of shape "
+                f"{self.data.shape}: {detail}"
+            ) from None
+        return drift_of(self.network, self.sde, self.run.network.parameterisation)

@@ -1,0 +1,95 @@
+"""What a configuration asks for: every table, figure and file of its results folder.
+
+The pipeline builds these, and what reads a results folder reads these alone: files of an earlier
+configuration that lie beside them do not count. Paths are relative to the results folder.
+"""
+
+from pathlib import Path
+
+from vdiff.config import Config, validate
+from vdiff.figures.registry import FIGURES, run_folder, step_files
+from vdiff.files.schemas import SCHEMAS
+from vdiff.files.tidy import read_json
+from vdiff.steps.catalogue import STEPS
+
+MACHINE = {"results", "data_root", "device", "threads", "slice_minutes", "slices"}
+"""Keys that say where and how to compute; no result depends on them."""
+
+
+def described(config: Config) -> dict:
+    """The configuration as a results folder keeps it, without what concerns the machine."""
+    return config.model_dump(mode="json", exclude=MACHINE)
+
+
+def read_config(folder: Path) -> Config:
+    """The configuration that a results folder speaks of; raises VdiffError when it has none."""
+    return validate(Config, read_json(folder / "config.json"))
+
+
+def run_files(config: Config, name: str) -> list[str]:
+    """A file that every run has, such as train.csv."""
+    return [
+        f"{run_folder(experiment, arm, seed)}/{name}"
+        for experiment, e in config.experiments.items()
+        for arm in e.arms
+        for seed in e.seeds
+    ]
+
+
+def differences(config: Config) -> list[str]:
+    """The tables of paired differences, a pair and seed each."""
+    return [
+        f"runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
+        for experiment, e in config.experiments.items()
+        for first, second in e.compared
+        for seed in e.seeds
+    ]
+
+
+def parts(config: Config) -> dict[str, list[str]]:
+    """Each gathered table to the tables of single runs that it is made of."""
+    found = {"train": run_files(config, "train.csv"), "differences": differences(config)}
+    for step in STEPS.values():
+        for output in step.outputs:
+            if output.schema:
+                found[output.schema] = step_files(config, step.name, output.option)
+    return {schema: found[schema] for schema in SCHEMAS if found.get(schema)}
+
+
+def tables(config: Config) -> list[str]:
+    """The tables at the top of the results folder, claims apart."""
+    return [f"{schema}.csv" for schema in [*parts(config), "curves"]]
+
+
+def figures(config: Config) -> list[str]:
+    return [
+        f"figures/{figure.stem(name)}{ending}"
+        for figure in FIGURES.values()
+        for name in figure.names(config)
+        for ending in figure.endings
+    ]
+
+
+def grids(config: Config) -> dict[str, tuple[str, str]]:
+    """Experiment to the samples of the two arms of its first pair, of the first seed."""
+    return {
+        name: (
+            f"{run_folder(name, first, e.seeds[0])}/samples.npz",
+            f"{run_folder(name, second, e.seeds[0])}/samples.npz",
+        )
+        for name, e in config.experiments.items()
+        if e.sampling and e.compared
+        for first, second in e.compared[:1]
+    }
+
+
+def files(config: Config) -> list[str]:
+    """Every file of the results folder but the manifest and the report, which are made from it."""
+    found = ["config.json", "claims.csv", "claims.json", *tables(config), *figures(config)]
+    found += [*run_files(config, "run.json"), *run_files(config, "snapshots.csv")]
+    found += [path for paths in parts(config).values() for path in paths]
+    for step in STEPS.values():
+        for output in step.outputs:
+            if output.schema is None:
+                found += step_files(config, step.name, output.option)
+    return found + (["swissroll.ipynb"] if config.notebook else [])

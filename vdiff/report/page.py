@@ -1,0 +1,78 @@
+"""The report: one self-contained HTML page of figures, claims, run times and the manifest."""
+
+import base64
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from vdiff.config import Config
+from vdiff.errors import VdiffError
+from vdiff.figures.registry import FIGURES
+from vdiff.files.atomic import write_bytes
+from vdiff.files.tidy import read_csv, read_json
+from vdiff.report.contents import read_config
+from vdiff.stats.claims import FAILS, HOLDS, OPEN
+
+MIME = {".png": "image/png", ".webp": "image/webp"}
+
+
+def write_report(folder: Path, out: Path) -> None:
+    """The page of a results folder with config.json, figures, claims.csv and manifest.json."""
+    config = read_config(folder)
+    claims = read_csv(folder / "claims.csv", "claims")
+    manifest = read_json(folder / "manifest.json")
+    counts = claims["verdict"].value_counts()
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    template = environment.from_string(files(__package__).joinpath("page.html").read_text())
+    page = template.render(
+        preset=folder.name,
+        claims=[_claim(row) for row in claims.to_dict("records")],
+        counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN)},
+        figures=_figures(folder / "figures", config),
+        times=_times(folder / "benchmarks"),
+        # What made each file is in manifest.json; the page shows what made them all.
+        manifest={k: v for k, v in manifest.items() if k != "results"},
+    )
+    write_bytes(out, page.encode())
+
+
+def _claim(row: dict) -> dict:
+    known = pd.notna(row["low"])
+    interval = f"{row['low']:.4g} to {row['high']:.4g}" if known else ""
+    kind = {HOLDS: "holds", FAILS: "fails"}.get(row["verdict"], "open")
+    return {**row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind}
+
+
+def _figures(folder: Path, config: Config) -> list[dict]:
+    """Every figure that the configuration asks for with its caption, in the order of the story."""
+    captions = files(__package__) / "captions"
+    found = []
+    for figure in FIGURES.values():
+        caption = (captions / f"{figure.name}.rst").read_text() if figure.names(config) else ""
+        ending = ".webp" if figure.moving else ".png"
+        for name in figure.names(config):
+            path = folder / f"{figure.stem(name)}{ending}"
+            try:
+                data = base64.b64encode(path.read_bytes()).decode()
+            except OSError as error:
+                raise VdiffError(f"{path} cannot be read: {error.strerror}.") from None
+            found.append(
+                {
+                    "moving": figure.moving,
+                    "name": figure.stem(name),
+                    "caption": caption.strip(),
+                    "source": f"data:{MIME[ending]};base64,{data}",
+                }
+            )
+    return found
+
+
+def _times(folder: Path) -> list[dict]:
+    """Wall time and memory of each step, longest first, from Snakemake's benchmark files."""
+    rows = []
+    for path in sorted(folder.glob("*.tsv")):
+        row = pd.read_csv(path, sep="\t", na_values="-").iloc[0]
+        rows.append({"step": path.stem, "seconds": float(row["s"]), "memory": row["max_rss"]})
+    return sorted(rows, key=lambda row: -row["seconds"])

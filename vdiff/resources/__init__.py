@@ -1,0 +1,7 @@
+"""Figures from elsewhere, with their sources: published curves, and measured rates of devices."""
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+PUBLISHED: Traversable = files(__name__) / "cifar10_bpd_published.csv"
+THROUGHPUT: Traversable = files(__name__) / "throughput.csv"

@@ -1,0 +1,1 @@
+"""Statistics over tables and arrays: numpy, scipy and pandas; no files, no torch."""

@@ -1,0 +1,216 @@
+"""Test-set likelihoods of a network: bits/dim per image and pass, by either ELBO estimator.
+
+Noise is keyed by (pass, image), so results do not depend on batching and all checkpoints and
+methods are compared under common random numbers.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.config import Evaluation
+from vdiff.data import Data
+from vdiff.diffusion.bits import bits_per_dim
+from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.divergence import probe_from_uniform
+from vdiff.diffusion.drift import Drift, checked, in_chunks, in_precision, on_device
+from vdiff.diffusion.elbo import published
+from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.times import stratified
+from vdiff.errors import VdiffError
+from vdiff.machine.precision import products
+from vdiff.machine.progress import bar
+from vdiff.machine.seeds import generator, normal_per_example, uniform_per_example
+from vdiff.model import Model
+from vdiff.stats import uncertainty
+from vdiff.steps import Measured
+
+log = logging.getLogger(__name__)
+REFERENCE = 5000  # training examples behind the Gaussian reference
+MOST_PASSES = 1000
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The first n test examples, in chunks, with all their noise on demand."""
+
+    __test__ = False  # no test class of pytest's
+    data: Data
+    n: int | None = None
+
+    @property
+    def examples(self) -> Tensor:
+        """As stored; raises VdiffError when there are fewer than two."""
+        x = self.data.test_examples(self.n)
+        if len(x) < 2:
+            raise VdiffError(f"The test set has {len(x)} examples; an evaluation needs 2.")
+        return x
+
+    def chunks(self, size: int) -> Iterator[tuple[range, Tensor]]:
+        """Index and examples, `size` at a time."""
+        start = 0
+        for part in self.examples.split(size):
+            yield range(start, start + len(part)), part
+            start += len(part)
+
+    def bits(self, log_density: Tensor, log_det: Tensor) -> np.ndarray:
+        """Bits/dim (B,) from nats."""
+        d = torch.Size(self.data.shape).numel()
+        return bits_per_dim(log_density.cpu(), log_det.cpu(), d, self.data.levels).numpy()
+
+
+def reference_of(sde: SDE, data: Data) -> GaussianReference:
+    """The Gaussian reference of the training data."""
+    return GaussianReference.fit(sde, data.draw(REFERENCE, generator("reference")))
+
+
+Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
+"""Pass k over the test set: bits/dim z (n,) and the stratified uniforms u (n,) or None."""
+
+
+def published_pass(
+    sde: SDE, a: Drift, test: TestSet, settings: Evaluation, device: str = "cpu"
+) -> Pass:
+    """The paper's evaluation: independent uniform times, one probe per image."""
+    a = checked(a)
+
+    def one(index: range, x: Tensor, k: int) -> np.ndarray:
+        x, log_det = test.data.vectors(x.to(device), index, k)
+        shape = x.shape[1:]
+        s = sde.T * uniform_per_example(index, (), "published time", k).double()
+        eps = normal_per_example(index, shape, "noise", k)
+        eps_T = normal_per_example(index, shape, "final noise", k)
+        probe = probe_from_uniform(uniform_per_example(index, shape, "probe", k), settings.probe)
+        elbo = published(sde, a, x, *(v.to(device) for v in (s, eps, eps_T, probe)))
+        return test.bits(elbo.value, log_det)
+
+    return lambda k: (np.concatenate([one(*c, k) for c in test.chunks(settings.batch_size)]), None)
+
+
+def efficient_pass(
+    a: Drift,
+    test: TestSet,
+    settings: Evaluation,
+    reference: GaussianReference,
+    eps_t: float = 1e-3,
+    device: str = "cpu",
+) -> Pass:
+    """The efficient estimator, its controls fitted once on settings.pilot training draws.
+
+    The network runs on the device; the small linear algebra of the controls on the CPU.
+    """
+    a = in_chunks(on_device(checked(a), device), settings.batch_size)
+    pilot = test.data.draw(settings.pilot, generator("pilot"))
+    controls = fit_controls(a, pilot, reference, generator("pilot times"), eps_t)
+    n = len(test.examples)
+
+    @torch.no_grad()
+    def one(index: range, x: Tensor, k: int, u: Tensor) -> np.ndarray:
+        x, log_det = test.data.vectors(x, index, k)
+        eps = normal_per_example(index, x.shape[1:], "noise", k)
+        elbo = efficient(a, x, u[index.start : index.stop], eps, controls)
+        return test.bits(elbo.value, log_det)
+
+    def passes(k: int) -> tuple[np.ndarray, np.ndarray]:
+        u = stratified(n, generator("times", k))
+        z = np.concatenate([one(*c, k, u) for c in test.chunks(settings.batch_size)])
+        return z, u.numpy()
+
+    return passes
+
+
+class Evaluated(NamedTuple):
+    """z: bits/dim (R, n); u: stratified uniforms (R, n) or None; calls: network evaluations."""
+
+    z: np.ndarray
+    u: np.ndarray | None
+    calls: int
+
+    def row(self) -> dict:
+        """The columns of the schema evaluation that a result determines."""
+        mean = uncertainty.summarise(self.z, self.u)
+        return {
+            "bpd": mean.mean,
+            "bpd_std_err": mean.std_err,
+            "se_test": mean.se_test,
+            "se_mc": mean.se_mc,
+            "images": self.z.shape[1],
+            "passes": self.z.shape[0],
+            "network_evaluations": self.calls,
+        }
+
+
+def evaluate(
+    model: Model,
+    a: Drift,
+    settings: Evaluation,
+    estimator: str,
+    reference: GaussianReference | None = None,
+) -> Evaluated:
+    """The drift a of a model on its test set.
+
+    `published` makes one pass. `efficient` makes settings.passes passes, or with target_se
+    (bits/dim) as many as its Monte-Carlo standard error needs; it fits its Gaussian reference
+    unless given one. Raises VdiffError when the network's output is not finite.
+    """
+    a = in_precision(a, settings.precision)
+    test = TestSet(model.data, settings.images)
+    with products(settings.precision):
+        if estimator == "published":
+            z, _ = published_pass(model.sde, a, test, settings, model.device)(0)
+            return Evaluated(z[None], None, len(z))
+        reference = reference or reference_of(model.sde, model.data)
+        one_pass = efficient_pass(a, test, settings, reference, model.eps_t, model.device)
+        z, u = _until_done(one_pass, settings)
+        return Evaluated(z, u, z.size + settings.pilot)
+
+
+def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.ndarray]:
+    """Passes of the efficient estimator until there are enough."""
+    z, u = [], []
+    while len(z) < MOST_PASSES:
+        values, times = one_pass(len(z))
+        z.append(values)
+        u.append(times)
+        if settings.target_se is None:
+            done = len(z) >= settings.passes
+        else:
+            mean = uncertainty.summarise(np.array(z), np.array(u))
+            done = len(z) >= 2 and mean.se_mc <= settings.target_se
+        if done:
+            break
+    else:
+        log.warning("The Monte-Carlo error is still above target_se after %d passes.", len(z))
+    return np.array(z), np.array(u)
+
+
+def measure(model: Model, settings: Evaluation) -> Measured:
+    """Every snapshot by every estimator: the table, and bits/dim per image and pass."""
+    reference = None
+    if "efficient" in settings.estimators:
+        reference = reference_of(model.sde, model.data)
+    snapshots = model.snapshots[-1:] if settings.last else model.snapshots
+    rows, arrays = [], {}
+    name = f"evaluate {model.run.label}"
+    with bar(len(snapshots) * len(settings.estimators), name, unit="eval") as progress:
+        for snapshot in snapshots:
+            a = model.drift(snapshot)
+            for estimator in settings.estimators:
+                found = evaluate(model, a, settings, estimator, reference)
+                row = {"estimator": estimator, "iteration": snapshot.iteration, **found.row()}
+                rows.append(row)
+                arrays[f"{estimator}_{snapshot.iteration:08d}"] = found.z.astype(np.float32)
+                if found.u is not None and len(found.u) > len(arrays.get("u", ())):
+                    arrays["u"] = found.u  # of pass k the same for every network
+                progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
+                progress.update()
+    message = (
+        "{estimator}: {bpd:.4f} bits/dim, standard error {bpd_std_err:.4f}, Monte-Carlo part "
+        "{se_mc:.4f}, {network_evaluations} network evaluations."
+    ).format(**rows[-1])
+    return Measured({"out": rows, "per_image": arrays}, message)

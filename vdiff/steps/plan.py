@@ -1,0 +1,129 @@
+"""What a configuration will cost before it is run: forward FLOPs, hours, disk and jobs.
+
+A step of training counts as three forward passes (one forward, two for the gradients). Times
+follow from a measured rate of one device; what is bounded by memory or overhead, such as small
+networks on a GPU, takes longer.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from vdiff.config import DATASETS, Config, Experiment, run_of
+from vdiff.config.sections import Distances, Evaluation, Likelihood, Sampling, Trajectory, Variance
+from vdiff.data import load
+from vdiff.data.readers import TEST_SIZES
+from vdiff.model import network_of
+from vdiff.steps.catalogue import STEPS
+from vdiff.steps.train import snapshot_iterations
+
+BACKWARD = 2  # passes' worth of a gradient, beside the forward pass
+ODE_EVALUATIONS = 200  # of the two tolerances of an exact likelihood, about
+LAWS = 4  # whose gradients the step variance measures, at two iterations
+
+
+@dataclass(frozen=True)
+class Cost:
+    """passes: forward passes of one example; gflop: all of them; disk in bytes; jobs submitted."""
+
+    experiment: str
+    step: str
+    jobs: int
+    passes: float
+    gflop: float
+    disk: int
+
+    def hours(self, gflops: float) -> float:
+        return self.gflop / gflops / 3600
+
+
+def costs(config: Config, data_root: Path) -> list[Cost]:
+    """One row per experiment and step that runs the network."""
+    return [row for name in config.experiments for row in _costs(config, name, data_root)]
+
+
+def _costs(config: Config, name: str, data_root: Path) -> list[Cost]:
+    e = config.experiments[name]
+    shape, test = _shape(e.dataset, data_root)
+    of_arms = [_arm(config, name, arm, shape, test) for arm in e.arms]
+    rows = []
+    for step in of_arms[0]:
+        found = [arm[step] for arm in of_arms]
+        if step != "train" and STEPS[step].first_arm:
+            found = found[:1]
+            seeds = 1
+        else:
+            seeds = len(e.seeds)
+        jobs, passes, gflop, disk = (sum(column) for column in zip(*found, strict=True))
+        rows.append(
+            Cost(name, step, int(seeds * jobs), seeds * passes, seeds * gflop, int(seeds * disk))
+        )
+    return rows
+
+
+def _arm(
+    config: Config, name: str, arm: str, shape: tuple[int, ...], test: int
+) -> dict[str, tuple[int, float, float, int]]:
+    """Step to (jobs, passes, GFLOP, bytes) of one arm and seed."""
+    e = config.experiments[name]
+    run = run_of(config, name, arm, e.seeds[0])
+    network, t = network_of(run, shape), run.training
+    size = 4 * sum(p.numel() for p in network.parameters())
+    snapshots = len(snapshot_iterations(run))
+    states = 2 * (4 if t.ema else 3) * size  # the last two: weights, Adam's two moments, EMA
+    found = {"train": (1, (1 + BACKWARD) * t.iterations * t.batch_size, snapshots * size + states)}
+    for step in STEPS.values():
+        settings = getattr(e, step.section)
+        if settings is not None:
+            jobs = len(step.axis.values(settings)) if step.axis else 1
+            found[step.name] = (jobs, _passes(settings, e, snapshots, test), 0)
+    gflop = forward_gflop(network, shape)
+    return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in found.items()}
+
+
+def _passes(settings: object, e: Experiment, snapshots: int, test: int) -> float:
+    """Forward passes of one step on one run."""
+    match settings:
+        case Evaluation():
+            return (1 if settings.last else snapshots) * _evaluation(settings, test)
+        case Likelihood(images=n):
+            elbo = n * settings.passes + settings.pilot
+            return min(n, test) * ODE_EVALUATIONS * (1 + BACKWARD) + elbo
+        case Variance():
+            batches = 2 * LAWS * (1 + BACKWARD) * settings.batches * settings.batch_size
+            return settings.draws * (2 + BACKWARD) + settings.pilot + batches
+        case Sampling():
+            return settings.count * settings.steps
+        case Trajectory():
+            return len(settings.lmbds) * settings.samples * settings.steps
+        case Distances():  # the exact source runs no network; each case samples its lambda and 0
+            cases = len(settings.lmbds) * len(settings.samplers)
+            return 2 * cases * settings.samples * sum(settings.steps)
+    raise TypeError(f"the costs of {type(settings).__name__} are not known")
+
+
+def _evaluation(v: Evaluation, test: int) -> float:
+    """Passes at one snapshot: the published estimator takes a gradient, the efficient none."""
+    n = min(v.images or test, test)
+    passes = {"published": n * (1 + BACKWARD), "efficient": n * v.passes + v.pilot}
+    return sum(passes[name] for name in v.estimators)
+
+
+def _shape(dataset: str, data_root: Path) -> tuple[tuple[int, ...], int]:
+    """The shape of an example and the number of test examples; downloads nothing."""
+    if dataset in TEST_SIZES:
+        return DATASETS[dataset], TEST_SIZES[dataset]
+    data = load(dataset, data_root)
+    return data.shape, data.test_size
+
+
+def forward_gflop(network: nn.Module, shape: tuple[int, ...]) -> float:
+    """Counted floating-point operations of one forward pass of one example, in 1e9."""
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        network(torch.zeros(1, *shape), torch.zeros(1))
+    return counter.get_total_flops() / 1e9

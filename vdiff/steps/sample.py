@@ -1,0 +1,91 @@
+"""Grids of images sampled from a trained network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.config import Sampling
+from vdiff.diffusion.bits import to_unit
+from vdiff.diffusion.drift import Drift, in_float64
+from vdiff.diffusion.reverse import Reverse
+from vdiff.machine.progress import bar
+from vdiff.machine.seeds import normal_per_example, normal_streams
+from vdiff.model import Model
+from vdiff.steps import Measured
+from vdiff.steps.integrate import frame_steps, integrate
+
+
+@dataclass(frozen=True)
+class SampledImages:
+    """images (count, C, H, W) uint8 in 0..levels-1; frames (F, count, C, H, W) on the way there;
+    below, above: how many pixels of the images lay outside [0, 1] and were clipped.
+    """
+
+    images: np.ndarray
+    frames: np.ndarray
+    below: int
+    above: int
+
+
+def sample_images(model: Model, a: Drift, settings: Sampling) -> SampledImages:
+    """Sample k has its own streams of noise, so it depends on no other and on no batch size."""
+    real, levels = model.run.training.real, model.data.levels
+    frames, seed = frame_steps(settings), model.run.seed
+    starts = range(0, settings.count, settings.batch_size)
+    parts: list[tuple[Tensor, list[Tensor]]] = []
+    with bar(settings.steps * len(starts), f"sample {model.run.label}") as progress:
+        for start in starts:
+            index = range(start, min(start + settings.batch_size, settings.count))
+            kept: list[Tensor] = []
+
+            def see(i: int, x: Tensor, kept: list[Tensor] = kept) -> None:
+                progress.update()
+                if i in frames:
+                    kept.append(_grey(to_unit(x, real), levels))
+
+            x = normal_per_example(index, model.data.shape, "sample", seed, "start")
+            x = integrate(
+                Reverse(model.sde, in_float64(a), settings.lmbd),
+                model.sde.prior_sd * x.to(model.device),
+                settings,
+                normal_streams(index, "sample", seed, "steps"),
+                see,
+            )
+            parts.append((to_unit(x, real), kept))
+    x = torch.cat([x for x, _ in parts])
+    film = [torch.cat(pictures) for pictures in zip(*(kept for _, kept in parts), strict=True)]
+    return SampledImages(
+        _grey(x, levels).cpu().numpy(),
+        torch.stack(film).cpu().numpy() if film else np.zeros((0, *x.shape), np.uint8),
+        int((x < 0).sum()),
+        int((x > 1).sum()),
+    )
+
+
+def _grey(x: Tensor, levels: int) -> Tensor:
+    return (x * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+
+
+def measure(model: Model, settings: Sampling) -> Measured:
+    """Images of the last snapshot beside as many test images, and how many pixels were clipped."""
+    found = sample_images(model, model.drift(), settings)
+    arrays = {
+        "samples": found.images,
+        "test": model.data.test_examples(settings.count).numpy(),
+        "levels": model.data.levels,
+        "frames": found.frames,
+        "steps": frame_steps(settings),
+    }
+    row = {
+        "sampler": settings.sampler,
+        "lmbd": settings.lmbd,
+        "steps": settings.steps,
+        "images": settings.count,
+        "pixels_below": found.below,
+        "pixels_above": found.above,
+    }
+    clipped, size = found.below + found.above, found.images.size
+    message = f"{clipped} of {size} sampled pixels lie outside the range and are clipped."
+    return Measured({"out": arrays, "table": [row]}, message)

@@ -1,0 +1,353 @@
+"""The training loop: the DSM loss under either law of time, resumable to the same bytes.
+
+All randomness of a step is a function of (seed, iteration), so the state needs no generator:
+iteration, weights, optimiser, EMA and the losses so far are all there is.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from torch import Tensor, nn
+
+from vdiff.config import Run
+from vdiff.config.run import LENGTH_ONLY
+from vdiff.data import Data
+from vdiff.diffusion.bits import bits_per_dim
+from vdiff.diffusion.drift import drift_of, in_precision
+from vdiff.diffusion.dsm import dsm_loss
+from vdiff.diffusion.elbo import elbo_of_losses
+from vdiff.diffusion.times import Debiased, TimeLaw, Uniform
+from vdiff.errors import VdiffError
+from vdiff.files import checkpoint
+from vdiff.files.weights import Snapshot, read_snapshot, write_snapshot
+from vdiff.machine.devices import place
+from vdiff.machine.parallel import Workers
+from vdiff.machine.precision import products
+from vdiff.machine.progress import bar
+from vdiff.machine.seeds import generator
+from vdiff.machine.stop import Stop, Stopped
+from vdiff.model import network_of, sde_of
+
+log = logging.getLogger(__name__)
+STOP_EVERY = 10  # iterations between two agreements of several processes on whether to stop
+
+
+class Monitor(Protocol):
+    """Told of a run's course: where it starts, its rows of the schema train, its snapshots."""
+
+    def start(self, iteration: int) -> None: ...
+
+    def row(self, row: dict) -> None: ...
+
+    def snapshot(self, iteration: int, weights: dict[str, Tensor]) -> None: ...
+
+
+class State:
+    """What a training is after some iterations. history: loss (nats) and bits/dim of each step."""
+
+    def __init__(self, run: Run, network: nn.Module, device: str) -> None:
+        t = run.training
+        self.iteration = 0
+        self.network = network
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=t.lr, fused=True)
+        self.average: dict[str, Tensor] | None = None
+        if t.ema:
+            self.average = {k: v.clone() for k, v in network.state_dict().items()}
+        self.history = torch.zeros(t.iterations, 2, dtype=torch.float64, device=device)
+
+    def dump(self) -> dict:
+        return {
+            "iteration": self.iteration,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "history": self.history[: self.iteration].cpu(),
+        }
+
+    def restore(self, saved: dict) -> None:
+        self.iteration = saved["iteration"]
+        self.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        if self.average is not None:
+            for name, value in saved["average"].items():
+                self.average[name].copy_(value)
+        self.history[: self.iteration] = saved["history"].to(self.history)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The averaged weights if there are any, on the CPU."""
+        kept = self.network.state_dict() if self.average is None else self.average
+        return {name: value.cpu() for name, value in kept.items()}
+
+
+class Trainer:
+    """Takes steps. Of several workers, each has its share of every batch."""
+
+    def __init__(self, run: Run, data: Data, workers: Workers, cache: Path) -> None:
+        t, self.run, self.data, self.workers = run.training, run, data, workers
+        self.sde = sde_of(run)
+        self.law: TimeLaw = Debiased(self.sde, run.sde.eps_t) if run.debias else Uniform(self.sde.T)
+        network = place(network_of(run, data.shape), workers.device)
+        self.state = State(run, network, workers.device)
+        self.batches = data.batches(run.seed, t.batch_size, t.flip, workers.device)
+        self.weights = list(network.state_dict().values())
+        # Both share the weights of `network`.
+        self.shared = workers.wrap(network)
+        called = _compiled(self.shared, cache) if t.compile else self.shared
+        self.a = in_precision(drift_of(called, self.sde, run.network.parameterisation), t.precision)
+        self.checked = 0
+
+    def step(self) -> None:
+        """One step of the optimiser; notes the batch's mean loss and bits/dim in the history."""
+        state, t, workers = self.state, self.run.training, self.workers
+        rng = generator("train", self.run.seed, state.iteration, device=workers.device)
+        x, log_det = self.batches(state.iteration)
+        n = len(x)
+        s = self.law.sample(n, rng)
+        eps = torch.randn(x.shape, generator=rng, device=workers.device)
+        x, log_det, s, eps = (workers.share(v) for v in (x, log_det, s, eps))
+        state.optimiser.zero_grad(set_to_none=True)
+        totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
+        size = t.micro_batch or len(x)
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            with workers.between(self.shared, last=start + size >= len(x)):
+                losses = dsm_loss(self.sde, self.a, x[part], s[part], eps[part])
+                # Workers average their gradients; so it is right for unequal shares too.
+                (losses.sum() * (workers.size / n)).backward()
+            with torch.no_grad():
+                bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
+                totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
+        state.optimiser.step()
+        if state.average is not None:
+            torch._foreach_lerp_(list(state.average.values()), self.weights, 1 - t.ema)
+        state.history[state.iteration] = workers.sum(totals) / n
+        state.iteration += 1
+
+    def _bpd(self, x: Tensor, log_det: Tensor, s: Tensor, eps: Tensor, losses: Tensor) -> Tensor:
+        """Bits/dim of training examples from their DSM losses, (B,): unbiased but noisy."""
+        elbo = elbo_of_losses(self.sde, self.law, x, s, eps, losses)
+        return bits_per_dim(elbo, log_det, x[0].numel(), self.data.levels)
+
+    def check(self) -> None:
+        """Raise VdiffError, naming the iteration, if a loss since the last check is not finite."""
+        losses = self.state.history[self.checked : self.state.iteration, 0]
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            k = int(bad[0])
+            raise VdiffError(
+                f"The loss is {float(losses[k])} at iteration {self.checked + k + 1} of "
+                f"{self.run.label}; the last good state is kept; try a smaller training.lr."
+            )
+        self.checked = self.state.iteration
+
+
+class Due(NamedTuple):
+    """What is due after a step: a row, a snapshot, a saved state; and whether to stop."""
+
+    row: bool
+    snapshot: bool
+    save: bool
+    stop: bool
+
+
+def steps(trainer: Trainer, stop: Stop) -> Iterator[Due]:
+    """Steps to the end, or until `stop` asks; says after each what is due. All losses up to
+    something that is due are finite.
+    """
+    state, t, workers = trainer.state, trainer.run.training, trainer.workers
+    while state.iteration < t.iterations:
+        trainer.step()
+        i = state.iteration
+        last = i == t.iterations
+        stopping = stop.asked
+        if workers.size > 1:
+            stopping = i % STOP_EVERY == 0 and workers.any(stopping)
+        due = Due(
+            row=i % t.log_every == 0,
+            snapshot=last or i % t.snapshot_every == 0,
+            save=last or stopping or i % t.checkpoint_every == 0,
+            stop=stopping and not last,
+        )
+        if any(due):
+            trainer.check()
+        yield due
+        if due.stop:
+            return
+
+
+def train(
+    run: Run,
+    data: Data,
+    folder: Path,
+    workers: Workers = Workers(),  # noqa: B008 (frozen)
+    monitor: Monitor | None = None,
+    slice_minutes: float | None = None,
+) -> tuple[list[dict], list[Snapshot]]:
+    """Train to run.training.iterations, resuming from the folder if it holds a state.
+
+    Returns the rows of the schema train and the snapshots, in the first of several workers alone.
+    Raises Stopped after saving, on SIGTERM or SIGINT or when slice_minutes are over, and
+    VdiffError when the loss is not finite. Waits while another process trains here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Of several workers the first holds the lock for all.
+    lock = _locked(folder) if workers.first else nullcontext()
+    with lock, products(run.training.precision), Stop(slice_minutes) as stop:
+        trainer = Trainer(run, data, workers, folder.parent / "compiled")
+        workers.check(len(trainer.batches(0)[0]))
+        kept = _Kept(trainer, folder, monitor if workers.first else None)
+        with bar(
+            run.training.iterations,
+            f"train {run.label}",
+            initial=trainer.state.iteration,
+            silent=not workers.first,
+        ) as progress:
+            for due in steps(trainer, stop):
+                if due.row:
+                    row = kept.row()
+                    progress.set_postfix_str(f"bpd={row['train_bpd']:.3f}", refresh=False)
+                if due.snapshot:
+                    kept.snapshot()
+                if due.save:
+                    kept.save()
+                progress.update()
+                if due.stop:
+                    raise Stopped(
+                        f"Stopped by {stop.why} at iteration {trainer.state.iteration}; "
+                        "state saved, run again to resume."
+                    )
+        return kept.results() if workers.first else ([], [])
+
+
+class _Kept:
+    """The files of a training: it resumes from them or starts over, and writes them."""
+
+    def __init__(self, trainer: Trainer, folder: Path, monitor: Monitor | None) -> None:
+        self.trainer, self.folder, self.monitor = trainer, folder, monitor
+        self.run, self.first = trainer.run, trainer.workers.first
+        saved = checkpoint.load_latest(folder)
+        if saved is not None:
+            _check_same_course(self.run, saved["course"], folder)
+            why = self._unfit(saved["iteration"])
+            if why is None:
+                trainer.state.restore(saved)
+                if self.first:
+                    log.info("Resuming at iteration %d.", trainer.state.iteration)
+            elif self.first:
+                log.warning(
+                    "The saved state in %s (iteration %d) cannot be continued to %d: %s; "
+                    "starting over.",
+                    folder, saved["iteration"], self.run.training.iterations, why,
+                )  # fmt: skip
+        trainer.checked = trainer.state.iteration
+        trainer.workers.wait()  # before the first clears what the others have read
+        if trainer.state.iteration == 0 and self.first:
+            checkpoint.clear(folder)
+        if self.monitor:
+            self.monitor.start(trainer.state.iteration)
+        if trainer.state.iteration == 0:
+            self.snapshot()
+
+    def _unfit(self, iteration: int) -> str | None:
+        """Why a state of that iteration does not lead to the run's end."""
+        if iteration > self.run.training.iterations:
+            return "it is beyond the end"
+        for i in snapshot_iterations(self.run):
+            if i <= iteration and read_snapshot(self.folder, i, self.trainer.data.shape) is None:
+                return f"the weights of iteration {i} were not kept"
+        return None
+
+    def row(self) -> dict:
+        """The row of the log interval that has just ended."""
+        state = self.trainer.state
+        part = state.history[state.iteration - self.run.training.log_every : state.iteration]
+        row = _row(self.run, state.iteration, part.cpu())
+        if self.monitor:
+            self.monitor.row(row)
+        return row
+
+    def snapshot(self) -> None:
+        if self.first:
+            weights, iteration = self.trainer.state.weights(), self.trainer.state.iteration
+            write_snapshot(self.folder, iteration, weights, self.trainer.data.shape)
+            if self.monitor:
+                self.monitor.snapshot(iteration, weights)
+
+    def save(self) -> None:
+        if self.first:
+            state = self.trainer.state
+            content = {"course": json.dumps(self.run.course), **state.dump()}
+            checkpoint.save(self.folder, state.iteration, content)
+
+    def results(self) -> tuple[list[dict], list[Snapshot]]:
+        """The rows and snapshots of the whole training."""
+        found = []
+        for i in snapshot_iterations(self.run):
+            snapshot = read_snapshot(self.folder, i, self.trainer.data.shape)
+            if snapshot is None:
+                raise VdiffError(
+                    f"{self.folder} has lost its snapshot of iteration {i}; train again."
+                )
+            found.append(snapshot)
+        return _rows(self.trainer.state, self.run), found
+
+
+def snapshot_iterations(run: Run) -> list[int]:
+    """The iterations whose weights a run keeps: the first, the last and every snapshot_every."""
+    t = run.training
+    return sorted({*range(0, t.iterations, t.snapshot_every), t.iterations})
+
+
+def _rows(state: State, run: Run) -> list[dict]:
+    """Means over the log intervals so far; the last may be short."""
+    parts = state.history[: state.iteration].cpu().split(run.training.log_every)
+    ends = accumulate(len(part) for part in parts)
+    return [_row(run, end, part) for end, part in zip(ends, parts, strict=True)]
+
+
+def _row(run: Run, iteration: int, part: Tensor) -> dict:
+    loss, bpd = part.mean(0).tolist()
+    return {**run.who, "iteration": iteration, "loss": loss, "train_bpd": bpd}
+
+
+def _locked(folder: Path) -> AcquireReturnProxy:
+    """The lock of a state folder; waits for another process that trains in it.
+
+    A job that outlived its killed Snakemake is such a process: its successor takes over then.
+    """
+    lock = FileLock(folder / "lock")
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        log.info("Another process is training in %s; waiting for it.", folder)
+        return lock.acquire(poll_interval=1)
+
+
+def _compiled(network: nn.Module, cache: Path) -> nn.Module:
+    """By torch.compile, its cache beside the states of all runs, so that a second run is warm."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    return torch.compile(network)  # type: ignore[return-value]
+
+
+def _check_same_course(run: Run, saved: str, folder: Path) -> None:
+    """Refuse a state of another course of training, naming the first key that differs."""
+    now, old = json.loads(json.dumps(run.course)), json.loads(saved)
+    for group, value in now.items():
+        pairs = value.items() if isinstance(value, dict) else [("", value)]
+        for key, wanted in pairs:
+            before = old.get(group)
+            before = before.get(key) if isinstance(before, dict) else before
+            if key not in LENGTH_ONLY and before != wanted:
+                name = f"{group}.{key}".rstrip(".")
+                raise VdiffError(
+                    f"The state in {folder} has {name} {before}, not {wanted}; "
+                    "give another state folder or the same configuration."
+                )

@@ -1,0 +1,74 @@
+rule difference:
+    input:
+        first="<results>/runs/{experiment}/{first}/seed-{seed}/per_image.npz",
+        second="<results>/runs/{experiment}/{second}/seed-{seed}/per_image.npz",
+    output:
+        "<results>/runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv",
+    log:
+        "<results>/logs/{experiment}-{first}-{second}-seed-{seed}-difference.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_hash("stats.aggregate"),
+    shell:
+        "python -m vdiff --log {log:q} difference {input.first:q} {input.second:q}"
+        " --out {output:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
+        " --second {wildcards.second:q} --seed {wildcards.seed}"
+
+
+rule gather:
+    input:
+        lambda wildcards: inside(PARTS[wildcards.table]),
+    output:
+        "<results>/{table}.csv",
+    log:
+        "<results>/logs/gather-{table}.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_hash("files.tidy"),
+    shell:
+        "python -m vdiff --log {log:q} aggregate {wildcards.table} {input:q} --out {output:q}"
+
+
+rule curves:
+    input:
+        "<results>/evaluation.csv",
+    output:
+        "<results>/curves.csv",
+    log:
+        "<results>/logs/curves.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_hash("stats.aggregate"),
+    shell:
+        "python -m vdiff --log {log:q} curves {input:q} --out {output:q}"
+
+
+rule claims:
+    input:
+        config="<results>/config.json",
+        tables=inside(contents.tables(CONFIG)),
+        grids=[
+            path for pair in contents.grids(CONFIG).values() for path in inside(pair)
+        ],
+    output:
+        csv=report(
+            "<results>/claims.csv", caption="../report/claims.rst", category="Claims"
+        ),
+        json="<results>/claims.json",
+    log:
+        "<results>/logs/claims.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        folder=subpath(input.config, parent=True),
+        code=code_hash("stats.claims"),
+    shell:
+        "python -m vdiff --log {log:q} claims {params.folder:q} --out {output.csv:q}"
+        " --json {output.json:q}"
