@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from scipy import stats
 
-from vdiff.cli import Trained
-from vdiff.config import Evaluation
-from vdiff.steps.evaluate import TestSet, efficient_pass, published_pass, reference_of
+from vdiff.config import Evaluation, read_run
+from vdiff.steps.evaluate import efficient_pass, published_pass
+from vdiff.steps.opening import open_model
 
 CHARGED = 4  # passes that share a pilot
 
@@ -41,14 +41,13 @@ def main():
 
 
 def row(folder: Path, options) -> str:
-    trained = Trained(folder / "run.json", options.data_root, "cpu")
-    a = trained.last_drift(folder / "snapshots.csv")
-    test = TestSet(trained.data, trained.run.training.real, options.images)
-    settings = Evaluation(pilot=options.pilot)
-    first = published_pass(trained.sde, a, test, settings)
+    run = read_run(folder / "run.json")
+    model = open_model(run, folder / "snapshots.csv", options.data_root)
+    a = model.drift()
+    settings = Evaluation(images=options.images, pilot=options.pilot)
+    first = published_pass(model, a, settings)
     start = time.perf_counter()
-    eps_t = trained.run.sde.eps_t
-    second = efficient_pass(trained.sde, a, test, settings, reference_of(trained.sde, test), eps_t)
+    second = efficient_pass(model, a, settings)
     pilot = time.perf_counter() - start
     means, seconds = np.zeros((2, 2, options.passes))
     for k in range(-1, options.passes):  # one turn to warm up
@@ -66,7 +65,7 @@ def row(folder: Path, options) -> str:
     charged = variance * cost[0] / (cost[1] + pilot / CHARGED)
     gap = means.mean(1) @ [1, -1]
     error = np.hypot(*sd) / options.passes**0.5
-    name = f"{trained.run.experiment} debias {trained.run.debias}"
+    name = f"{run.experiment} {run.arm}"
     return (
         f"| {name} | {sd[0]:.4f} | {sd[1]:.4f} | {cost[0]:.3f} | {cost[1]:.3f} | {ratio:.0f} "
         f"| {ratio / F[0]:.0f} to {ratio / F[1]:.0f} | {charged:.0f} | {gap:+.4f} ± {error:.4f} |"

@@ -4,11 +4,11 @@
 
 For the trained net of that run folder (points in the plane) and for the exact drift of a mixture
 of Gaussians, every sampler starts from the same points. Its distance to a large sample of the
-data is taken in each of 20 independent batches; shown are the mean and a 95% t interval. Times
+data is taken in each of some independent batches; shown are the mean and a 95% t interval. Times
 are medians over five turns in which all samplers take part in turn.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from scipy import stats
 
-from vdiff.cli import Trained
+from vdiff.config import read_run
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.samplers import SAMPLERS
+from vdiff.diffusion.samplers import sampler_of
 from vdiff.diffusion.stepping import noise_of
 from vdiff.machine.seeds import generator
 from vdiff.stats.distances import sliced_wasserstein
+from vdiff.steps.opening import open_model
 
 CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("euler_maruyama", "uniform", 1000, 0),
@@ -37,7 +38,7 @@ CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("heun", "quadratic", 20, 1),
     ("adaptive", "uniform", 1, 1),
 ]
-BATCHES, BATCH, TURNS = 20, 2000, 5
+TURNS = 5
 
 
 def run(a, sde, sampler, grid, steps, lmbd, n):
@@ -52,20 +53,20 @@ def run(a, sde, sampler, grid, steps, lmbd, n):
     rng = generator("benchmark")
     x = torch.randn(n, 2, generator=rng, dtype=torch.float64)
     reverse = Reverse(sde, counted, lmbd)
-    x = SAMPLERS[sampler](reverse, x, grid_of(grid, sde, steps), noise_of(rng))
+    x = sampler_of(sampler)(reverse, x, grid_of(grid, sde, steps), noise_of(rng), None)
     return x.numpy(), calls
 
 
-def distance(x, data):
+def distance(x, data, batches):
     """Mean and half width of a 95% interval over independent batches."""
     rng = np.random.default_rng(0)
-    pairs = zip(np.split(x, BATCHES), np.split(data, BATCHES), strict=True)
+    pairs = zip(np.split(x, batches), np.split(data, batches), strict=True)
     d = np.array([sliced_wasserstein(p, q, rng, 1, 1).value for p, q in pairs])
-    return d.mean(), stats.t.ppf(0.975, BATCHES - 1) * d.std(ddof=1) / BATCHES**0.5
+    return d.mean(), stats.t.ppf(0.975, batches - 1) * d.std(ddof=1) / batches**0.5
 
 
-def table(title, a, sde, draw):
-    n = BATCHES * BATCH
+def table(title, a, sde, draw, options):
+    n = options.batches * options.batch
     data, again = (draw(n, generator("benchmark data", k)).double().numpy() for k in (0, 1))
     with torch.no_grad():
         found = [run(a, sde, *case, n) for case in CASES]
@@ -73,31 +74,35 @@ def table(title, a, sde, draw):
         for turn in range(TURNS):
             for k, case in enumerate(CASES):
                 start = time.perf_counter()
-                run(a, sde, *case, 2000)
+                run(a, sde, *case, options.batch)
                 seconds[turn, k] = time.perf_counter() - start
     medians, ratios = np.median(seconds, 0), np.median(seconds[:, :1] / seconds, 0)
     print(f"\n{title}\n")
-    print("| sampler | grid | λ | evaluations | W2 to the data, 95% | s for 2000 | times faster |")
+    print("| sampler | grid | λ | evaluations | W2 to the data | s for a batch | times faster |")
     print("|---|---|---|---|---|---|---|")
     for case, (x, calls), s, ratio in zip(CASES, found, medians, ratios, strict=True):
-        mean, half = distance(x, data)
+        mean, half = distance(x, data, options.batches)
         sampler, grid, _, lmbd = case
         print(
             f"| {sampler} | {grid} | {lmbd} | {calls} | {mean:.4f} ± {half:.4f} | {s:.3f} "
             f"| {ratio:.1f} |"
         )
-    mean, half = distance(again, data)
+    mean, half = distance(again, data, options.batches)
     print(f"| the data themselves | | | 0 | {mean:.4f} ± {half:.4f} | | |")
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=2000)
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    trained = Trained(folder / "run.json", Path("data"), "cpu")
-    a = in_float64(trained.last_drift(folder / "snapshots.csv"))
-    table("Learned drift, Swissroll", a, trained.sde, trained.data.draw)
-    mixture = Mixture.spiral(trained.sde)
-    table("Exact drift, mixture of Gaussians", mixture.a, trained.sde, mixture.draw)
+    model = open_model(read_run(options.folder / "run.json"), options.folder / "snapshots.csv")
+    a = in_float64(model.drift())
+    table("Learned drift, Swissroll", a, model.sde, model.data.draw, options)
+    mixture = Mixture.spiral(model.sde)
+    table("Exact drift, mixture of Gaussians", mixture.a, model.sde, mixture.draw, options)
 
 
 if __name__ == "__main__":

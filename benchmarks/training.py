@@ -125,14 +125,15 @@ def vdiff(options) -> dict:
     from pathlib import Path
 
     from vdiff.config import Run, validate
-    from vdiff.data import Images
+    from vdiff.data.images import Images
     from vdiff.steps.train import train
 
     imports = peak_memory()
     channels, multipliers = NETWORKS[options.network][1][2:]
     steps = options.steps + 2
     run = {
-        "experiment": "benchmark", "dataset": options.network, "debias": False, "seed": 0,
+        "experiment": "benchmark", "arm": "debias-False", "dataset": options.network,
+        "debias": False, "seed": 0,
         "network": {"channels": channels, "multipliers": multipliers},
         "training": {
             "iterations": steps + 1, "batch_size": options.batch, "lr": 1e-4, "log_every": 1,

@@ -1,6 +1,7 @@
 """Evaluation of networks: batching, precision, targets, bad input."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from support.models import digits_model
 
 from vdiff.config import Evaluation
-from vdiff.data import load
+from vdiff.config.sections import Estimator
 from vdiff.data.images import Images
 from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
 from vdiff.diffusion.times import Debiased
@@ -17,12 +18,7 @@ from vdiff.model import Model
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
 from vdiff.stats.aggregate import paired_differences
-from vdiff.steps.evaluate import TestSet, efficient_pass, evaluate, published_pass, reference_of
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return TestSet(load("digits"), 64)
+from vdiff.steps.evaluate import ESTIMATORS, efficient_pass, evaluate, published_pass
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +53,14 @@ def test_no_result_depends_on_the_batch_size(model, network, estimator):
     assert np.abs(found[0] - found[1]).max() < 1e-4
 
 
-def test_the_first_images_are_evaluated_alike_in_a_smaller_set(sde, network):
+def test_the_first_images_are_evaluated_alike_in_a_smaller_set(model, network):
     """Per-image noise: the published estimator of image k knows nothing of the other images."""
-    few, many = (
-        published_pass(sde, network, TestSet(load("digits"), n), Evaluation())(0)[0]
-        for n in (8, 32)
-    )
+    few, many = (published_pass(model, network, Evaluation(images=n))(0)[0] for n in (8, 32))
     assert np.abs(few - many[:8]).max() < 1e-5
 
 
-def test_passes_are_independent_and_repeatable(sde, digits, network):
-    one = published_pass(sde, network, digits, Evaluation())
+def test_passes_are_independent_and_repeatable(model, network):
+    one = published_pass(model, network, settings())
     assert np.array_equal(one(1)[0], one(1)[0])
     assert abs(np.corrcoef(one(0)[0], one(1)[0])[0, 1]) < 0.4
 
@@ -81,10 +74,10 @@ def test_a_target_is_reached_and_its_cost_told(model, network):
     assert tight.calls == len(tight.z) * 64 + 256
 
 
-def test_both_estimators_agree_on_a_network(sde, digits, network):
+def test_both_estimators_agree_on_a_network(model, network):
     """40 passes each; at 4 standard errors the test has power for differences above 5."""
-    first = published_pass(sde, network, digits, Evaluation())
-    second = efficient_pass(network, digits, Evaluation(pilot=512), reference_of(sde, digits.data))
+    first = published_pass(model, network, settings())
+    second = efficient_pass(model, network, settings(pilot=512))
     z = np.array([[one(k)[0].mean() for k in range(40)] for one in (first, second)])
     error = np.hypot(*z.std(1, ddof=1)) / 40**0.5
     assert abs(z.mean(1) @ [1, -1]) < 4 * error
@@ -147,3 +140,7 @@ def test_bad_input_is_one_sentence(sde, model, network):
         evaluate(empty, network, Evaluation(), "published")
     with pytest.raises(VdiffError, match="eps_t"):
         Debiased(sde, 2.0)
+
+
+def test_the_configuration_names_the_estimators_that_there_are():
+    assert set(ESTIMATORS) == set(get_args(Estimator))

@@ -44,7 +44,9 @@ def options_of(
             spellings = [_spelling(name)]
             if aliases and name in aliases:
                 spellings.append(aliases[name])
-            flag = {"is_flag": False, "flag_value": "true"} if field.annotation is bool else {}
+            flag: dict[str, Any] = (
+                {"is_flag": False, "flag_value": "true"} if field.annotation is bool else {}
+            )
             command = click.option(
                 *spellings, name, metavar=metavar(field), help=_help(field), show_default=False,
                 **flag,

@@ -10,7 +10,7 @@ from vdiff.cli.group import main
 from vdiff.cli.options import metavar
 from vdiff.config import Config, Experiment
 from vdiff.config.experiment import TRAINED, Arm
-from vdiff.config.sections import VP, Cosine, Measurements
+from vdiff.config.sections import Forward, Measurements
 from vdiff.files import schemas
 
 HEAD = """# Configuration
@@ -59,7 +59,7 @@ def configuration() -> str:
     parts += [f"{Experiment.__doc__}\n", _table(Experiment)]
     parts += ["## `arms.NAME`\n", f"{Arm.__doc__} {', '.join(TRAINED)} hold only what differs.\n"]
     parts.append(_table(Arm, TRAINED))
-    for model in (VP, Cosine):
+    for model in (get_args(kind)[0] for kind in get_args(get_args(Forward)[0])):
         kind = model.model_fields["kind"].default
         parts += [f"## `sde` of kind {kind}\n", f"{model.__doc__}\n", _table(model)]
     sections = _sections(Experiment)

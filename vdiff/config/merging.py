@@ -42,7 +42,8 @@ def validate(model: type[M], content: object, called: Callable[[str], str] = _ke
 def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     """The first fault of a validation, as one sentence."""
     fault = error.errors()[0]
-    parts = [str(part) for part in fault["loc"] if part not in ("vp", "cosine")]
+    loc = fault["loc"]  # after sde it says which kind of SDE was tried
+    parts = [str(part) for k, part in enumerate(loc) if k == 0 or loc[k - 1] != "sde"]
     name = called(".".join(parts) or "configuration")
     if fault["type"] == "extra_forbidden":
         return f"{name} is unknown; docs/configuration.md lists all keys."

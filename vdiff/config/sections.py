@@ -136,7 +136,20 @@ class Training(Strict):
     checkpoint_every: Positive = key(2000, "Save the state every so many iterations.")
 
 
-class Evaluation(Strict):
+BACKWARD = 2  # forward passes' worth of a gradient, beside the forward pass itself
+ODE_EVALUATIONS = 200  # of the two tolerances of an exact likelihood, about
+LAWS = 4  # of time, whose gradients are measured at two iterations
+
+
+class Measurement(Strict):
+    """A section that is measured on trained networks, and what it costs."""
+
+    def cost(self, snapshots: int, test: int) -> float:
+        """Forward passes of one example, for a run with so many snapshots and test examples."""
+        raise NotImplementedError
+
+
+class Evaluation(Measurement):
     """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
 
     estimators: list[Estimator] = key(
@@ -153,8 +166,13 @@ class Evaluation(Strict):
     precision: Precision = key("float32", "Of the network's products in evaluation.")
     last: bool = key(False, "Evaluate only the last snapshot.")
 
+    def cost(self, snapshots: int, test: int) -> float:
+        n = min(self.images or test, test)
+        each = {"published": n * (1 + BACKWARD), "efficient": n * self.passes + self.pilot}
+        return (1 if self.last else snapshots) * sum(each[name] for name in self.estimators)
 
-class Likelihood(Strict):
+
+class Likelihood(Measurement):
     """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
 
     images: int = key(64, "Use only the first test images.", ge=2)
@@ -163,8 +181,12 @@ class Likelihood(Strict):
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
     batch_size: Positive = key(64, "Images at once.")
 
+    def cost(self, snapshots: int, test: int) -> float:
+        n = min(self.images, test)
+        return n * ODE_EVALUATIONS * (1 + BACKWARD) + n * self.passes + self.pilot
 
-class Variance(Strict):
+
+class Variance(Measurement):
     """Where in time each ELBO estimator has its variance; bias and variance of the gradients."""
 
     draws: int = key(20_000, "Draws of each ELBO estimator.", ge=100)
@@ -172,8 +194,12 @@ class Variance(Strict):
     batches: int = key(400, "Batches behind each training gradient.", ge=20)
     batch_size: Positive = key(64, "Training examples per batch.")
 
+    def cost(self, snapshots: int, test: int) -> float:
+        gradients = 2 * LAWS * (1 + BACKWARD) * self.batches * self.batch_size
+        return self.draws * (2 + BACKWARD) + self.pilot + gradients
 
-class Integration(Strict):
+
+class Integration(Measurement):
     """How the reverse SDE is solved; the defaults are the paper's."""
 
     sampler: Sampler = key("euler_maruyama", "The solver.")
@@ -189,6 +215,9 @@ class Sampling(Integration):
     lmbd: Lambda = key(0.0, "Member of the lambda family, at most 1.")
     batch_size: Positive = key(64, "Images at once.")
 
+    def cost(self, snapshots: int, test: int) -> float:
+        return self.count * self.steps
+
     @model_validator(mode="after")
     def _ode(self):
         if self.sampler in ODE_SAMPLERS and self.lmbd != 1:
@@ -196,7 +225,7 @@ class Sampling(Integration):
         return self
 
 
-class Distances(Strict):
+class Distances(Measurement):
     """How far samples are from the data and from those of lambda 0, by lambda and steps."""
 
     lmbds: list[Lambda] = key([-10, -0.9, 0, 0.5, 0.9, 1], "Members of the lambda family.")
@@ -205,6 +234,11 @@ class Distances(Strict):
     samples: int = key(2000, "Points per sample.", ge=100)
     permutations: int = key(199, "Permutations of the test of equal laws.", ge=19)
     resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
+
+    def cost(self, snapshots: int, test: int) -> float:
+        """The exact source runs no network; each case samples its lambda and lambda 0."""
+        cases = len(self.lmbds) * len(self.samplers)
+        return 2 * cases * self.samples * sum(self.steps)
 
 
 class Trajectory(Integration):
@@ -222,6 +256,9 @@ class Trajectory(Integration):
     )
     bins: Positive = key(256, "Bins of a histogram on each axis.")
     extent: PositiveFloat = key(5.0, "Histograms cover [-extent, extent] on both axes.")
+
+    def cost(self, snapshots: int, test: int) -> float:
+        return len(self.lmbds) * self.samples * self.steps
 
     @model_validator(mode="after")
     def _columns_exist(self):

@@ -38,7 +38,8 @@ def _photos(root: Path, real: bool) -> Images:
     """32x32 crops, every 4 pixels, of half-size photographs; the right quarter is for testing."""
     from sklearn.datasets import load_sample_images
 
-    train, test = [], []
+    train: list[Tensor] = []
+    test: list[Tensor] = []
     for photo in load_sample_images().images:
         h, w = photo.shape[0] // 2 * 2, photo.shape[1] // 2 * 2
         small = photo[:h, :w].reshape(h // 2, 2, w // 2, 2, 3).astype(np.float64).mean((1, 3))
@@ -82,7 +83,7 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
             x = torch.as_tensor(part.data)
             x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
             parts.append(x.contiguous())
-        return Images(*parts, real=real)
+        return Images(parts[0], parts[1], real=real)
 
     return read
 
@@ -142,7 +143,7 @@ def npz(path: Path, real: bool) -> Images:
         raise VdiffError(
             f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
         )
-    return Images(*tensors, levels=levels, real=real)
+    return Images(tensors[0], tensors[1], levels, real)
 
 
 TEST_SIZES = {"mnist": 10_000, "cifar10": 10_000}

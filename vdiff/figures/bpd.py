@@ -22,7 +22,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool 
             if seeds > 1:
                 for sign in (-1, 1):
                     ax.plot(x, y + sign * part["se_seeds"], color=look.color, lw=0.6, ls=":")
-        ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
+        ax.set(xlabel="training iteration", title=curves.title(estimator))
     # The untrained net is far off; the range is that of the curves once they have come down.
     late = frame[frame["iteration"] >= frame["iteration"].max() * 0.15]
     low, high = (late["bpd"] - late["se_test"]).min(), (late["bpd"] + late["se_test"]).max()

@@ -32,7 +32,13 @@ def panels(names: Sequence[str]):
 
 
 def estimators(frame: pd.DataFrame) -> list[str]:
-    return [name for name in TITLE if name in set(frame["estimator"])]
+    """Those of a table: the known ones first, others by their own names."""
+    there = list(dict.fromkeys(frame["estimator"]))
+    return sorted(there, key=lambda name: list(TITLE).index(name) if name in TITLE else len(TITLE))
+
+
+def title(estimator: str) -> str:
+    return TITLE.get(estimator, estimator)
 
 
 def by_experiment(

@@ -24,7 +24,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             for estimator in curves.estimators(rows):
                 if k and estimator != "efficient":
                     continue
-                colour, line = style.ESTIMATOR[estimator]
+                colour, line = style.ESTIMATOR.get(estimator, ("0.5", ":"))
                 if k:
                     colour, line = style.OTHERS[k % len(style.OTHERS)][:2]
                 d = rows[rows["estimator"] == estimator].sort_values("iteration")
@@ -32,7 +32,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 (curve,) = ax.plot(x, y, color=colour, ls=line)
                 ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
                 names = " less ".join(style.label(arm) for arm in pair)
-                handles.setdefault(f"{names}, {curves.TITLE[estimator]}, 95%", curve)
+                handles.setdefault(f"{names}, {curves.title(estimator)}, 95%", curve)
         ax.axhline(0, color="0.5", lw=0.8)
     loc = "outside upper center"
     figure.legend(handles.values(), handles.keys(), loc=loc, ncols=2, frameon=False)

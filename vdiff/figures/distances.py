@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 
 from vdiff.figures import style
@@ -23,35 +24,14 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     samplers = list(dict.fromkeys(frame["sampler"]))
     lmbds = sorted(frame["lmbd"].unique())
     colours = dict(zip(lmbds, sns.color_palette("viridis", len(lmbds)), strict=True))
+    size = (style.PAGE, 2.1 * len(sources) + 0.4)
     figure, axes = plt.subplots(
-        len(sources),
-        len(samplers),
-        figsize=(style.PAGE, 2.1 * len(sources) + 0.4),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
+        len(sources), len(samplers), figsize=size, sharex=True, sharey=True, squeeze=False
     )
+    floor = frame["null_mean"].median()  # a diverged sampler has a null of its own
     for row, source in zip(axes, sources, strict=True):
         for ax, sampler in zip(row, samplers, strict=True):
-            part = frame[(frame["source"] == source) & (frame["sampler"] == sampler)]
-            for k, lmbd in enumerate(lmbds):
-                line = part[part["lmbd"] == lmbd].sort_values("steps")
-                ax.plot(line["steps"], line["distance"], color=colours[lmbd], lw=0.9)
-                ax.fill_between(
-                    line["steps"],
-                    np.maximum(line["low"], line["distance"] / 50),
-                    line["high"],
-                    color=colours[lmbd],
-                    alpha=0.15,
-                    lw=0,
-                )
-                for equal, face in ((False, colours[lmbd]), (True, "white")):
-                    points = line[(line["p_value"] > 0.05) == equal]
-                    ax.plot(
-                        points["steps"], points["distance"], MARKERS[k % len(MARKERS)], ms=4,
-                        mec=colours[lmbd], mfc=face, label=None if equal else f"λ = {lmbd:g}",
-                    )  # fmt: skip
-            floor = frame["null_mean"].median()  # a diverged sampler has a null of its own
+            _panel(ax, frame[(frame["source"] == source) & (frame["sampler"] == sampler)], colours)
             ax.axhline(floor, color="0.5", lw=0.8, ls="--")
             ax.set(xscale="log", yscale="log", title=f"{SOURCES[source]}\n{sampler}")
             ax.set_ylim(floor / 3, 2)  # a diverged sampler leaves the panel
@@ -67,3 +47,17 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         "dashed: level of equal laws; open markers: equal laws not rejected at 5%", fontsize=7
     )
     return figure
+
+
+def _panel(ax, frame: pd.DataFrame, colours: dict) -> None:
+    """One line per λ with its interval; open markers where equal laws are not rejected."""
+    for k, (lmbd, colour) in enumerate(colours.items()):
+        line = frame[frame["lmbd"] == lmbd].sort_values("steps")
+        x, y = line["steps"], line["distance"]
+        ax.plot(x, y, color=colour, lw=0.9)
+        low = np.maximum(line["low"], y / 50)
+        ax.fill_between(x, low, line["high"], color=colour, alpha=0.15, lw=0)
+        for equal, face in ((False, colour), (True, "white")):
+            points = line[(line["p_value"] > 0.05) == equal]
+            mark = {"marker": MARKERS[k % len(MARKERS)], "ls": "", "ms": 4}
+            ax.plot(points["steps"], points["distance"], mec=colour, mfc=face, **mark)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from vdiff.errors import VdiffError
 from vdiff.figures import style
@@ -41,20 +42,17 @@ def draw(
     height = figure.get_size_inches()[1]
     figure.subplots_adjust(left=0.6 * side / width, right=1, bottom=0, top=1 - 0.2 / height)
     for row, a in zip(axes, arrays, strict=True):
-        extent = float(a["extent"])
         for ax, i in zip(row, steps, strict=True):
-            ax.imshow(
-                a[f"step_{i:05d}"].T,
-                origin="lower",
-                cmap="jet",
-                extent=(-extent, extent, -extent, extent),
-                aspect="equal",
-                interpolation="nearest",
-            )
-            ax.set(xticks=[], yticks=[])
-            for spine in ax.spines.values():
-                spine.set_visible(False)
+            _panel(ax, a[f"step_{i:05d}"], float(a["extent"]))
         row[0].set_ylabel(f"λ = {float(a['lmbd']):g}", fontsize=7)
     for ax, i in zip(axes[0], steps, strict=True):
         ax.set_title(f"i = {i}", fontsize=7, pad=2)
     return figure
+
+
+def _panel(ax, counts: np.ndarray, extent: float) -> None:
+    limits = (-extent, extent, -extent, extent)
+    ax.imshow(counts.T, "jet", interpolation="nearest", origin="lower", extent=limits)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)

@@ -16,7 +16,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             part = frame[(frame["estimator"] == estimator) & (frame["arm"] == arm)]
             x, y = part["iteration"], part["se_test"]
             ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
-        ax.set(xlabel="training iteration", title=curves.TITLE[estimator])
+        ax.set(xlabel="training iteration", title=curves.title(estimator))
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("standard error of test bpd (bits/dim)")
     axes[-1].legend(frameon=False)

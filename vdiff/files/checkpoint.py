@@ -41,7 +41,7 @@ def load_latest(folder: Path) -> dict | None:
     for _, path in reversed(_found(folder)):
         try:
             content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest()[:16] != NAME.fullmatch(path.name)[2]:
+            if hashlib.sha256(content).hexdigest()[:16] not in path.name:
                 raise ValueError("its checksum does not match")
             return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         except Exception as error:

@@ -4,6 +4,7 @@ import mimetypes
 from pathlib import Path
 
 from rocrate.model.contextentity import ContextEntity
+from rocrate.model.file import File
 from rocrate.rocrate import ROCrate
 
 from vdiff.errors import VdiffError
@@ -23,52 +24,51 @@ def export(folder: Path, out: Path) -> int:
     listed file is missing or changed, or out cannot be written.
     """
     manifest = read_json(folder / "manifest.json")
-    for name, made in manifest["results"].items():
-        path = folder / name
-        if not path.is_file() or sha256(path) != made["sha256"]:
-            raise VdiffError(
-                f"{path} is not as the manifest has it; run snakemake again before exporting."
-            )
+    _check(folder, manifest)
     crate = ROCrate()
     crate.name = f"vdiff results: {folder.name}"
     crate.description = (
         "Figures, tables and verdicts on the claims of 'A Variational Perspective on "
         "Diffusion-Based Generative Models and Score Matching', as vdiff measured them."
     )
-    crate.license = crate.add(
-        ContextEntity(crate, LICENCE, {"@type": "CreativeWork", "name": "MIT licence"})
-    )
+    crate.license = _add(crate, LICENCE, "CreativeWork", name="MIT licence")
     crate.root_dataset["datePublished"] = manifest["made"]
-    paper = crate.add(
-        ContextEntity(crate, PAPER, {"@type": "ScholarlyArticle", "name": "arXiv 2106.02808"})
-    )
+    paper = _add(crate, PAPER, "ScholarlyArticle", name="arXiv 2106.02808")
     version = manifest["vdiff"]
-    software = crate.add(
-        ContextEntity(
-            crate,
-            "#vdiff",
-            {"@type": "SoftwareApplication", "name": "vdiff", "version": version["version"],
-             "identifier": version["commit"] or "no commit"},
-        )
-    )  # fmt: skip
-    files = [
-        crate.add_file(
-            path,
-            str(path.relative_to(folder)),
-            properties={
-                "encodingFormat": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
-                "contentSize": path.stat().st_size,
-            },
-        )
-        for path in sorted(folder / name for name in (*manifest["results"], *EXTRA))
-        if path.is_file()
-    ]
-    run = ContextEntity(
+    software = _add(
         crate,
-        "#run",
-        {"@type": "CreateAction", "name": "snakemake", "endTime": manifest["made"]},
+        "#vdiff",
+        "SoftwareApplication",
+        name="vdiff",
+        version=version["version"],
+        identifier=version["commit"] or "no commit",
     )
+    listed = (folder / name for name in (*manifest["results"], *EXTRA))
+    files = [_add_file(crate, folder, path) for path in sorted(listed) if path.is_file()]
+    run = _add(crate, "#run", "CreateAction", name="snakemake", endTime=manifest["made"])
     run["instrument"], run["object"], run["result"] = software, paper, files
-    crate.root_dataset["mentions"] = crate.add(run)
+    crate.root_dataset["mentions"] = run
     write_bytes(out, b"".join(crate.stream_zip()))
     return len(files)
+
+
+def _check(folder: Path, manifest: dict) -> None:
+    """Raise VdiffError unless every file is there and as the manifest has it."""
+    for name, made in manifest["results"].items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != made["sha256"]:
+            raise VdiffError(
+                f"{path} is not as the manifest has it; run snakemake again before exporting."
+            )
+
+
+def _add(crate: ROCrate, id_: str, kind: str, **properties: str) -> ContextEntity:
+    return crate.add(ContextEntity(crate, id_, {"@type": kind, **properties}))
+
+
+def _add_file(crate: ROCrate, folder: Path, path: Path) -> File:
+    properties = {
+        "encodingFormat": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+        "contentSize": path.stat().st_size,
+    }
+    return crate.add_file(path, str(path.relative_to(folder)), properties=properties)

@@ -73,7 +73,7 @@ class Workers:
 
     def between(self, network: nn.Module, last: bool):
         """Gradients are exchanged after the last part of a batch only."""
-        return nullcontext() if self.size == 1 or last else network.no_sync()
+        return nullcontext() if self.size == 1 or last else network.no_sync()  # type: ignore[operator]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ def products(name: str) -> Iterator[None]:
     """Inside the context, let GPUs round the inputs of float32 products to TF32, unless `name` is
     float32. Changes nothing on CPUs.
     """
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
         backend.fp32_precision = "ieee" if name == "float32" else "tf32"

@@ -17,10 +17,9 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [d + 1, *hidden, d]
-        self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, i, o) for i, o in pairwise(widths)
-        )
-        for layer in self.layers:
+        layers = [nn.utils.skip_init(nn.Linear, i, o) for i, o in pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
+        for layer in layers:
             bound = layer.in_features**-0.5
             nn.init.uniform_(layer.weight, -bound, bound, generator=rng)
             nn.init.uniform_(layer.bias, -bound, bound, generator=rng)

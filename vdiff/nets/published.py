@@ -13,6 +13,8 @@
 | in attention: norm, q, k, v, out | norm, attn_q, attn_k, attn_v, proj_out |
 """
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from vdiff.errors import VdiffError
@@ -35,7 +37,7 @@ def published_names(net: UNet) -> dict[str, str]:
     for side, stages in (("down", net.down), ("up", net.up)):
         for i, stage in enumerate(stages):
             level = i if side == "down" else levels - 1 - i
-            for j, module in enumerate(stage):
+            for j, module in enumerate(cast(nn.ModuleList, stage)):
                 theirs = f"{side}_modules.{i}.{level}"
                 if isinstance(module, nn.Conv2d):
                     modules[f"{side}.{i}.{j}"] = f"{theirs}b_" + (

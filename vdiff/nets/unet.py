@@ -7,6 +7,8 @@ convolutions down, nearest-neighbour and a convolution up. Weights start by vari
 """
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -75,20 +77,10 @@ class UNet(nn.Module):
         self.begin = _conv(cimage, channels)
 
         widths = [channels * k for k in multipliers]
-        skips, c, h = [channels], channels, height
-        self.down = nn.ModuleList()
-        for level, width in enumerate(widths):
-            stage = nn.ModuleList()
-            for _ in range(blocks):
-                stage.append(_stack(c, width, ctime, groups, h in attention))
-                c = width
-                skips.append(c)
-            if level < len(widths) - 1:
-                stage.append(_conv(c, c, stride=2))
-                skips.append(c)
-                h //= 2
-            self.down.append(stage)
-
+        sides = [height // 2**level for level in range(len(widths))]
+        attend = [side in attention for side in sides]
+        self.down, skips = _down(channels, widths, blocks, attend, groups)
+        c = widths[-1]
         self.middle = nn.ModuleList(
             [
                 ResidualBlock(c, c, ctime, groups),
@@ -96,18 +88,8 @@ class UNet(nn.Module):
                 ResidualBlock(c, c, ctime, groups),
             ]
         )
-
-        self.up = nn.ModuleList()
-        for level, width in reversed(list(enumerate(widths))):
-            stage = nn.ModuleList()
-            for _ in range(blocks + 1):
-                stage.append(_stack(c + skips.pop(), width, ctime, groups, h in attention))
-                c = width
-            if level > 0:
-                stage.append(_conv(c, c))
-                h *= 2
-            self.up.append(stage)
-
+        self.up = _up(channels, widths, blocks, attend, groups, skips)
+        c = widths[0]
         self.norm = _group_norm(c, groups)
         self.end = _conv(c, cimage, last=True)
         _initialise(self, rng)
@@ -118,17 +100,51 @@ class UNet(nn.Module):
         h = self.begin(y)
         skips = [h]
         for stage in self.down:
-            for module in stage:
+            for module in cast(Iterable, stage):
                 h = module(h) if isinstance(module, nn.Conv2d) else _run(module, h, time)
                 skips.append(h)
         h = _run(self.middle, h, time)
         for stage in self.up:
-            for module in stage:
+            for module in cast(Iterable, stage):
                 if isinstance(module, nn.Conv2d):
                     h = module(interpolate(h, scale_factor=2.0, mode="nearest"))
                 else:
                     h = _run(module, torch.cat([h, skips.pop()], 1), time)
         return self.end(silu(self.norm(h)))
+
+
+def _down(
+    channels: int, widths: list[int], blocks: int, attend: list[bool], groups: int
+) -> tuple[nn.ModuleList, list[int]]:
+    """The way down, a stage per level, and the channels of every skip connection."""
+    stages, skips, c = nn.ModuleList(), [channels], channels
+    for level, width in enumerate(widths):
+        stage = nn.ModuleList()
+        for _ in range(blocks):
+            stage.append(_stack(c, width, 4 * channels, groups, attend[level]))
+            c = width
+            skips.append(c)
+        if level < len(widths) - 1:
+            stage.append(_conv(c, c, stride=2))
+            skips.append(c)
+        stages.append(stage)
+    return stages, skips
+
+
+def _up(
+    channels: int, widths: list[int], blocks: int, attend: list[bool], groups: int, skips: list[int]
+) -> nn.ModuleList:
+    """The way up, from the coarsest level to the finest; uses up the skip connections."""
+    stages, c = nn.ModuleList(), widths[-1]
+    for level, width in reversed(list(enumerate(widths))):
+        stage = nn.ModuleList()
+        for _ in range(blocks + 1):
+            stage.append(_stack(c + skips.pop(), width, 4 * channels, groups, attend[level]))
+            c = width
+        if level > 0:
+            stage.append(_conv(c, c))
+        stages.append(stage)
+    return stages
 
 
 def _run(modules: nn.ModuleList, h: Tensor, time: Tensor) -> Tensor:
@@ -160,7 +176,7 @@ def _initialise(net: nn.Module, rng: torch.Generator) -> None:
             fan = (w.shape[0] + w.shape[1]) * w[0, 0].numel() / 2
             bound = math.sqrt(3 * getattr(module, "init_scale", 1.0) / fan)
             nn.init.uniform_(w, -bound, bound, generator=rng)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(cast(Tensor, module.bias))
 
 
 def _sinusoidal(s: Tensor, width: int) -> Tensor:

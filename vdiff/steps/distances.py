@@ -60,6 +60,8 @@ def distance_rows(
 
 def measure(model: Model, settings: Distances, source: str) -> Measured:
     """source: "exact", a mixture of Gaussians with its true drift, or "learned", the network."""
+    a: Drift
+    draw: Draw
     if source == "exact":
         mixture = Mixture.spiral(model.sde)
         a, draw = mixture.a, mixture.draw

@@ -74,39 +74,36 @@ Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 
 
 def published_pass(
-    sde: SDE, a: Drift, test: TestSet, settings: Evaluation, device: str = "cpu"
+    model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
 ) -> Pass:
     """The paper's evaluation: independent uniform times, one probe per image."""
-    a = checked(a)
+    a, test, sde = checked(a), TestSet(model.data, settings.images), model.sde
 
     def one(index: range, x: Tensor, k: int) -> np.ndarray:
-        x, log_det = test.data.vectors(x.to(device), index, k)
+        x, log_det = test.data.vectors(x.to(model.device), index, k)
         shape = x.shape[1:]
         s = sde.T * uniform_per_example(index, (), "published time", k).double()
         eps = normal_per_example(index, shape, "noise", k)
         eps_T = normal_per_example(index, shape, "final noise", k)
         probe = probe_from_uniform(uniform_per_example(index, shape, "probe", k), settings.probe)
-        elbo = published(sde, a, x, *(v.to(device) for v in (s, eps, eps_T, probe)))
+        elbo = published(sde, a, x, *(v.to(model.device) for v in (s, eps, eps_T, probe)))
         return test.bits(elbo.value, log_det)
 
     return lambda k: (np.concatenate([one(*c, k) for c in test.chunks(settings.batch_size)]), None)
 
 
 def efficient_pass(
-    a: Drift,
-    test: TestSet,
-    settings: Evaluation,
-    reference: GaussianReference,
-    eps_t: float = 1e-3,
-    device: str = "cpu",
+    model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
 ) -> Pass:
     """The efficient estimator, its controls fitted once on settings.pilot training draws.
 
     The network runs on the device; the small linear algebra of the controls on the CPU.
     """
-    a = in_chunks(on_device(checked(a), device), settings.batch_size)
+    test = TestSet(model.data, settings.images)
+    a = in_chunks(on_device(checked(a), model.device), settings.batch_size)
+    reference = reference or reference_of(model.sde, model.data)
     pilot = test.data.draw(settings.pilot, generator("pilot"))
-    controls = fit_controls(a, pilot, reference, generator("pilot times"), eps_t)
+    controls = fit_controls(a, pilot, reference, generator("pilot times"), model.eps_t)
     n = len(test.examples)
 
     @torch.no_grad()
@@ -122,6 +119,14 @@ def efficient_pass(
         return z, u.numpy()
 
     return passes
+
+
+ESTIMATORS: dict[str, Callable[..., Pass]] = {
+    "published": published_pass,
+    "efficient": efficient_pass,
+}
+ONE_PASS = {"published"}
+"""Estimators that make one pass, as the paper's code does; the others make several."""
 
 
 class Evaluated(NamedTuple):
@@ -159,20 +164,19 @@ def evaluate(
     unless given one. Raises VdiffError when the network's output is not finite.
     """
     a = in_precision(a, settings.precision)
-    test = TestSet(model.data, settings.images)
     with products(settings.precision):
-        if estimator == "published":
-            z, _ = published_pass(model.sde, a, test, settings, model.device)(0)
+        one_pass = ESTIMATORS[estimator](model, a, settings, reference)
+        if estimator in ONE_PASS:
+            z, _ = one_pass(0)
             return Evaluated(z[None], None, len(z))
-        reference = reference or reference_of(model.sde, model.data)
-        one_pass = efficient_pass(a, test, settings, reference, model.eps_t, model.device)
         z, u = _until_done(one_pass, settings)
         return Evaluated(z, u, z.size + settings.pilot)
 
 
-def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.ndarray]:
-    """Passes of the efficient estimator until there are enough."""
-    z, u = [], []
+def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.ndarray | None]:
+    """Passes of an estimator until there are enough."""
+    z: list[np.ndarray] = []
+    u: list[np.ndarray | None] = []
     while len(z) < MOST_PASSES:
         values, times = one_pass(len(z))
         z.append(values)
@@ -180,13 +184,18 @@ def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.nd
         if settings.target_se is None:
             done = len(z) >= settings.passes
         else:
-            mean = uncertainty.summarise(np.array(z), np.array(u))
+            mean = uncertainty.summarise(np.array(z), _stacked(u))
             done = len(z) >= 2 and mean.se_mc <= settings.target_se
         if done:
             break
     else:
         log.warning("The Monte-Carlo error is still above target_se after %d passes.", len(z))
-    return np.array(z), np.array(u)
+    return np.array(z), _stacked(u)
+
+
+def _stacked(u: list[np.ndarray | None]) -> np.ndarray | None:
+    """The uniforms of all passes, of an estimator that has them."""
+    return None if u[0] is None else np.array(u)
 
 
 def measure(model: Model, settings: Evaluation) -> Measured:

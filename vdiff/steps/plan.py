@@ -13,17 +13,13 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vdiff.config import DATASETS, Config, Experiment, run_of
-from vdiff.config.sections import Distances, Evaluation, Likelihood, Sampling, Trajectory, Variance
+from vdiff.config import DATASETS, Config, run_of
+from vdiff.config.sections import BACKWARD
 from vdiff.data import load
 from vdiff.data.readers import TEST_SIZES
 from vdiff.model import network_of
 from vdiff.steps.catalogue import STEPS
 from vdiff.steps.train import snapshot_iterations
-
-BACKWARD = 2  # passes' worth of a gradient, beside the forward pass
-ODE_EVALUATIONS = 200  # of the two tolerances of an exact likelihood, about
-LAWS = 4  # whose gradients the step variance measures, at two iterations
 
 
 @dataclass(frozen=True)
@@ -75,42 +71,15 @@ def _arm(
     size = 4 * sum(p.numel() for p in network.parameters())
     snapshots = len(snapshot_iterations(run))
     states = 2 * (4 if t.ema else 3) * size  # the last two: weights, Adam's two moments, EMA
-    found = {"train": (1, (1 + BACKWARD) * t.iterations * t.batch_size, snapshots * size + states)}
+    found: dict[str, tuple[int, float, int]] = {}
+    found["train"] = (1, (1 + BACKWARD) * t.iterations * t.batch_size, snapshots * size + states)
     for step in STEPS.values():
         settings = getattr(e, step.section)
         if settings is not None:
             jobs = len(step.axis.values(settings)) if step.axis else 1
-            found[step.name] = (jobs, _passes(settings, e, snapshots, test), 0)
+            found[step.name] = (jobs, settings.cost(snapshots, test), 0)
     gflop = forward_gflop(network, shape)
     return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in found.items()}
-
-
-def _passes(settings: object, e: Experiment, snapshots: int, test: int) -> float:
-    """Forward passes of one step on one run."""
-    match settings:
-        case Evaluation():
-            return (1 if settings.last else snapshots) * _evaluation(settings, test)
-        case Likelihood(images=n):
-            elbo = n * settings.passes + settings.pilot
-            return min(n, test) * ODE_EVALUATIONS * (1 + BACKWARD) + elbo
-        case Variance():
-            batches = 2 * LAWS * (1 + BACKWARD) * settings.batches * settings.batch_size
-            return settings.draws * (2 + BACKWARD) + settings.pilot + batches
-        case Sampling():
-            return settings.count * settings.steps
-        case Trajectory():
-            return len(settings.lmbds) * settings.samples * settings.steps
-        case Distances():  # the exact source runs no network; each case samples its lambda and 0
-            cases = len(settings.lmbds) * len(settings.samplers)
-            return 2 * cases * settings.samples * sum(settings.steps)
-    raise TypeError(f"the costs of {type(settings).__name__} are not known")
-
-
-def _evaluation(v: Evaluation, test: int) -> float:
-    """Passes at one snapshot: the published estimator takes a gradient, the efficient none."""
-    n = min(v.images or test, test)
-    passes = {"published": n * (1 + BACKWARD), "efficient": n * v.passes + v.pilot}
-    return sum(passes[name] for name in v.estimators)
 
 
 def _shape(dataset: str, data_root: Path) -> tuple[tuple[int, ...], int]:

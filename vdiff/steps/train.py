@@ -211,13 +211,7 @@ def train(
             silent=not workers.first,
         ) as progress:
             for due in steps(trainer, stop):
-                if due.row:
-                    row = kept.row()
-                    progress.set_postfix_str(f"bpd={row['train_bpd']:.3f}", refresh=False)
-                if due.snapshot:
-                    kept.snapshot()
-                if due.save:
-                    kept.save()
+                progress.set_postfix_str(kept.keep(due), refresh=False)
                 progress.update()
                 if due.stop:
                     raise Stopped(
@@ -232,7 +226,7 @@ class _Kept:
 
     def __init__(self, trainer: Trainer, folder: Path, monitor: Monitor | None) -> None:
         self.trainer, self.folder, self.monitor = trainer, folder, monitor
-        self.run, self.first = trainer.run, trainer.workers.first
+        self.run, self.first, self.said = trainer.run, trainer.workers.first, ""
         saved = checkpoint.load_latest(folder)
         if saved is not None:
             _check_same_course(self.run, saved["course"], folder)
@@ -264,6 +258,16 @@ class _Kept:
             if i <= iteration and read_snapshot(self.folder, i, self.trainer.data.shape) is None:
                 return f"the weights of iteration {i} were not kept"
         return None
+
+    def keep(self, due: Due) -> str:
+        """Keep what is due; says how the training goes."""
+        if due.row:
+            self.said = f"bpd={self.row()['train_bpd']:.3f}"
+        if due.snapshot:
+            self.snapshot()
+        if due.save:
+            self.save()
+        return self.said
 
     def row(self) -> dict:
         """The row of the log interval that has just ended."""

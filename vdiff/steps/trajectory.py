@@ -42,7 +42,8 @@ def sample_trajectory(
 
 def histogram(x: np.ndarray, bins: int, extent: float) -> np.ndarray:
     """Counts (bins, bins) of points (n, 2), first axis x, on [-extent, extent]^2."""
-    counts, _, _ = np.histogram2d(*x.T, bins=bins, range=[[-extent, extent]] * 2)
+    limits = [[-extent, extent]] * 2
+    counts, _, _ = np.histogram2d(x[:, 0], x[:, 1], bins, limits)  # type: ignore[arg-type]
     return counts.astype(np.uint32)
 
 

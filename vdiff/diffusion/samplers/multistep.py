@@ -14,7 +14,8 @@ def multistep(
 ) -> Tensor:
     """xhat goes on along its last slope in log SNR; the first and a last step to 0 hold it."""
     x = x.double()
-    before, H_before = None, None
+    before: Tensor | None = None
+    H_before = 0.0
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])
         now = xhat(reverse, x, at(times, i, x))

@@ -1,0 +1,38 @@
+"""Every script under benchmarks/ runs, small, and prints its table."""
+
+import subprocess
+import sys
+
+import pytest
+from support.pipeline import ROOT, environment
+
+RUN = "results/smoke/runs"
+DIGITS = f"{RUN}/digits/debias-True/seed-0"
+SMALL = {
+    "estimators.py": [
+        "--images=16",
+        "--passes=2",
+        "--pilot=64",
+        f"{RUN}/digits/debias-True/seed-0",
+    ],
+    "samplers.py": ["--batches=2", "--batch=20", f"{RUN}/swissroll/debias-False/seed-0"],
+    "training.py": ["--batch=2", "--steps=1", "--rounds=1", "--threads=1"],
+}
+
+
+def test_every_script_is_known():
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    assert scripts - {"plain.py", "__init__.py"} == set(SMALL)  # plain.py is a part of training.py
+
+
+@pytest.mark.parametrize("script", SMALL)
+def test_a_script_prints_its_table(finished, script):
+    folder, _ = finished
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *SMALL[script]]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(ROOT), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert len(rows) > 2
+    assert len({row.count("|") for row in rows if "|---" not in row}) <= 2
