@@ -1,0 +1,48 @@
+"""docs/extending.md: every example is applied to a copy of the project and runs."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from support.pipeline import ROOT, environment
+
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+SECTIONS = {
+    title: text
+    for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M)
+    if "```diff" in text
+}
+
+
+def touched(patch):
+    return re.findall(r"^\+\+\+ b/(.+)$", patch, re.M)
+
+
+def test_the_table_counts_the_files_of_each_patch():
+    rows = re.findall(r"^\| \[(.+?)\]\(#.+?\) \| (\d) \|", PAGE, re.M)
+    assert {name.lower(): int(n) for name, n in rows} == {
+        title.lower(): len(touched(re.search(r"```diff\n(.*?)```", text, re.S)[1]))
+        for title, text in SECTIONS.items()
+    }
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_an_addition_works_as_described(finished_copy, title):
+    text = SECTIONS[title]
+    patch = re.search(r"```diff\n(.*?)```", text, re.S)[1]
+    apply = ["git", "apply", "--unidiff-zero", "-"]
+    subprocess.run(apply, cwd=finished_copy, input=patch, text=True, check=True)
+    commands = re.search(r"```bash\n(.*?)```", text, re.S)[1].strip().splitlines()
+    for command in commands:
+        command = re.sub(r"^(vdiff|snakemake) ", rf"{sys.executable} -m \1 ", command)
+        done = subprocess.run(
+            command, shell=True, cwd=finished_copy, env=environment(finished_copy),
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+        assert "Nothing to be done" not in done.stdout + done.stderr
+    if title == "A claim":
+        assert "pixels are clipped" in (finished_copy / "claims.csv").read_text()
+    if title == "An ELBO estimator":
+        assert "traced" in (finished_copy / "traced.csv").read_text()
