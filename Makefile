@@ -3,17 +3,18 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/ready
 RUN := PATH="$(BIN):$$PATH"
+CORES ?= auto
 
-.PHONY: demo test test-all test-cluster lint clean
+.PHONY: demo test test-all test-cluster lint reference clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores all
 
 test: $(READY)
-	$(RUN) pytest
+	$(RUN) pytest -n $(CORES)
 
 test-all: $(READY)
-	$(RUN) pytest -m "not cluster"
+	$(RUN) pytest -n $(CORES) -m "not cluster"
 
 # A real Slurm of one node on loopback and every fault it can have; root, Debian.
 test-cluster: $(READY)
@@ -24,6 +25,12 @@ lint: $(READY)
 	$(RUN) ruff format --check .
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint --config preset=smoke
+	$(RUN) mypy
+	$(RUN) codespell
+
+# The pages that are made from the code.
+reference: $(READY)
+	$(RUN) vdiff reference configuration >docs/configuration.md
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vdiff needs Python 3.11 or newer; name one by make PYTHON=python3.11.")'

@@ -13,7 +13,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def merge(base: dict, over: dict) -> dict:
-    """base with over laid on top, mapping by mapping; one of another `kind` replaces its base."""
+    """base with over laid on top, mapping by mapping; one of another `kind` replaces its base.
+
+    >>> merge({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": [2]})
+    {'a': {'b': 3, 'c': 2}, 'd': [2]}
+    >>> merge({"sde": {"kind": "vp", "beta_max": 20}}, {"sde": {"kind": "cosine"}})
+    {'sde': {'kind': 'cosine'}}
+    """
     merged = dict(base)
     for name, value in over.items():
         below = merged.get(name)

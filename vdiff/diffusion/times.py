@@ -137,7 +137,11 @@ class Histogram(TimeLaw):
 
 
 def slice_of(law: TimeLaw, s: Tensor, K: int) -> Tensor:
-    """Which of K slices of equal probability each time lies in, (B,) int64."""
+    """Which of K slices of equal probability each time lies in, (B,) int64.
+
+    >>> slice_of(Uniform(), torch.tensor([0.0, 0.3, 1.0]), 4)
+    tensor([0, 1, 3])
+    """
     return (law.cdf(s) * K).long().clamp(0, K - 1)
 
 

@@ -25,7 +25,11 @@ class Snapshot:
 
 
 def shape_name(shape: tuple[int, ...]) -> str:
-    """A data shape as snapshots.csv has it: 3x32x32."""
+    """A data shape as snapshots.csv has it.
+
+    >>> shape_name((3, 32, 32))
+    '3x32x32'
+    """
     return "x".join(str(n) for n in shape)
 
 

@@ -14,6 +14,10 @@ class Measured(NamedTuple):
 
 
 def number(value: float) -> str:
-    """A number as file names and options have it: as short as it can be without loss."""
+    """A number as file names and options have it: as short as it can be without loss.
+
+    >>> number(-10.0), number(0.5), number(0.1234567)
+    ('-10', '0.5', '0.1234567')
+    """
     short = f"{value:g}"
     return short if float(short) == value else repr(value)

@@ -13,6 +13,9 @@ def sde_of(kind: str, **parameters: float) -> SDE:
     """The SDE of that kind, for example sde_of("vp", beta_max=10.0).
 
     Raises VdiffError for an unknown kind.
+
+    >>> round(sde_of("vp").minus_integral_of_div_f(2), 6)  # B(T) d / 2
+    10.05
     """
     if kind not in KINDS:
         raise VdiffError(f"The SDE is {kind!r}; it must be one of {', '.join(KINDS)}.")
