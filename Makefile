@@ -1,8 +1,8 @@
 # Each target sets up what it needs: a virtual environment with the locked dependencies.
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
+BIN := .venv/bin
 READY := .venv/ready
-RUN := PATH="$(BIN):$$PATH"
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
 
 .PHONY: demo test test-all test-cluster lint reference clean

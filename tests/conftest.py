@@ -11,9 +11,7 @@ from vdiff.diffusion.sdes.vp import VPSDE
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # of processes that tests start, which share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 
 
 @pytest.fixture

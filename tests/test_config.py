@@ -1,6 +1,23 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from vdiff.config import Config, Run, load_config, merge, preset_names, run_of, validate
+from vdiff.config import (
+    Config,
+    Evaluation,
+    Experiment,
+    Likelihood,
+    Network,
+    Run,
+    Sampling,
+    Training,
+    Variance,
+    load_config,
+    merge,
+    preset_names,
+    run_of,
+    validate,
+)
 from vdiff.errors import VdiffError
 
 
@@ -18,6 +35,10 @@ def test_the_presets_are_the_promised_ones():
 
 def in_digits(keys):
     return {"experiments": {"digits": keys}}
+
+
+def in_swissroll(trajectory):
+    return {"experiments": {"swissroll": {"trajectory": trajectory}}}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +59,23 @@ def in_digits(keys):
         (in_digits({"dataset": "nist"}), ["dataset", "'nist'", "swissroll"]),
         (in_digits({"sampling": {"lmbd": 2}}), ["sampling.lmbd", "2"]),
         ({"experiments": {"swissroll": {"trajectory": {"columns": [5000]}}}}, ["5000", "last"]),
+        ({"preset": "../../x"}, ["preset", "'../../x'", "demo"]),
+        ({"results": "a{b}"}, ["results", "'a{b}'", "braces"]),
+        (in_digits({"evaluation": {"estimators": ["efficient", "efficient"]}}), ["twice"]),
+        (in_digits({"evaluation": {"estimators": []}}), ["estimators", "at least 1"]),
+        (in_digits({"network": {"multipliers": []}}), ["multipliers", "at least 1"]),
+        (in_digits({"network": {"channels": 9}}), ["channels", "9", "multiple of 2"]),
+        (in_digits({"network": {"multipliers": [1, 1, 1, 1, 1]}}), ["divisible by 16", "8"]),
+        (in_digits({"network": {"kind": "mlp"}}), ["digits has images", "unet"]),
+        (in_digits({"trajectory": {}}), ["digits has images", "trajectory needs points"]),
+        (in_digits({"distances": {}}), ["digits has images", "distances needs points"]),
+        ({"experiments": {"swissroll": {"sampling": {}}}}, ["sampling needs images"]),
+        (in_swissroll({"lmbds": [0.5]}), ["lmbds lacks 0", "strips"]),
+        (in_swissroll({"lmbds": [0, 1, -1000000]}), ["lmbds.2", "-100"]),
+        (in_swissroll({"lmbds": []}), ["lmbds", "at least 1"]),
+        (in_swissroll({"lmbds": [0, 0, 1]}), ["lmbds", "twice"]),
+        (in_digits({"sweep": {"training.lr": [0.001, 0.001]}}), ["sweep", "twice"]),
+        (in_digits({"sweep": {"training.lr": []}}), ["sweep", "training.lr", "empty"]),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_it(overrides, words):
@@ -145,3 +183,52 @@ def test_impossible_arms_are_refused_by_name(keys, words):
 def test_a_whole_configuration_survives_being_written_out():
     config = load_config({"preset": "smoke"})
     assert validate(Config, config.model_dump()) == config
+
+
+def test_the_command_lines_word_null_switches_a_section_off():
+    """Snakemake hands nested values of --config over as text."""
+    assert load_config(in_digits({"sampling": "null"})).experiments["digits"].sampling is None
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load_config({"results": "~/x", "data_root": "~/d"})
+    assert (config.results, config.data_root) == ("/home/me/x", "/home/me/d")
+
+
+# Values of every sort for every sort of key, among them those that once slipped through.
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 300), st.floats(), st.text(max_size=4),
+    st.sampled_from(["unet", "mlp", "cosine", "efficient", "heun", "digits", "npz:", "null"]),
+    st.lists(st.one_of(st.integers(-2, 5), st.floats(-2, 2), st.text(max_size=2)), max_size=3),
+    st.dictionaries(st.sampled_from(["lr", "kind", "x", "training"]), st.integers(), max_size=2),
+)  # fmt: skip
+KEYS = st.sampled_from(
+    [*Experiment.model_fields, "lrs", "", "training.lr"]
+)  # of an experiment, and some that are none
+SECTIONS = {
+    name: st.dictionaries(st.sampled_from([*section.model_fields, "x"]), VALUES, max_size=3)
+    for name, section in (
+        ("network", Network), ("training", Training), ("evaluation", Evaluation),
+        ("sampling", Sampling), ("likelihood", Likelihood), ("variance", Variance),
+    )
+}  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(KEYS, VALUES, max_size=2),
+    st.fixed_dictionaries({}, optional=SECTIONS),
+    st.dictionaries(st.sampled_from(["only", "threads", "results", "x"]), VALUES, max_size=2),
+)
+def test_any_configuration_is_refused_in_one_sentence_or_valid(keys, sections, top):
+    try:
+        config = load_config({**top, "preset": "smoke", **in_digits({**keys, **sections})})
+    except VdiffError as fault:
+        assert str(fault).endswith(".")
+        assert "\n" not in str(fault)
+    else:
+        assert validate(Config, config.model_dump()) == config
+        for name, e in config.experiments.items():
+            for arm in e.arms:
+                assert run_of(config, name, arm, e.seeds[0]).who["arm"] == arm

@@ -8,13 +8,12 @@ from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Debiased
 from vdiff.errors import VdiffError
 
+SHAPE = torch.tensor([[2.0, 1, 0], [0, 0.3, 0], [0, 0, 0.02]]).double()
+
 
 @pytest.fixture
 def reference(sde, rng):
-    x = torch.randn(400, 3, generator=rng, dtype=torch.float64)
-    return GaussianReference.fit(
-        sde, x @ torch.tensor([[2.0, 1, 0], [0, 0.3, 0], [0, 0, 0.02]]).double()
-    )
+    return GaussianReference.fit(sde, torch.randn(400, 3, generator=rng).double() @ SHAPE)
 
 
 def test_fluctuations_have_mean_zero(reference, rng):
@@ -28,6 +27,7 @@ def test_fluctuations_have_mean_zero(reference, rng):
 
 def test_parts_add_up_to_the_integrand_of_the_reference_drift(reference, sde, rng):
     x, eps = torch.randn(2, 50, 3, generator=rng, dtype=torch.float64)
+    x = x @ SHAPE
     s = torch.rand(50, generator=rng, dtype=torch.float64).clamp(min=1e-3)
     Sigma = reference.basis @ torch.diag(reference.eigenvalues) @ reference.basis.T
 
@@ -64,3 +64,13 @@ def test_a_fit_keeps_the_law_of_time_proper(sde, reference, rng):
 def test_the_base_law_needs_a_tail_below_one(sde):
     with pytest.raises(VdiffError, match="tail"):
         Debiased(sde, 1e-3, tail=1.0)
+
+
+def test_controls_of_an_outlier_are_bounded_and_keep_their_means(reference, rng):
+    """A dead coordinate far out: coordinates stop at 6 sd, fluctuations keep mean 0."""
+    x = torch.tensor([[0.0, 0.0, 50.0]], dtype=torch.float64)
+    eps = torch.randn(100_000, 3, generator=rng, dtype=torch.float64)
+    z, e = reference.coordinates(x.expand_as(eps), eps)
+    assert (z.abs() <= 6 * reference.eigenvalues.sqrt() + 1e-12).all()
+    for part in reference.fluctuations(z, e, torch.full((len(e),), 0.01, dtype=torch.float64)):
+        assert part.mean().abs() < 4 * part.std() / len(part) ** 0.5

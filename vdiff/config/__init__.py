@@ -6,6 +6,7 @@ key, the value and what is allowed. Nothing here imports torch.
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
 import yaml
 
@@ -41,9 +42,18 @@ def preset_names() -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
+def _without_words_for_null(value: Any) -> Any:
+    """`--config` hands nested values over as text: the word null then means null."""
+    if isinstance(value, dict):
+        return {key: _without_words_for_null(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_words_for_null(item) for item in value]
+    return None if value in ("null", "~") else value
+
+
 def load_config(overrides: dict | None = None) -> Config:
     """The preset that `overrides` names (demo if none), with the overrides merged over it."""
-    overrides = dict(overrides or {})
+    overrides = _without_words_for_null(overrides or {})
     preset = overrides.get("preset", "demo")
     if preset not in preset_names():
         raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")

@@ -3,12 +3,13 @@
 import re
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from vdiff.config.merging import merge
 from vdiff.config.sections import (
+    DATASETS,
     VP,
     Dataset,
     Forward,
@@ -26,6 +27,16 @@ PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True
 NAME = re.compile(r"[A-Za-z0-9_]+")
 ARM = re.compile(r"[A-Za-z0-9_.=-]*[A-Za-z0-9]")
 TRAINED = ("sde", "network", "training")  # the sections that an arm may override
+
+
+def _folder(path: str) -> str:
+    wrong = [c for c in "{}<>\n" if c in path]
+    if wrong or not path:
+        raise ValueError("it must be a folder's name without braces, < and >")
+    return str(Path(path).expanduser())
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 
 
 class Arm(Strict):
@@ -75,11 +86,32 @@ class Experiment(Measurements):
             for suffix, over in _combinations(raw.get("sweep")):
                 debias = {"debias": name != "debias-False"}
                 filled[f"{name}{suffix}"] = merge(merge({**debias, **base}, over), arm)
-        return {**raw, "arms": filled, "sweep": {}} if filled else {**raw, "arms": arms}
+        swept: dict = {"sweep": {}} if _well_formed(raw.get("sweep", {})) else {}
+        return {**raw, "arms": filled, **swept} if filled else {**raw, "arms": arms}
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _swept(cls, sweep: Any) -> Any:
+        """What `_fill_arms` could not spread over the arms is at fault."""
+        if isinstance(sweep, dict):
+            for path, values in sweep.items():
+                if not isinstance(values, list) or not values:
+                    raise ValueError(f"{path} is empty or no list of values")
+                if len({repr(v) for v in values}) < len(values):
+                    raise ValueError(f"{path} names a value twice")
+        return sweep
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
+        shape = DATASETS.get(self.dataset)
+        points = shape is not None and len(shape) == 1
+        images = not points
+        for section in ("trajectory", "distances") if images else ("sampling",):
+            if getattr(self, section) is not None:
+                has, needs = ("images", "points") if images else ("points", "images")
+                raise ValueError(f"{self.dataset} has {has}, but {section} needs {needs}")
         for name, arm in self.arms.items():
+            _check_network(self.dataset, shape, arm.network)
             if not ARM.fullmatch(str(name)):
                 raise ValueError(f"the arm {name!r} must be letters, digits, _, ., = and -")
             for paper in PAPER:
@@ -110,9 +142,30 @@ class Experiment(Measurements):
         return [(true + s, false + s) for s in suffixes if false + s in self.arms]
 
 
+def _check_network(dataset: str, shape: tuple[int, ...] | None, network: Network) -> None:
+    """Raise ValueError when a network does not fit a known data set."""
+    factor = 2 ** (len(network.multipliers) - 1)
+    if shape is None:
+        return
+    if (network.kind == "mlp") != (len(shape) == 1):
+        has, fits = ("points", "mlp") if len(shape) == 1 else ("images", "unet")
+        raise ValueError(f"{dataset} has {has}, which need a network of kind {fits}")
+    if len(shape) == 3 and shape[1] % factor:
+        raise ValueError(
+            f"a unet of {len(network.multipliers)} levels needs images of a side divisible by "
+            f"{factor}; {dataset} has {shape[1]}"
+        )
+
+
+def _well_formed(sweep: Any) -> bool:
+    """Whether every key has a list of different values."""
+    lists = list(sweep.values()) if isinstance(sweep, dict) else [None]
+    return all(isinstance(v, list) and v and len({repr(i) for i in v}) == len(v) for v in lists)
+
+
 def _combinations(sweep: Any) -> list[tuple[str, dict]]:
     """Every combination of swept values: (suffix of an arm's name, overrides)."""
-    if not isinstance(sweep, dict) or not all(isinstance(v, list) for v in sweep.values()):
+    if not _well_formed(sweep):
         return [("", {})]
     found = []
     for values in product(*sweep.values()):
@@ -132,8 +185,8 @@ class Config(Strict):
     """A whole configuration: a preset with overrides."""
 
     preset: str = key("demo", "Which preset the other keys are laid over.")
-    results: str = key("results", "Folder of all results; a preset's are in a folder in it.")
-    data_root: str = key("data", "Folder of the torchvision sets.")
+    results: Folder = key("results", "Folder of all results; a preset's are in a folder in it.")
+    data_root: Folder = key("data", "Folder of the torchvision sets.")
     device: Literal["auto", "cpu", "cuda"] = key("auto", "auto takes a GPU if torch sees one.")
     threads: Positive = key(1, "CPU threads of a job.")
     notebook: bool = key(False, "Also run the tutorial notebook.")

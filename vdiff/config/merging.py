@@ -65,8 +65,9 @@ def read_yaml(path: Path) -> dict:
     """A mapping from a YAML or JSON file; raises VdiffError when it is none."""
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise VdiffError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise VdiffError(f"{path} cannot be read as YAML: {said}.") from None
     if not isinstance(content, dict):
         raise VdiffError(f"{path} must hold a YAML mapping of keys to values.")
     return content

@@ -4,7 +4,8 @@ The defaults are the paper's hyperparameters. The options of the command line an
 docs/configuration.md are made from these fields. Nothing here imports torch.
 """
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -27,16 +28,26 @@ DATASETS: dict[str, tuple[int, ...]] = {
 
 
 def _known(name: str) -> str:
-    if name not in DATASETS and not name.startswith("npz:"):
+    if name.startswith("npz:") and len(name) > 4:
+        return f"npz:{Path(name[4:]).expanduser()}"
+    if name not in DATASETS:
         raise ValueError(f"it must be one of {', '.join(DATASETS)}, npz:PATH")
     return name
+
+
+def _distinct(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError("it names a value twice")
+    return values
 
 
 Dataset = Annotated[str, AfterValidator(_known)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
-Lambda = Annotated[float, Field(le=1)]
+Lambda = Annotated[float, Field(ge=-100, le=1)]
+Item = TypeVar("Item")
+Distinct = Annotated[list[Item], Field(min_length=1), AfterValidator(_distinct)]
 Precision = Literal["float32", "tf32", "bfloat16"]
 Probe = Literal["rademacher", "gaussian"]
 Estimator = Literal["published", "efficient"]
@@ -104,8 +115,10 @@ class Network(Strict):
 
     kind: Literal["unet", "mlp"] = key("unet", "A U-Net for images, an MLP for points.")
     hidden: list[Positive] = key([128, 128, 128], "MLP: the widths of its hidden layers.")
-    channels: int = key(32, "U-Net: channels of the first level.", ge=4)
-    multipliers: list[Positive] = key([1, 2, 2], "U-Net: channels of each level in these units.")
+    channels: int = key(32, "U-Net: channels of the first level; even.", ge=4, multiple_of=2)
+    multipliers: list[Positive] = key(
+        [1, 2, 2], "U-Net: channels of each level in these units.", min_length=1
+    )
     blocks: Positive = key(2, "U-Net: residual blocks per level.")
     attention: list[Positive] = key([16], "U-Net: image sides that have self-attention.")
     time_scale: PositiveFloat = key(
@@ -152,10 +165,8 @@ class Measurement(Strict):
 class Evaluation(Measurement):
     """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
 
-    estimators: list[Estimator] = key(
-        ["published"], "Which estimators of the ELBO to use.", min_length=1
-    )
-    images: Positive | None = key(None, "Use only the first test images; all by default.")
+    estimators: Distinct[Estimator] = key(["published"], "Which estimators of the ELBO to use.")
+    images: int | None = key(None, "Use only the first test images; all by default.", ge=2)
     passes: Positive = key(2, "Passes of the efficient estimator over the test images.")
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
     target_se: PositiveFloat | None = key(
@@ -228,9 +239,9 @@ class Sampling(Integration):
 class Distances(Measurement):
     """How far samples are from the data and from those of lambda 0, by lambda and steps."""
 
-    lmbds: list[Lambda] = key([-10, -0.9, 0, 0.5, 0.9, 1], "Members of the lambda family.")
-    steps: list[Positive] = key([10, 30, 100, 300, 1000], "Numbers of steps to try.")
-    samplers: list[Sampler] = key(["euler_maruyama", "multistep"], "Solvers to try.")
+    lmbds: Distinct[Lambda] = key([-10, -0.9, 0, 0.5, 0.9, 1], "Members of the lambda family.")
+    steps: Distinct[Positive] = key([10, 30, 100, 300, 1000], "Numbers of steps to try.")
+    samplers: Distinct[Sampler] = key(["euler_maruyama", "multistep"], "Solvers to try.")
     samples: int = key(2000, "Points per sample.", ge=100)
     permutations: int = key(199, "Permutations of the test of equal laws.", ge=19)
     resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
@@ -244,14 +255,14 @@ class Distances(Measurement):
 class Trajectory(Integration):
     """2-D histograms of the states of one lambda along its way (figure 5 of the paper)."""
 
-    lmbds: list[Lambda] = key(
+    lmbds: Distinct[Lambda] = key(
         [-10, -0.99, -0.9, -0.5, 0, 0.5, 0.9, 0.99, 1], "Members of the lambda family."
     )
     samples: Positive = key(100_000, "Points per lambda.")
-    columns: list[Positive] = key(
+    columns: Distinct[Positive] = key(
         [*range(820, 1001, 20)], "Steps after which the grid shows the state."
     )
-    strip_columns: list[Positive] = key(
+    strip_columns: Distinct[Positive] = key(
         [*range(100, 1001, 100)], "Steps after which the two strips show it."
     )
     bins: Positive = key(256, "Bins of a histogram on each axis.")
@@ -265,6 +276,13 @@ class Trajectory(Integration):
         beyond = [i for i in self.columns + self.strip_columns if i > self.steps]
         if beyond:
             raise ValueError(f"column {beyond[0]} lies beyond the last step, {self.steps}")
+        return self
+
+    @model_validator(mode="after")
+    def _strips(self):
+        missing = [v for v in (0, 1) if v not in self.lmbds]
+        if missing:
+            raise ValueError(f"lmbds lacks {missing[0]}; the strips show lambda 0 and 1")
         return self
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from vdiff.data.images import Images
 from vdiff.data.points import Points
 from vdiff.errors import VdiffError
+from vdiff.files.tidy import read_npz
 from vdiff.machine.seeds import generator
 
 
@@ -75,7 +75,7 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
                     f"{kind} is not under the data root {root} and could not be downloaded "
                     f"({_first_line(error)}); fetch it elsewhere and give its folder by data_root."
                 ) from None
-            except (RuntimeError, ValueError, EOFError, IndexError) as error:
+            except Exception as error:  # a damaged file can make the parser raise anything
                 raise VdiffError(
                     f"The files of {kind} under {root} are damaged ({_first_line(error)}); "
                     "delete them and fetch them again."
@@ -105,45 +105,47 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def _levels(path: Path, arrays: dict[str, np.ndarray]) -> int:
+    """The number of grey levels, 256 unless the file says."""
+    given = arrays.get("levels", np.array(256))
+    if given.size != 1 or not np.issubdtype(given.dtype, np.integer):
+        raise VdiffError(f"levels in {path} must be one whole number between 2 and 256.")
+    return int(given.reshape(()))
+
+
 def npz(path: Path, real: bool) -> Images:
     """The arrays train_x and test_x of a user's NPZ file; levels is 256 unless it holds them."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = {"train_x", "test_x"} - set(arrays.files)
-            if missing:
-                raise VdiffError(
-                    f"{path} lacks the array {min(missing)}; it needs train_x, test_x."
-                )
-            parts = [arrays["train_x"], arrays["test_x"]]
-            levels = int(arrays["levels"]) if "levels" in arrays.files else 256
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise VdiffError(f"{path} cannot be read as an NPZ file ({_first_line(error)}).") from None
-    tensors = []
-    for name, x in zip(("train_x", "test_x"), parts, strict=True):
-        if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.size == 0:
-            raise VdiffError(
-                f"{name} in {path} is {x.dtype} of shape {x.shape}; it must be a non-empty uint8 "
-                "array (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3."
-            )
-        if not 2 <= levels <= 256 or x.max() >= levels:
-            raise VdiffError(
-                f"{name} in {path} reaches grey level {x.max()} with levels {levels}; levels must "
-                "be between 2 and 256 and above every grey level."
-            )
-        x = torch.from_numpy(x)
-        if x.ndim == 3:
-            x = x[:, None]
-        elif x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-            x = x.permute(0, 3, 1, 2)
-        if x.shape[1] not in (1, 3):
-            raise VdiffError(f"{name} in {path} has {x.shape[1]} channels; it must have 1 or 3.")
-        tensors.append(x.contiguous())
-    if tensors[0].shape[1:] != tensors[1].shape[1:]:
-        shapes = " and ".join(str(tuple(t.shape[1:])) for t in tensors)
+    arrays = read_npz(path, "train_x", "test_x")
+    levels = _levels(path, arrays)
+    train, test = (_images(path, name, arrays[name], levels) for name in ("train_x", "test_x"))
+    if train.shape[1:] != test.shape[1:]:
+        shapes = f"{tuple(train.shape[1:])} and {tuple(test.shape[1:])}"
         raise VdiffError(
             f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
         )
-    return Images(tensors[0], tensors[1], levels, real)
+    return Images(train, test, levels, real)
+
+
+def _images(path: Path, name: str, x: np.ndarray, levels: int) -> Tensor:
+    """A user's array as (N, C, H, W)."""
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.size == 0:
+        raise VdiffError(
+            f"{name} in {path} is {x.dtype} of shape {x.shape}; it must be a non-empty uint8 "
+            "array (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3."
+        )
+    if not 2 <= levels <= 256 or x.max() >= levels:
+        raise VdiffError(
+            f"{name} in {path} reaches grey level {x.max()} with levels {levels}; levels must "
+            "be between 2 and 256 and above every grey level."
+        )
+    images = torch.from_numpy(x)
+    if x.ndim == 3:
+        images = images[:, None]
+    elif x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    if images.shape[1] not in (1, 3):
+        raise VdiffError(f"{name} in {path} has {images.shape[1]} channels; it must have 1 or 3.")
+    return images.contiguous()
 
 
 TEST_SIZES = {"mnist": 10_000, "cifar10": 10_000}

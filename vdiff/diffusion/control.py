@@ -26,6 +26,9 @@ from vdiff.diffusion.elbo import ELBO, stein_integrand
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.times import Debiased, Histogram, slice_of, stratified
 
+BOUND = 6.0
+"""Standard deviations within which the coordinates of the controls are held."""
+
 
 @dataclass(frozen=True)
 class GaussianReference:
@@ -52,11 +55,16 @@ class GaussianReference:
         return cls(sde, mu, basis, eigenvalues.clamp(min=1e-9))
 
     def coordinates(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """(z, e): x - mu and eps in the eigenbasis, (B, d) each."""
+        """(z, e): x - mu and eps in the eigenbasis, (B, d) each.
+
+        z is held within BOUND standard deviations: any function of x may serve as a control, and
+        a bounded one cannot let an outlier blow up the estimate.
+        """
         dtype = x.dtype
         basis = self.basis.to(dtype)
-        z = (x.flatten(1) - self.mu.to(dtype)) @ basis
-        return z.double(), (eps.flatten(1) @ basis).double()
+        z = ((x.flatten(1) - self.mu.to(dtype)) @ basis).double()
+        bound = BOUND * self.eigenvalues.sqrt()
+        return z.clamp(-bound, bound), (eps.flatten(1) @ basis).double()
 
     def _at(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """m, sigma^2, g^2 and D at times s, (B, 1) and (B, d)."""

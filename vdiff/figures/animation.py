@@ -22,7 +22,7 @@ def animate(inputs: Sequence[Path], out: Sequence[Path], fps: int = 12) -> None:
     wrong = [path for path in out if path.suffix not in FORMATS]
     if wrong:
         raise VdiffError(f"{wrong[0]} ends in {wrong[0].suffix!r}; it must be .gif or .webp.")
-    arrays = [read_npz(path) for path in inputs]
+    arrays = [read_npz(path, "frames", "steps") for path in inputs]
     for path, a in zip(inputs, arrays, strict=True):
         if len(a.get("frames", ())) == 0:
             raise VdiffError(f"{path} holds no frames; make it again with frames above 0.")

@@ -22,7 +22,7 @@ def draw(
     experiment: str | None = None,
 ):
     """inputs: one NPZ per λ (lmbd, extent, step_NNNNN counts), drawn in the given order."""
-    arrays = [read_npz(path) for path in inputs]
+    arrays = [read_npz(path, "lmbd", "extent") for path in inputs]
     if lmbds is not None:
         arrays = [a for v in lmbds for a in arrays if float(a["lmbd"]) == v]
     steps = columns or sorted(int(k.removeprefix("step_")) for k in arrays[0] if k[:4] == "step")

@@ -15,7 +15,7 @@ def draw(
     inputs: Sequence[Path], experiment: str | None = None, titles: Sequence[str] | None = None
 ):
     """inputs: one NPZ (samples, test, levels) per panel; titles: their arms, in that order."""
-    arrays = [read_npz(path) for path in inputs]
+    arrays = [read_npz(path, "samples", "test", "levels") for path in inputs]
     names = [style.label(arm) for arm in titles or ["samples"] * len(arrays)]
     panels = [(name, a["samples"], int(a["levels"])) for name, a in zip(names, arrays, strict=True)]
     panels.append(("test images", arrays[0]["test"], int(arrays[0]["levels"])))

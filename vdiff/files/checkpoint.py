@@ -67,7 +67,10 @@ def load_weights(path: Path, sha256: str | None = None) -> dict:
         weights = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     except Exception:
         weights = None
-    if not isinstance(weights, dict):
+    sound = isinstance(weights, dict) and all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in weights.items()
+    )
+    if not sound:
         raise VdiffError(f"{path} is no state_dict file; pickled modules are refused, for safety.")
     return weights
 

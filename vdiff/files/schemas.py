@@ -155,6 +155,13 @@ SCHEMAS: dict[str, dict[str, str]] = {
     },
 }
 
+TEXT = {
+    "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
+    "source", "reference", "metric", "trace", "law", "claim", "where", "published", "unit",
+    "verdict", "why",
+}  # fmt: skip
+"""Columns of words; all others hold numbers, or True and False."""
+
 GATHERED = [name for name in SCHEMAS if name not in ("snapshots", "curves", "claims", "comparison")]
 """Tables of single runs, which the pipeline gathers into one of the same name."""
 

@@ -25,8 +25,8 @@ def write_table(path: Path, who: dict, snapshots: list[Snapshot]) -> None:
 def read_table(path: Path) -> list[Snapshot]:
     """Raises VdiffError when the table is absent, damaged or empty."""
     frame = read_csv(path, "snapshots")
-    if frame.empty:
-        raise VdiffError(f"{path} lists no snapshots; train the run again.")
+    if frame["iteration"].isna().any():
+        raise VdiffError(f"{path} has a row without an iteration.")
     return [
         Snapshot(int(row.iteration), str(row.shape), path.parent / str(row.path), str(row.sha256))
         for row in frame.itertuples()

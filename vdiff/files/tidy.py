@@ -4,14 +4,13 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from vdiff.errors import VdiffError
 from vdiff.files.atomic import write_bytes
-from vdiff.files.schemas import SCHEMAS
+from vdiff.files.schemas import SCHEMAS, TEXT
 
 
 def write_csv(path: Path, rows: pd.DataFrame | Sequence[dict], schema: str) -> None:
@@ -24,11 +23,16 @@ def read_csv(path: Path, schema: str) -> pd.DataFrame:
     """A tidy CSV; raises VdiffError when it is absent, damaged or of another schema."""
     try:
         frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise VdiffError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from None
+    except Exception as error:  # a damaged file can make the parser raise anything
+        raise VdiffError(f"{path} cannot be read: {first_line(error)}.") from None
     missing = [column for column in SCHEMAS[schema] if column not in frame]
     if missing:
         raise VdiffError(f"{path} lacks the column {missing[0]} of the schema {schema}.")
+    for column in set(SCHEMAS[schema]) - TEXT:
+        if not pd.api.types.is_numeric_dtype(frame[column]):  # truth values count as numbers
+            raise VdiffError(f"{path} has words in the column {column}, which holds numbers.")
+    if frame.empty:
+        raise VdiffError(f"{path} has no rows below its header.")
     return frame[list(SCHEMAS[schema])]
 
 
@@ -42,12 +46,22 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, *required: str) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ file; raises VdiffError when it is damaged or lacks a required one."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise VdiffError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from None
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # a damaged file can make the parser raise anything
+        raise VdiffError(f"{path} cannot be read as an NPZ file: {first_line(error)}.") from None
+    missing = [name for name in required if name not in arrays]
+    if missing:
+        raise VdiffError(f"{path} lacks the array {missing[0]}; it is of another kind.")
+    return arrays
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -57,5 +71,5 @@ def write_json(path: Path, content: dict) -> None:
 def read_json(path: Path) -> dict:
     try:
         return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise VdiffError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise VdiffError(f"{path} cannot be read: {first_line(error)}.") from None

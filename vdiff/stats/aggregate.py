@@ -58,6 +58,8 @@ def _log_sd_ratio(x: np.ndarray, y: np.ndarray) -> dict:
     """log(sd x / sd y) of paired draws (n,), with its jackknife standard error."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     n = len(x)
+    if n < 3:
+        return {"log_sd_ratio": np.nan, "log_sd_ratio_std_err": np.nan}
 
     def leave_one_out(v: np.ndarray) -> np.ndarray:
         """log of the variances without draw i, (n,)."""

@@ -13,11 +13,16 @@ from vdiff.config import load_config, run_of
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES, having, step_files
 from vdiff.files.codehash import code_hash
+from vdiff.files.fingerprint import fingerprint
 from vdiff.report import contents
 from vdiff.steps.catalogue import STEPS
 
 try:
     CONFIG = load_config(config)
+    DATA = {
+        name: fingerprint(e.dataset, Path(CONFIG.data_root))
+        for name, e in CONFIG.experiments.items()
+    }
 except VdiffError as error:
     sys.exit(str(error))
 
@@ -61,6 +66,11 @@ SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else
 def inside(paths):
     """Paths of the results folder as Snakemake sees them."""
     return [f"{R}/{path}" for path in paths]
+
+
+def data_of(wildcards):
+    """The fingerprint of a run's data: replaced data are trained on and evaluated anew."""
+    return DATA[wildcards.experiment]
 
 
 def run_json(wildcards):

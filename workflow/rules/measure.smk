@@ -26,6 +26,7 @@ for step in STEPS.values():
             outputs=outputs_of(step),
             options=options_of(step),
             code=code_hash(f"steps.{step.name}"),
+            data=data_of,
         shell:
             "python -m vdiff --log {log:q} --threads {threads} {params.step} --run {input.run:q}"
             " --snapshots {input.snapshots:q} {params.outputs} {params.options} {resources.machine}"

@@ -30,7 +30,7 @@ rule notebook:
     params:
         code=code_hash("steps.train", "steps.evaluate", "steps.sample"),
     shell:
-        "OMP_NUM_THREADS={threads} jupyter execute {input:q} --output=$(realpath {output:q})"
+        'OMP_NUM_THREADS={threads} jupyter execute {input:q} --output="$(realpath {output:q})"'
         " >{log:q} 2>&1"
 
 

@@ -38,6 +38,7 @@ rule train:
         out=subpath(output.train, parent=True),
         state=f"{R}/state/{{experiment}}/{{arm}}/seed-{{seed}}",
         code=code_hash("steps.train"),
+        data=data_of,
     shell:
         "python -m vdiff --log {log:q} --threads {threads} train --run {input.run:q}"
         " --out {params.out:q} --state {params.state:q} {resources.machine}"

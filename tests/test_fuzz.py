@@ -1,0 +1,99 @@
+"""Files that users hand over: any bytes end in one sentence, never in a traceback or a hang."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vdiff.config import Run, read_run, read_yaml
+from vdiff.data import load
+from vdiff.errors import VdiffError
+from vdiff.files.checkpoint import dump, load_weights
+from vdiff.files.schemas import SCHEMAS
+from vdiff.files.snapshots import read_table
+from vdiff.files.tidy import read_csv, read_json, read_npz
+
+COUNTS = [200, pytest.param(2000, marks=pytest.mark.slow)]
+RUN = Run(experiment="e", arm="a", dataset="digits", debias=True, seed=0)
+
+
+def npz_bytes(save=np.savez):
+    x = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+    buffer = io.BytesIO()
+    save(buffer, train_x=x, test_x=x[:2], levels=np.array(256))
+    return buffer.getvalue()
+
+
+def npy_bytes():
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((3, 8, 8), np.uint8))
+    return buffer.getvalue()
+
+
+def csv_bytes(schema):
+    return pd.DataFrame([dict.fromkeys(SCHEMAS[schema], 1)] * 3).to_csv(index=False).encode()
+
+
+KINDS = {
+    "npz": (npz_bytes(), lambda path: load(f"npz:{path}")),
+    "compressed npz": (npz_bytes(np.savez_compressed), lambda path: load(f"npz:{path}")),
+    "npy": (npy_bytes(), lambda path: load(f"npz:{path}")),
+    "arrays of results": (npz_bytes(np.savez_compressed), read_npz),
+    "CSV": (csv_bytes("curves"), lambda path: read_csv(path, "curves")),
+    "snapshots.csv": (csv_bytes("snapshots"), read_table),
+    "JSON": (json.dumps({"a": [1, 2, {"b": None}]}).encode(), read_json),
+    "YAML": (b"preset: smoke\nexperiments:\n  digits: {seeds: [0, 1], training: {lr: 1e-3}}\n",
+             read_yaml),
+    "run file": (RUN.model_dump_json().encode(), read_run),
+    "state_dict": (dump({"a.weight": torch.ones(3, 3), "a.bias": torch.zeros(3)}), load_weights),
+}  # fmt: skip
+
+
+def mutated(content, rng):
+    """Some bytes flipped, or cut, or doubled, or replaced by noise."""
+    x = np.frombuffer(content, np.uint8).copy()
+    how = rng.integers(5)
+    if how <= 1:
+        x[rng.integers(len(x), size=rng.integers(1, 9))] = rng.integers(256)
+    elif how == 2:
+        x = x[: rng.integers(len(x))]
+    elif how == 3:
+        a, b = sorted(rng.integers(len(x), size=2))
+        x = np.concatenate([x[:b], x[a:]])
+    else:
+        a = rng.integers(len(x))
+        x[a : a + 16] = rng.integers(256, size=len(x[a : a + 16]))
+    return x.tobytes()
+
+
+@pytest.mark.parametrize("mutations", COUNTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path, kind, mutations):
+    content, read = KINDS[kind]
+    rng = np.random.default_rng(0)
+    path, refused = tmp_path / "file", 0
+    for _ in range(mutations):
+        path.write_bytes(mutated(content, rng))
+        try:
+            read(path)
+        except VdiffError as fault:
+            refused += 1
+            assert str(fault).endswith(".")
+            assert "\n" not in str(fault)
+    assert refused > mutations / 20  # the mutations do reach the parser
+
+
+def test_a_state_dict_with_other_keys_is_refused(tmp_path):
+    torch.save({0: torch.ones(1)}, tmp_path / "weights.pt")
+    with pytest.raises(VdiffError, match="is no state_dict file"):
+        load_weights(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("schema", ["snapshots", "curves"])
+def test_a_table_of_its_header_alone_is_refused(tmp_path, schema):
+    (tmp_path / "x.csv").write_text(",".join(SCHEMAS[schema]) + "\n")
+    with pytest.raises(VdiffError, match="has no rows"):
+        read_csv(tmp_path / "x.csv", schema)
