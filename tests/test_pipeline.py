@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from zipfile import ZipFile
@@ -175,3 +176,92 @@ def test_a_sweep_of_a_thousand_runs_is_planned(tmp_path):
     words = ["-n", "--quiet", "rules", "--configfile", "sweep.yaml"]
     jobs = planned(snakemake(tmp_path, *words, "--config", "preset=smoke"))
     assert jobs["train"] == jobs["evaluate"] == "1000"
+
+
+def rows_of(path):
+    return pd.read_csv(path)["experiment"].unique().tolist()
+
+
+def test_what_no_result_depends_on_reruns_nothing(finished):
+    for word in ("device=cpu", "data_root=other", "slice_minutes=60", "threads=2", "slices=3"):
+        output = snakemake(finished[0], "-n", "--config", "preset=smoke", word)
+        assert "Nothing to be done" in output, word
+
+
+def test_a_results_folder_speaks_of_its_configuration_alone(finished_copy):
+    """After `only=[cosine]` the claims, the report and the manifest know nothing of digits."""
+    config = ["--config", "preset=smoke", "only=[cosine]"]
+    snakemake(finished_copy, *config)
+    results = finished_copy / "results" / "smoke"
+    assert rows_of(results / "train.csv") == ["cosine"]
+    claims = json.loads((results / "claims.json").read_text())["claims"]
+    assert {row["experiment"] for row in claims} <= {"cosine"}
+    manifest = json.loads((results / "manifest.json").read_text())
+    assert not [name for name in manifest["results"] if "digits" in name]
+    assert "digits" not in (results / "report.html").read_text()
+    listed = CliRunner().invoke(main, ["clean", str(results)])
+    assert "samples-digits.png" in listed.output
+    CliRunner().invoke(main, ["clean", str(results), "--delete"])
+    assert not list(results.rglob("*digits*.png"))
+    assert "Nothing to be done" in snakemake(finished_copy, *config)
+
+
+def test_a_moved_results_folder_still_finds_its_snapshots(finished_copy):
+    moved = finished_copy / "elsewhere"
+    (finished_copy / "results" / "smoke").rename(moved)
+    run = moved / "runs/digits/debias-True/seed-0"
+    words = ["--run", run / "run.json", "--snapshots", run / "snapshots.csv"]
+    words += ["--out", moved / "again.npz", "--count", 1, "--steps", 2]
+    result = CliRunner().invoke(main, ["sample", *map(str, words)])
+    assert result.exit_code == 0, result.output
+
+
+OWN = """
+preset: smoke
+only: [own]
+experiments:
+  own:
+    dataset: "npz:own.npz"
+    network: {channels: 8, multipliers: [1, 2], blocks: 1, groups: 4, time_scale: 1000}
+    training: {iterations: 6, batch_size: 8, lr: 0.001, log_every: 2, snapshot_every: 3}
+    evaluation: {estimators: [published, efficient], pilot: 64}
+    sampling: {steps: 4, count: 16}
+"""
+
+
+def own_images(folder, seed, train, test):
+    rng = np.random.default_rng(seed)
+    x, y = (rng.integers(0, 256, (n, 8, 8), dtype="uint8") for n in (train, test))
+    np.savez(folder / "own.npz", train_x=x, test_x=y)
+
+
+def test_replaced_data_are_trained_on_anew_however_old_they_are(tmp_path):
+    copy_project(tmp_path)
+    (tmp_path / "own.yaml").write_text(OWN)
+    own_images(tmp_path, 0, 40, 10)
+    run = "results/smoke/runs/own/debias-True/seed-0"
+    words = [f"{run}/evaluation.csv", "--configfile", "own.yaml"]
+    snakemake(tmp_path, *words)
+    assert "Nothing to be done" in snakemake(tmp_path, *words)
+    before = (tmp_path / run / "train.csv").read_bytes()
+    own_images(tmp_path, 1, 40, 10)
+    os.utime(tmp_path / "own.npz", (1e9, 1e9))
+    output = snakemake(tmp_path, *words)
+    assert "Resuming" not in output
+    assert (tmp_path / run / "train.csv").read_bytes() != before
+    assert len(list((tmp_path / "results/smoke/state/own/debias-True/seed-0").iterdir())) == 1
+    assert "cannot be read" in snakemake(
+        tmp_path, "-n", "--config", "preset=smoke", "experiments={digits: {dataset: 'npz:no.npz'}}",
+        code=1,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("train", "test"), [(1, 2), (40, 10)])
+def test_small_sets_run_to_the_report_under_any_path(tmp_path, train, test):
+    """A space, a quote and an umlaut in the project's path, a space in that of the results."""
+    folder = copy_project(tmp_path / "it's für me")
+    (folder / "own.yaml").write_text(OWN)
+    own_images(folder, 0, train, test)
+    output = snakemake(folder, "--configfile", "own.yaml", "--config", "results=my results")
+    assert "the report is my results/smoke/report.html" in output

@@ -1,8 +1,10 @@
 """Training: the same bytes whatever happens on the way."""
 
+import json
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -157,3 +159,21 @@ def test_sigkill_at_ten_random_instants_changes_no_byte(tmp_path):
             kills += 1
     assert kills >= 10
     assert results(killed) == results(whole)
+
+
+def test_a_finished_training_drops_the_state_of_what_it_replaces(tmp_path):
+    """Of the same results folder alone: another's state beside it stays."""
+
+    def vdiff_train(out, *words):
+        command = [sys.executable, "-m", "vdiff", "train", "--run", str(tmp_path / "run.json")]
+        command += ["--out", str(tmp_path / out), "--state", str(tmp_path / "state"), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+    (tmp_path / "run.json").write_text(json.dumps(TINY))
+    vdiff_train("a")
+    vdiff_train("b", "--lr", "0.01")
+    assert len(list((tmp_path / "state").glob("*/owner"))) == 2
+    assert "Deleted the state in" in vdiff_train("a", "--lr", "0.02")
+    kept = {p.read_text() for p in (tmp_path / "state").glob("*/owner")}
+    assert kept == {"../a", "../b"}
+    assert len(list((tmp_path / "state").glob("*/owner"))) == 2

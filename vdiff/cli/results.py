@@ -44,10 +44,32 @@ def manifest(results: Path, rules: str, out: Path) -> None:
 @click.option("--out", type=PATH, required=True, help="The HTML page to write.")
 def report(results: Path, out: Path) -> None:
     """One self-contained page from a RESULTS folder with figures, claims.csv and manifest.json."""
+    from vdiff.report.contents import read_config, strangers
     from vdiff.report.page import write_report
 
     write_report(results, out)
     log.info("The report is %s.", out)
+    others = [path for path in strangers(results, read_config(results)) if path != out]
+    if others:
+        log.info(
+            "%d files in %s are not of its configuration and left out (vdiff clean lists them).",
+            len(others), results,
+        )  # fmt: skip
+
+
+@main.command()
+@click.argument("results", type=PATH)
+@click.option("--delete", is_flag=True, help="Delete them, instead of only listing them.")
+def clean(results: Path, delete: bool) -> None:
+    """List the files of RESULTS that its configuration does not ask for: those of earlier ones."""
+    from vdiff.report.contents import read_config, strangers
+
+    others = strangers(results, read_config(results))
+    for path in others:
+        click.echo(path)
+        if delete:
+            path.unlink()
+    log.info("%d files %s.", len(others), "deleted" if delete else "would be deleted by --delete")
 
 
 @main.command()

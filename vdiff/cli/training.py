@@ -80,6 +80,7 @@ def train(
     out = out or saveroot / (expname or f"{run.experiment}-{run.arm}-seed-{run.seed}")
 
     from vdiff.data import load
+    from vdiff.files import checkpoint
     from vdiff.files.snapshots import write_table
     from vdiff.machine.devices import choose, name_of
     from vdiff.machine.parallel import join
@@ -91,6 +92,8 @@ def train(
         checksum = data.checksum()
         note(device=name_of(workers.device), data={run.dataset: checksum})
         folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('steps.train')}"
+        if workers.first:
+            checkpoint.own(folder, out)
         monitor = None
         if watching and workers.first:
             from vdiff.steps.monitor import TensorBoard
@@ -103,6 +106,8 @@ def train(
     write_table(out / "snapshots.csv", run.who, snapshots)
     if not run_file:
         write_json(out / "run.json", run.model_dump())
+    for old in checkpoint.drop_superseded(folder):
+        log.info("Deleted the state in %s: these results replace those that it led to.", old)
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
 
 

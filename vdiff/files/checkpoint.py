@@ -7,7 +7,9 @@ content and checksum visible together. States load with `weights_only=True`.
 import hashlib
 import io
 import logging
+import os
 import re
+import shutil
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from vdiff.errors import VdiffError
 from vdiff.files.atomic import write_bytes
 
 log = logging.getLogger(__name__)
+KEY = re.compile(r"[0-9a-f]{12}-[0-9a-f]{12}")
 NAME = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{16})\.pt")
 
 
@@ -34,6 +37,23 @@ def clear(folder: Path) -> None:
     """Delete the states and weights in a folder: a run starts over there."""
     for path in [*folder.glob("checkpoint-*.pt"), *folder.glob("snapshots/*.pt")]:
         path.unlink(missing_ok=True)
+
+
+def own(folder: Path, out: Path) -> None:
+    """Note in a state folder whose results it is for."""
+    owner = os.path.relpath(out.resolve(), folder.resolve().parent)
+    write_bytes(folder / "owner", owner.encode())
+
+
+def drop_superseded(folder: Path) -> list[Path]:
+    """Delete the state folders beside this one whose results this one's have replaced."""
+    dropped = []
+    for path in sorted(folder.parent.glob("*/owner")):
+        superseded = path.parent.name != folder.name and KEY.fullmatch(path.parent.name)
+        if superseded and path.read_bytes() == (folder / "owner").read_bytes():
+            shutil.rmtree(path.parent, ignore_errors=True)
+            dropped.append(path.parent)
+    return dropped
 
 
 def load_latest(folder: Path) -> dict | None:

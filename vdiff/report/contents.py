@@ -83,6 +83,19 @@ def grids(config: Config) -> dict[str, tuple[str, str]]:
     }
 
 
+def strangers(folder: Path, config: Config) -> list[Path]:
+    """Files of a results folder that its configuration does not ask for, in order.
+
+    States, logs and run times are no results and not among them.
+    """
+    known = {folder / name for name in (*files(config), "manifest.json", "report.html")}
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    apart = ("state", "logs", "benchmarks")
+    return sorted(
+        p for p in found if p.relative_to(folder).parts[0] not in apart and p not in known
+    )
+
+
 def files(config: Config) -> list[str]:
     """Every file of the results folder but the manifest and the report, which are made from it."""
     found = ["config.json", "claims.csv", "claims.json", *tables(config), *figures(config)]
