@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vdiff.config import (
@@ -215,7 +215,9 @@ SECTIONS = {
 }  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(
+    max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 @given(
     st.dictionaries(KEYS, VALUES, max_size=2),
     st.fixed_dictionaries({}, optional=SECTIONS),
