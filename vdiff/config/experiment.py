@@ -114,9 +114,8 @@ class Experiment(Measurements):
             _check_network(self.dataset, shape, arm.network)
             if not ARM.fullmatch(str(name)):
                 raise ValueError(f"the arm {name!r} must be letters, digits, _, ., = and -")
-            for paper in PAPER:
-                if name == paper and arm.debias != (name == "debias-True"):
-                    raise ValueError(f"the arm {name} has debias {arm.debias}")
+            if name in PAPER and arm.debias != (name == "debias-True"):
+                raise ValueError(f"the arm {name} has debias {arm.debias}")
         for pair in self.pairs:
             for name in pair:
                 if name not in self.arms:

@@ -10,7 +10,7 @@ from torch import Tensor
 from vdiff.data.images import Images
 from vdiff.data.points import Points
 from vdiff.errors import VdiffError
-from vdiff.files.tidy import read_npz
+from vdiff.files.tidy import first_line, read_npz
 from vdiff.machine.seeds import generator
 
 
@@ -73,11 +73,11 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
             except OSError as error:
                 raise VdiffError(
                     f"{kind} is not under the data root {root} and could not be downloaded "
-                    f"({_first_line(error)}); fetch it elsewhere and give its folder by data_root."
+                    f"({first_line(error)}); fetch it elsewhere and give its folder by data_root."
                 ) from None
             except Exception as error:  # a damaged file can make the parser raise anything
                 raise VdiffError(
-                    f"The files of {kind} under {root} are damaged ({_first_line(error)}); "
+                    f"The files of {kind} under {root} are damaged ({first_line(error)}); "
                     "delete them and fetch them again."
                 ) from None
             x = torch.as_tensor(part.data)
@@ -99,10 +99,6 @@ def _stored_or_downloaded(kind, root: str, train: bool):
         return kind(root, train=train, download=True)
     except RuntimeError as error:
         raise OSError(str(error)) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _levels(path: Path, arrays: dict[str, np.ndarray]) -> int:

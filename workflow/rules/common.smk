@@ -11,7 +11,7 @@ from pathlib import Path
 from vdiff.cli.options import words_of
 from vdiff.config import load_config, run_of
 from vdiff.errors import VdiffError
-from vdiff.figures.registry import FIGURES, having, step_files
+from vdiff.figures.registry import FIGURES
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import fingerprint
 from vdiff.report import contents
