@@ -5,13 +5,17 @@ import pandas as pd
 import pytest
 
 from vdiff.files.schemas import SCHEMAS
-from vdiff.stats.claims import ALPHA, FAILS, HOLDS, OPEN, Evidence, judge, normal, verdicts
-from vdiff.stats.intervals import Z95
+from vdiff.stats.claims import ALPHA, FAILS, HOLDS, OPEN, Evidence, judge, student, verdicts
+from vdiff.stats.intervals import t95
 
 
 def evidence(z):
     """One claim of each z: an estimate z with standard error 1, true if positive."""
-    return [Evidence("c", "w", "e", **normal(v, 1.0, 1), unit="", published="", why="") for v in z]
+    return [claim(student(v, 1.0, np.inf, 1)) for v in z]
+
+
+def claim(found):
+    return Evidence("c", "w", "e", **found, unit="", published="", why="")
 
 
 def test_a_wrong_verdict_anywhere_is_as_rare_as_stated():
@@ -41,7 +45,8 @@ PAIR = {"first": "debias-True", "second": "debias-False"}
 def table(name, rows):
     """A table of the schema, what a row does not say filled with ones."""
     columns = list(SCHEMAS[name])
-    filled = [{**dict.fromkeys(columns, 1), **RUN, **PAIR, **row} for row in rows]
+    sound = {"images": 1000, "k_hat": 0.1, "share": 0.01}
+    filled = [{**dict.fromkeys(columns, 1), **sound, **RUN, **PAIR, **row} for row in rows]
     return pd.DataFrame(filled)[columns]
 
 
@@ -82,12 +87,27 @@ def test_tables_lead_to_their_verdicts(effect, verdict):
 
 
 def test_an_estimate_without_error_resolves_nothing():
-    assert verdicts(
-        [Evidence("c", "w", "e", **normal(1.0, 0.0, 1), unit="", published="", why="")]
-    ) == [OPEN]
-    assert verdicts(
-        [Evidence("c", "w", "e", **normal(1.0, float("nan"), 1), unit="", published="", why="")]
-    ) == [OPEN]
+    for error in (0.0, float("nan")):
+        assert verdicts([claim(student(1.0, error, 9, 1))]) == [OPEN]
+
+
+def test_an_error_not_to_be_believed_decides_nothing():
+    """At 8 standard errors, but with a tail of infinite variance in every table that has one."""
+    found = tables(np.random.default_rng(2), 8)
+    for name in ("differences", "likelihood"):
+        found[name]["k_hat"] = 0.7
+    rows = {row["claim"]: row for row in judge(found, {})}
+    for text in ("Debiased training lowers the test bpd", "The ELBO lies below"):
+        (row,) = (row for name, row in rows.items() if name.startswith(text))
+        assert row["verdict"] == OPEN
+        assert "not decided" in row["why"]
+
+
+def test_few_degrees_of_freedom_widen_the_interval():
+    """Of ten images: Student's 2.26 standard errors for 1.96; of two seeds, 12.7."""
+    ten, two = (student(0.0, 1.0, df, 1)["high"] for df in (9, 1))
+    assert ten == pytest.approx(2.262, abs=1e-3)
+    assert two == pytest.approx(12.706, abs=1e-3)
 
 
 def grids(rng, true_off, false_off):
@@ -121,7 +141,9 @@ def test_the_bpd_claim_averages_the_last_fifth_over_seeds():
     (row,) = judge({"differences": table("differences", rows)}, {})
     assert row["ours"] == pytest.approx(0.5 - 0.9)
     retraining = 0.5**0.5 / 2**0.5
-    assert row["high"] - row["low"] == pytest.approx(2 * Z95 * np.hypot(0.5, retraining))
+    error = np.hypot(0.5, retraining)
+    df = error**4 / (0.5**4 / 999 + retraining**4 / 1)  # Welch and Satterthwaite
+    assert row["high"] - row["low"] == pytest.approx(2 * t95(df) * error)
 
 
 def test_claims_compare_the_first_pair_of_arms_alone():

@@ -2,11 +2,13 @@
 
 import io
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torchvision import datasets
 
 from vdiff.config import Run, read_run, read_yaml
 from vdiff.data import load
@@ -37,7 +39,34 @@ def csv_bytes(schema):
     return pd.DataFrame([dict.fromkeys(SCHEMAS[schema], 1)] * 3).to_csv(index=False).encode()
 
 
+def idx_bytes(*shape):
+    """The format of MNIST's files."""
+    header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+    return header + np.random.default_rng(0).integers(0, 10, shape, dtype=np.uint8).tobytes()
+
+
+def read_mnist(path):
+    """MNIST with that file for its training images, offline."""
+    raw = path.parent / "MNIST/raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(4, 28, 28))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(4))
+    (raw / "train-images-idx3-ubyte").write_bytes(path.read_bytes())
+    return load("mnist", path.parent)
+
+
+def read_cifar10(path):
+    """CIFAR-10 with that file for its first batch, offline; its checksum guards the pickle."""
+    folder = path.parent / "cifar-10-batches-py"
+    folder.mkdir(exist_ok=True)
+    (folder / "data_batch_1").write_bytes(path.read_bytes())
+    return load("cifar10", path.parent)
+
+
 KINDS = {
+    "MNIST": (idx_bytes(4, 28, 28), read_mnist),
+    "CIFAR-10": (pickle.dumps({"data": np.zeros((2, 3072), np.uint8)}), read_cifar10),
     "npz": (npz_bytes(), lambda path: load(f"npz:{path}")),
     "compressed npz": (npz_bytes(np.savez_compressed), lambda path: load(f"npz:{path}")),
     "npy": (npy_bytes(), lambda path: load(f"npz:{path}")),
@@ -71,7 +100,12 @@ def mutated(content, rng):
 
 @pytest.mark.parametrize("mutations", COUNTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path, kind, mutations):
+def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path, kind, mutations, monkeypatch):
+    def offline(*args, **kwargs):
+        raise RuntimeError("no network")
+
+    for name in ("MNIST", "CIFAR10"):
+        monkeypatch.setattr(getattr(datasets, name), "download", offline)
     content, read = KINDS[kind]
     rng = np.random.default_rng(0)
     path, refused = tmp_path / "file", 0

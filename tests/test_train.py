@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from itertools import product
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from vdiff.errors import VdiffError
 from vdiff.files import checkpoint
 from vdiff.machine.stop import Stopped
 from vdiff.model import network_of
-from vdiff.steps.train import train
+from vdiff.steps.train import Trainer, train
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
@@ -72,6 +74,41 @@ def test_a_state_that_leads_there_is_continued(tmp_path, caplog, change):
     run(tmp_path / "a")
     assert run(tmp_path / "a", **change) == run(tmp_path / "b", **change)
     assert "Resuming at iteration 60" in caplog.text
+
+
+class Killed(Exception):
+    """Ends a training between two steps, as a kill would: nothing is saved for it."""
+
+
+GRID = list(product((20, 60, 90), (7, 20, 40), (7, 10), (5, 13)))
+
+
+@pytest.mark.parametrize("setting", GRID, ids=str)
+def test_any_change_after_a_kill_leads_to_the_bytes_of_a_fresh_run(tmp_path, monkeypatch, setting):
+    """Killed under one setting, twice under another, then to its end: the newest state is left."""
+    names = ("iterations", "snapshot_every", "log_every", "checkpoint_every")
+    change = dict(zip(names, setting, strict=True))
+    step = Trainer.step
+
+    def killed_after(steps, **training):
+        """The newest state that is left by a run killed after so many steps, or at its end."""
+        left = iter(range(steps))
+
+        def stepping(trainer):
+            if next(left, None) is None:
+                raise Killed
+            step(trainer)
+
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(Trainer, "step", stepping)
+            run(tmp_path / "a", **training)
+        return max((int(p.name[11:19]) for p in (tmp_path / "a/state").glob("*.pt")), default=0)
+
+    assert killed_after(43) == 40
+    first, second = killed_after(15, **change), killed_after(15, **change)
+    assert second > first or second == change["iterations"]
+    assert run(tmp_path / "a", **change) == run(tmp_path / "b", **change)
+    assert killed_after(0, **change) == change["iterations"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])

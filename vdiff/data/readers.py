@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdiff.config import DATASETS
 from vdiff.data.images import Images
 from vdiff.data.points import Points
 from vdiff.errors import VdiffError
@@ -82,6 +83,12 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
                 ) from None
             x = torch.as_tensor(part.data)
             x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+            shape = DATASETS[kind.lower()]
+            if x.shape[1:] != shape or x.dtype != torch.uint8:
+                raise VdiffError(
+                    f"The files of {kind} under {root} hold {x.dtype} images of shape "
+                    f"{tuple(x.shape[1:])}, not torch.uint8 of {shape}; fetch them again."
+                )
             parts.append(x.contiguous())
         return Images(parts[0], parts[1], real=real)
 

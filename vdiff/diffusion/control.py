@@ -141,13 +141,15 @@ def fit_controls(
     reference: GaussianReference,
     generator: torch.Generator,
     eps_t: float = 1e-3,
-    slices: int = 16,
+    slices: int | None = None,
 ) -> ControlVariates:
     """Fit coefficients and the law of time on one pilot draw per training example x (N, ...).
 
     In each slice of the base law the integrand is regressed on the controls; the law then gets
-    a share proportional to the residual's standard deviation, with a floor of a tenth.
+    a share proportional to the residual's standard deviation, with a floor of a tenth. By default
+    there are 16 slices, or fewer where each would have less than 32 draws.
     """
+    slices = slices or max(1, min(16, len(x) // 32))
     sde = reference.sde
     base = Debiased(sde, eps_t, tail=0.5)
     s = base.icdf(stratified(len(x), generator))

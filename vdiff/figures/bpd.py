@@ -19,6 +19,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool 
             ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
             band = part["se_test"]
             ax.fill_between(x, y - band, y + band, color=look.color, alpha=0.25, lw=0)
+            style.doubt(ax, x, y, part["doubtful"].astype(bool), look.color)
             if seeds > 1:
                 for sign in (-1, 1):
                     ax.plot(x, y + sign * part["se_seeds"], color=look.color, lw=0.6, ls=":")
@@ -37,6 +38,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool 
     legend = "band: one standard error over the test set"
     if seeds > 1:
         legend += f"\ndotted: one standard error over {seeds} seeds"
+    if frame["doubtful"].any():
+        legend += f"\n{style.DOUBT}"
     if len(start):
         legend += f"\nuntrained (off scale): {start.mean():.1f} bits/dim"
     axes[-1].legend(title=legend, title_fontsize=6, frameon=False, alignment="left")

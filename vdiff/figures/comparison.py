@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vdiff.figures import curves, style
-from vdiff.stats.intervals import Z95
+from vdiff.stats.intervals import t95
+from vdiff.stats.tails import doubts
 
 
 def draw(inputs: Sequence[Path]):
@@ -18,10 +19,12 @@ def draw(inputs: Sequence[Path]):
             best = run.groupby("estimator")["std_err"].mean().idxmin()
             d = run[run["estimator"] == best].sort_values("iteration")
             label = style.label(arm) if seed == part["seed"].min() else None
+            half = d["std_err"] * d["images"].sub(1).map(t95)
             ax.errorbar(
-                d["iteration"], d["difference"], Z95 * d["std_err"], ms=2.5, lw=0.8, capsize=1.5,
+                d["iteration"], d["difference"], half, ms=2.5, lw=0.8, capsize=1.5,
                 label=label, **looks[arm]._asdict(),
             )  # fmt: skip
+            style.doubt(ax, d["iteration"], d["difference"], doubts(d), looks[arm].color)
         ax.axhline(0, color="0.5", lw=0.8)
     panels[-1][0].legend(title="bars: 95%", title_fontsize=6, frameon=False)
     return figure

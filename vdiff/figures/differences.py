@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vdiff.figures import curves, style
-from vdiff.stats.intervals import Z95
+from vdiff.stats.intervals import t95
+from vdiff.stats.tails import doubts
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
@@ -28,9 +29,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 if k:
                     colour, line = style.OTHERS[k % len(style.OTHERS)][:2]
                 d = rows[rows["estimator"] == estimator].sort_values("iteration")
-                x, y, error = d["iteration"], d["difference"], Z95 * d["std_err"]
+                x, y = d["iteration"], d["difference"]
+                error = d["std_err"] * d["images"].sub(1).map(t95)
                 (curve,) = ax.plot(x, y, color=colour, ls=line)
                 ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
+                style.doubt(ax, x, y, doubts(d), colour)
                 names = " less ".join(style.label(arm) for arm in pair)
                 handles.setdefault(f"{names}, {curves.title(estimator)}, 95%", curve)
         ax.axhline(0, color="0.5", lw=0.8)

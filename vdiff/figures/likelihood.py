@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from vdiff.figures import curves, style
+from vdiff.stats.tails import doubtful, doubts
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
@@ -26,6 +28,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                     k + 0.2 * j - 0.1, value, error, fmt=marker, ms=4, color=colour, capsize=2,
                     mfc="white" if j else colour,
                 )  # fmt: skip
+                if doubtful(row.k_hat, row.share):
+                    ax.plot(k + 0.2 * j - 0.1, value, "o", ms=9, mfc="none", mec=colour, mew=0.8)
         labels = [style.label(arm) for arm in part["arm"]]
         ax.set_xticks(range(len(labels)), labels)
         images = int(part["images"].iloc[0])
@@ -37,5 +41,14 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             label="exact, ODE",
         ),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    frame = pd.concat([part for _, _, part in panels])
+    title = style.DOUBT if doubts(frame).any() else None
+    figure.legend(
+        handles=handles,
+        title=title,
+        title_fontsize=6,
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+    )
     return figure

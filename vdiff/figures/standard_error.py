@@ -16,10 +16,12 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             part = frame[(frame["estimator"] == estimator) & (frame["arm"] == arm)]
             x, y = part["iteration"], part["se_test"]
             ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
+            style.doubt(ax, x, y, part["doubtful"].astype(bool), look.color)
         ax.set(xlabel="training iteration", title=curves.title(estimator))
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("standard error of test bpd (bits/dim)")
-    axes[-1].legend(frameon=False)
+    title = style.DOUBT if frame["doubtful"].any() else None
+    axes[-1].legend(title=title, title_fontsize=6, frameon=False)
     name = frame["experiment"].iloc[0]
     figure.suptitle(f"{name}: standard error over the test set", fontsize=9)
     return figure

@@ -13,6 +13,7 @@ import matplotlib as mpl
 mpl.use("agg")
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -21,6 +22,7 @@ from vdiff.files.atomic import write_bytes
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 COLUMN, PAGE = 3.25, 6.75  # inches, as in the conference's two-column and full width
+DOUBT = "ringed: heavy tail, error not to be believed"
 ESTIMATOR = {"published": ("#56606b", "--"), "efficient": ("#009e73", "-")}
 
 
@@ -88,6 +90,11 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     names = sorted(set(arms), key=lambda arm: (arm not in PAPER, arm))
     others = cycle(OTHERS)
     return {arm: PAPER[arm] if arm in PAPER else next(others) for arm in names}
+
+
+def doubt(ax: plt.Axes, x: pd.Series, y: pd.Series, doubted: pd.Series, colour: str) -> None:
+    """A ring around each value whose standard error is not to be believed."""
+    ax.plot(x[doubted], y[doubted], "o", ms=7, mfc="none", mec=colour, mew=0.8)
 
 
 def label(arm: str) -> str:

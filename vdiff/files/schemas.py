@@ -9,6 +9,11 @@ WHO = {
 _ERRORS = {
     "std_err": "standard error of `difference` over all images",
     "se_mc": "its part from the noise of the estimator alone",
+    "images": "test images in common",
+}
+_TAIL = {
+    "k_hat": "tail of the draws behind the standard errors; above 0.5 do not believe them",
+    "share": "of the variance in the largest draw; above 0.5 do not believe the standard errors",
 }
 
 SCHEMAS: dict[str, dict[str, str]] = {
@@ -36,6 +41,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "images": "test images",
         "passes": "draws per image",
         "network_evaluations": "what it cost",
+        **_TAIL,
     },
     "curves": {
         "experiment": WHO["experiment"],
@@ -47,6 +53,8 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "se_test": "standard error over the test set (all seeds share the images)",
         "se_seeds": "standard deviation over seeds / sqrt(seeds)",
         "seeds": "number of seeds",
+        "images": "test images",
+        "doubtful": "whether a seed's standard error is not to be believed",
     },
     "differences": {
         "experiment": WHO["experiment"],
@@ -57,6 +65,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "iteration": "optimiser steps so far",
         "difference": "bpd of the first arm less that of the second, the same images and noise",
         **_ERRORS,
+        **_TAIL,
         "log_sd_ratio": "log of the ratio of the standard deviations of one draw per image",
         "log_sd_ratio_std_err": "its jackknife standard error",
     },
@@ -94,6 +103,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "tolerance": "of the solver",
         "change": "mean absolute change in bits/dim when the tolerance is ten times as loose",
         "evaluations": "of the network's trace, by the solver, over all batches",
+        **_TAIL,
     },
     "variance_time": {
         **WHO,
@@ -103,6 +113,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "draws": "how many fell in it",
         "variance": "its part of the variance of one draw, (bits/dim)²; all bins add up",
         "variance_std_err": "its standard error",
+        **_TAIL,
     },
     "gradient": {
         **WHO,
@@ -152,6 +163,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "iteration": "optimiser steps so far",
         "difference": "of `vdiff compare`: first folder less second, bits/dim",
         **_ERRORS,
+        **_TAIL,
     },
 }
 

@@ -1,10 +1,13 @@
 """Mean curves over seeds, and paired differences of two settings, with their standard errors."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 
 from vdiff.errors import VdiffError
 from vdiff.stats.intervals import jackknife
+from vdiff.stats.tails import doubts
 from vdiff.stats.uncertainty import paired_difference
 
 
@@ -15,12 +18,14 @@ def mean_curves(evaluation: pd.DataFrame) -> pd.DataFrame:
     se_seeds: standard deviation over seeds / sqrt(seeds), NaN for one seed.
     """
     keys = ["experiment", "arm", "debias", "estimator", "iteration"]
-    grouped = evaluation.groupby(keys, sort=True)
+    grouped = evaluation.assign(doubtful=doubts(evaluation)).groupby(keys, sort=True)
     curves = grouped.agg(
         bpd=("bpd", "mean"),
         se_test=("bpd_std_err", "mean"),
         sd=("bpd", "std"),
         seeds=("seed", "nunique"),
+        images=("images", "min"),
+        doubtful=("doubtful", "max"),
     ).reset_index()
     curves["se_seeds"] = curves.pop("sd") / np.sqrt(curves["seeds"])
     return curves
@@ -48,6 +53,8 @@ def paired_differences(first: dict[str, np.ndarray], second: dict[str, np.ndarra
                 "difference": d.mean,
                 "std_err": d.std_err,
                 "se_mc": d.se_mc,
+                "images": first[name].shape[1],
+                **asdict(d.tail),
                 **_log_sd_ratio(first[name][0], second[name][0]),
             }
         )

@@ -9,6 +9,18 @@ Z95 = float(stats.norm.ppf(0.975))
 """Half the width of a 95% normal interval, in standard errors: 1.96."""
 
 
+def t95(df: float) -> float:
+    """Half the width of a 95% interval of Student's t, in standard errors."""
+    return float(stats.t.ppf(0.975, df))
+
+
+def added(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    """Independent (standard error, degrees of freedom) of a sum, by Welch and Satterthwaite."""
+    (a, m), (b, n) = first, second
+    error = np.hypot(a, b)
+    return float(error), float(error**4 / (a**4 / m + b**4 / n)) if error > 0 else m + n
+
+
 def std_err(z: np.ndarray) -> float:
     """The standard error of the mean of z (n,)."""
     return float(np.std(z, ddof=1) / len(z) ** 0.5)

@@ -2,13 +2,16 @@
 
 values z (R, n): R passes over n images; times u (R, n): the uniforms behind the times, which in
 each pass are one per stratum. A stratified pass cancels the average effect of time (the trend)
-and, each image being used once, of image; what is left is noise and interaction. It is estimated
-from differences of neighbours in u once trend and image means are gone ("collapsed strata").
+and, each image being used once, of image; what is left is noise and interaction. It is the mean
+square of the residuals of the additive model z = image + trend(u), the trend constant in bins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+
+from vdiff.stats.tails import Tail, tail_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Mean:
     se_mc: float
     se_test: float
     std_err: float
+    deviations: tuple[np.ndarray, ...] = field(repr=False)
+
+    @cached_property
+    def tail(self) -> Tail:
+        """The worse one of the images' means and of the noise: whether to believe the errors."""
+        first, *rest = (tail_of(d) for d in self.deviations)
+        return first.worst(rest[0]) if rest else first
 
 
 def summarise(z: np.ndarray, u: np.ndarray | None = None) -> Mean:
@@ -32,34 +42,42 @@ def summarise(z: np.ndarray, u: np.ndarray | None = None) -> Mean:
     R, n = z.shape
     if n < 2:
         raise ValueError(f"There are {n} images; a standard error needs at least 2.")
-    level = z if u is None else z - _trend(z, u)
+    trend, bins = (np.zeros_like(z), 1) if u is None else _trend(z, np.asarray(u))
+    level = z - trend
     image_means = level.mean(0)
-    total = image_means.var(ddof=1) / n
+    mean, total = float(z.mean()), image_means.var(ddof=1) / n
+    spread = image_means - image_means.mean()
     if R == 1:
-        return Mean(float(z.mean()), np.nan, np.nan, float(np.sqrt(total)))
-    within = level.var(0, ddof=1).mean()  # of one draw, for one image
-    if u is None:
-        se_mc2 = within / (R * n)
-    else:
-        residual = np.take_along_axis(z - image_means, np.argsort(u, 1), 1)
-        noise = np.square(np.diff(residual, axis=1)).mean() / 2 * R / (R - 1)
-        se_mc2 = noise / (R * n)
-    se_test2 = max(total - within / (R * n), 0.0)
-    return Mean(
-        float(z.mean()),
-        float(np.sqrt(se_mc2)),
-        float(np.sqrt(se_test2)),
-        float(np.sqrt(se_mc2 + se_test2)),
-    )
+        return Mean(mean, np.nan, np.nan, float(np.sqrt(total)), (spread,))
+    within = level - image_means
+    noise = np.square(within).sum() / max((R - 1) * n - (bins - 1), 1)
+    se_mc2 = noise / (R * n)
+    se_test2 = max(total - se_mc2, 0.0)
+    error = float(np.sqrt(se_mc2 + se_test2))
+    # Of an image's draws taken together, for those of two passes differ only in sign.
+    tails = (spread, np.sqrt(np.square(within).mean(0)))
+    return Mean(mean, float(np.sqrt(se_mc2)), float(np.sqrt(se_test2)), error, tails)
 
 
-def _trend(z: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """The mean of z in bins of u that hold at least some twenty draws each, (R, n)."""
-    bins = max(1, min(64, z.size // 20))
-    k = np.minimum((np.asarray(u) * bins).astype(int), bins - 1).ravel()
-    count = np.bincount(k, minlength=bins)
-    sums = np.bincount(k, z.ravel(), minlength=bins)
-    return (sums / np.maximum(count, 1))[k].reshape(z.shape)
+def _trend(z: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, int]:
+    """The least-squares effect of bins of u beside that of the image, (R, n), and their number.
+
+    A single pass cannot tell images from times, so there it is the mean of each bin.
+    """
+    R, n = z.shape
+    bins = max(1, min(256, z.size // 8))
+    k = np.minimum((u * bins).astype(int), bins - 1)
+    count = np.bincount(k.ravel(), minlength=bins)
+    if R == 1:
+        sums = np.bincount(k.ravel(), z.ravel(), minlength=bins)
+        return (sums / np.maximum(count, 1))[k], bins
+    centred = z - z.mean(0)
+    used = np.zeros((n, bins))  # how often an image fell in a bin
+    np.add.at(used, (np.broadcast_to(np.arange(n), k.shape), k), 1)
+    normal = np.diag(count) - used.T @ used / R
+    right = np.bincount(k.ravel(), centred.ravel(), minlength=bins)
+    effect = np.linalg.lstsq(normal, right, rcond=1e-10)[0]
+    return effect[k], bins
 
 
 def paired_difference(z_a: np.ndarray, z_b: np.ndarray, u: np.ndarray | None = None) -> Mean:

@@ -6,7 +6,7 @@ methods are compared under common random numbers.
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator, normal_per_example, uniform_per_example
 from vdiff.model import Model
-from vdiff.stats import uncertainty
+from vdiff.stats import tails, uncertainty
 from vdiff.steps import Measured
 
 log = logging.getLogger(__name__)
@@ -147,6 +147,7 @@ class Evaluated(NamedTuple):
             "images": self.z.shape[1],
             "passes": self.z.shape[0],
             "network_evaluations": self.calls,
+            **asdict(mean.tail),
         }
 
 
@@ -185,17 +186,30 @@ def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.nd
             done = len(z) >= settings.passes
         else:
             mean = uncertainty.summarise(np.array(z), _stacked(u))
-            done = len(z) >= 2 and mean.se_mc <= settings.target_se
+            enough = len(z) >= 2 and mean.se_mc <= settings.target_se
+            done = enough and not mean.tail.doubtful
         if done:
             break
     else:
-        log.warning("The Monte-Carlo error is still above target_se after %d passes.", len(z))
+        log.warning(
+            "After %d passes the Monte-Carlo error is still %s.",
+            len(z), "not to be believed" if enough else "above target_se",
+        )  # fmt: skip
     return np.array(z), _stacked(u)
 
 
 def _stacked(u: list[np.ndarray | None]) -> np.ndarray | None:
     """The uniforms of all passes, of an estimator that has them."""
     return None if u[0] is None else np.array(u)
+
+
+def warn(rows: list[dict]) -> None:
+    """Say in the log which standard errors fail the check of their tail."""
+    for row in rows:
+        if tails.doubtful(row["k_hat"], row["share"]):
+            log.warning(
+                "%s at iteration %d: %s", row["estimator"], row["iteration"], tails.why(row)
+            )
 
 
 def measure(model: Model, settings: Evaluation) -> Measured:
@@ -218,6 +232,7 @@ def measure(model: Model, settings: Evaluation) -> Measured:
                     arrays["u"] = found.u  # of pass k the same for every network
                 progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
                 progress.update()
+    warn(rows)
     message = (
         "{estimator}: {bpd:.4f} bits/dim, standard error {bpd_std_err:.4f}, Monte-Carlo part "
         "{se_mc:.4f}, {network_evaluations} network evaluations."

@@ -1,5 +1,8 @@
 """The ODE likelihood of a network beside its ELBO, on the same test examples."""
 
+import logging
+from dataclasses import asdict
+
 import numpy as np
 
 from vdiff.config import Evaluation, Likelihood
@@ -9,9 +12,12 @@ from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import normal_per_example
 from vdiff.model import Model
+from vdiff.stats import tails
 from vdiff.stats.intervals import std_err
 from vdiff.steps import Measured
 from vdiff.steps.evaluate import TestSet, evaluate
+
+log = logging.getLogger(__name__)
 
 EXACT_UP_TO = 8  # dimensions in which the trace is taken exactly
 
@@ -57,6 +63,8 @@ def measure(model: Model, settings: Likelihood) -> Measured:
     with products("float32"):
         z, evaluations = ode_bpd(model, a, settings, settings.tolerance)
         loose, _ = ode_bpd(model, a, settings, 10 * settings.tolerance)
+    parts = [tails.tail_of(v - v.mean()) for v in (z, elbo, elbo - z)]
+    tail = parts[0].worst(parts[1]).worst(parts[2])
     row = {
         "iteration": model.snapshots[-1].iteration,
         "images": len(z),
@@ -70,7 +78,10 @@ def measure(model: Model, settings: Likelihood) -> Measured:
         "tolerance": settings.tolerance,
         "change": np.abs(z - loose).mean(),
         "evaluations": evaluations,
+        **asdict(tail),
     }
+    if tail.doubtful:
+        log.warning("likelihood: %s", tails.why(row))
     message = (
         "ODE: {bpd_ode:.4f} bits/dim ({change:.4f} from a looser tolerance), ELBO: "
         "{bpd_elbo:.4f}, {evaluations} network evaluations."

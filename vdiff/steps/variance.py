@@ -10,6 +10,7 @@ uniform times estimates another integral (bias), with what noise its law gives i
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +28,7 @@ from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.stats.intervals import jackknife, leave_one_out, std_err
+from vdiff.stats.tails import tail_of
 from vdiff.steps import Measured
 from vdiff.steps.evaluate import reference_of
 
@@ -56,6 +58,7 @@ def variance_in_time(
                     "draws": int(inside.sum()),
                     "variance": float((square * inside).mean()),
                     "variance_std_err": std_err(square * inside),
+                    **asdict(tail_of(square * inside - (square * inside).mean())),
                 }
             )
     return rows
