@@ -1,6 +1,8 @@
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.pipeline import copy_project, planned, snakemake
 
 from vdiff.config import (
     Config,
@@ -234,3 +236,22 @@ def test_any_configuration_is_refused_in_one_sentence_or_valid(keys, sections, t
         for name, e in config.experiments.items():
             for arm in e.arms:
                 assert run_of(config, name, arm, e.seeds[0]).who["arm"] == arm
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(KEYS, VALUES, max_size=1), st.fixed_dictionaries({}, optional=SECTIONS))
+def test_any_configuration_is_refused_or_planned_by_snakemake(tmp_path_factory, keys, sections):
+    """As a configfile and a dry run: one sentence, or the jobs."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    content = {"preset": "smoke", **in_digits({**keys, **sections})}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+    try:
+        load_config(yaml.safe_load((folder / "mine.yaml").read_text()))
+    except VdiffError as fault:
+        output = snakemake(folder, "-n", "--configfile", "mine.yaml", "--config", code=1)
+        assert str(fault) in output
+    else:
+        output = snakemake(folder, "-n", "--configfile", "mine.yaml", "--config")
+        assert planned(output)["train"]
+    assert "Traceback" not in output

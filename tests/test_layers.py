@@ -13,7 +13,7 @@ LAYERS = (  # each may import itself and what stands before it
     "data", "model", "steps", "figures", "report", "cli", "__main__",
 )  # fmt: skip
 MATHEMATICS = {"torch", "torchdiffeq", "math", "dataclasses", "collections", "abc", "functools"}
-MATHEMATICS |= {"importlib", "pkgutil", "itertools", "vdiff"}
+MATHEMATICS |= {"importlib", "pkgutil", "itertools", "typing", "vdiff"}
 
 
 def imports(path: Path) -> set[str]:

@@ -15,6 +15,7 @@ from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.ode import log_likelihood
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.tensors import expand_like
+from vdiff.errors import VdiffError
 from vdiff.nets.mlp import MLP
 
 
@@ -25,7 +26,7 @@ def normal_log_prob(x, variance):
 @pytest.mark.parametrize("variance", [0.05, 1.0, 4.0])
 def test_gaussian_data_have_their_closed_form(sde, rng, variance):
     x = variance**0.5 * torch.randn(20, 3, generator=rng, dtype=torch.float64)
-    found = log_likelihood(sde, gaussian_drift(sde, variance), x, rtol=1e-7, atol=1e-7)
+    found = log_likelihood(sde, gaussian_drift(sde, variance), x, tolerance=1e-7)
     # Y_T is not quite N(0, I): what is left of x at T is exp(-10.05 / 2).
     assert torch.allclose(found.log_prob, normal_log_prob(x, variance), atol=3e-3)
     assert found.evaluations > 10
@@ -38,7 +39,7 @@ def test_a_mixture_has_its_closed_form_and_the_tolerance_converges(rng):
     exact = mixture.log_prob(x, torch.zeros(30, dtype=torch.float64))
     errors, evaluations = [], []
     for tolerance in (1e-2, 1e-4, 1e-6):
-        found = log_likelihood(sde, mixture.a, x, rtol=tolerance, atol=tolerance)
+        found = log_likelihood(sde, mixture.a, x, tolerance=tolerance)
         errors.append((found.log_prob - exact).abs().max().item())
         evaluations.append(found.evaluations)
     assert errors[2] < 1e-3
@@ -51,7 +52,7 @@ def test_the_swissroll_has_the_density_of_fine_quadrature():
     sde = VPSDE(0.1, 40)
     mixture = Mixture.spiral(sde, 400)
     x = load("swissroll").draw(8, torch.Generator().manual_seed(0)).double()
-    found = log_likelihood(sde, mixture.a, x, rtol=1e-6, atol=1e-6).log_prob
+    found = log_likelihood(sde, mixture.a, x, tolerance=1e-6).log_prob
     t = np.linspace(1.5, 4.5, 20_001) * np.pi
     spiral = np.stack([t * np.cos(t), t * np.sin(t)], 1) / 5
     square = np.square(x.numpy()[:, None] - spiral).sum(2)
@@ -74,8 +75,8 @@ def test_hutchinson_agrees_with_the_exact_trace_on_average(sde, rng):
     a = gaussian_drift(sde, 0.3)
     x = torch.randn(10, 4, generator=rng, dtype=torch.float64)
     probe = torch.randn(10, 4, generator=rng, dtype=torch.float64).sign()
-    exact = log_likelihood(sde, a, x, rtol=1e-7, atol=1e-7).log_prob
-    assert torch.allclose(log_likelihood(sde, a, x, probe, 1e-7, 1e-7).log_prob, exact, atol=1e-5)
+    exact = log_likelihood(sde, a, x, tolerance=1e-7).log_prob
+    assert torch.allclose(log_likelihood(sde, a, x, probe, 1e-7).log_prob, exact, atol=1e-5)
 
 
 def test_single_and_double_precision_networks_agree(sde, rng):
@@ -108,3 +109,16 @@ def test_the_elbo_lies_below_the_models_own_likelihood(args, c, rng):
         elbo = efficient(a, x.expand(n, 2), u, eps, controls).value
         error = elbo.std().item() / n**0.5
         assert elbo.mean().item() <= normal_log_prob(x, v).item() + 4 * error
+
+
+@pytest.mark.parametrize("steepness", [1e7, float("inf")])
+def test_a_solver_that_cannot_reach_its_tolerance_says_so(sde, rng, steepness):
+    """Stiff, or not finite at all: one sentence, within the stated number of evaluations."""
+
+    def a(y, s):
+        return steepness * torch.sin(steepness * y)
+
+    x = torch.randn(2, 1, generator=rng, dtype=torch.float64)
+    with pytest.raises(VdiffError, match=r"cannot reach|has not reached") as fault:
+        log_likelihood(sde, a, x, torch.ones_like(x), 1e-9)
+    assert "looser one" in str(fault.value)

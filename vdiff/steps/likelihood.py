@@ -38,9 +38,7 @@ def ode_bpd(
             if model.dims > EXACT_UP_TO:
                 noise = normal_per_example(index, y.shape[1:], "ode probe")
                 probe = noise.sign().double().to(model.device)
-            found = log_likelihood(
-                model.sde, in_float64(a), y.to(model.device), probe, tolerance, tolerance
-            )
+            found = log_likelihood(model.sde, in_float64(a), y.to(model.device), probe, tolerance)
             values.append(test.bits(found.log_prob, log_det.double()))
             evaluations += found.evaluations
             progress.update(len(part))

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from vdiff.diffusion.reverse import Reverse
+from vdiff.diffusion.solver import solve
 from vdiff.diffusion.stepping import Callback, Noise, check_ode, report
 
 TOLERANCE = 1e-5
@@ -21,9 +21,7 @@ def adaptive(
         # mu runs with t = T - s; a is not defined at s = 0, where the last step ends.
         return -reverse.mu(x, s.clamp(min=1e-8).expand(len(x)))
 
-    path = odeint(
-        backward, x.double(), times.to(x.device), rtol=TOLERANCE, atol=TOLERANCE, method="dopri5"
-    )
+    path, _ = solve(backward, x.double(), times.to(x.device), TOLERANCE)
     for i, state in enumerate(path[1:], 1):
         report(i, state, callback)
     return path[-1]
