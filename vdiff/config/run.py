@@ -42,8 +42,10 @@ class Run(Strict):
 
     @property
     def course(self) -> dict:
-        """All that changes the course of training; neither its length nor its name does."""
-        return self.model_dump(exclude={"experiment": True, "arm": True, "training": LENGTH_ONLY})
+        """All that changes the course of training: not its name, nor its length unless the step
+        size decays towards its end."""
+        length = LENGTH_ONLY - {"iterations"} if self.training.decay else LENGTH_ONLY
+        return self.model_dump(exclude={"experiment": True, "arm": True, "training": length})
 
     def key(self, data: str | None) -> str:
         """A hash of the course of training and of the checksum of the data."""

@@ -125,18 +125,29 @@ class Network(Strict):
         1.0, "U-Net: s is multiplied by it before the embedding; 1000 as in DDPM."
     )
     groups: Positive = key(32, "U-Net: at most so many groups in a GroupNorm.")
-    parameterisation: Literal["drift", "score"] = key(
-        "drift", "What the network outputs: a itself, or the score a / g."
+    parameterisation: Literal["drift", "score", "noise"] = key(
+        "drift", "What the network outputs: a itself, the score a / g, or the noise -a sigma / g."
     )
 
 
 class Training(Strict):
-    """Score matching by Adam. Iterations are optimiser steps."""
+    """Score matching, by default exactly as in the paper. Iterations are optimiser steps."""
 
     iterations: Positive = key(100_000, "How many optimiser steps to take.")
     batch_size: Positive = key(128, "Examples per step.")
     lr: PositiveFloat = key(1e-4, "Step size of Adam.")
+    optimiser: Literal["adam", "adamw", "muon"] = key(
+        "adam", "Muon takes weight matrices and convolutions, AdamW the rest with step size lr."
+    )
+    muon_lr: PositiveFloat = key(0.01, "Step size of Muon.")
+    weight_decay: float = key(0.0, "Of AdamW and Muon.", ge=0, lt=1)
+    warmup: int = key(0, "Iterations in which the step sizes grow from 0.", ge=0)
+    decay: float = key(0.0, "Last share of iterations, in which they fall to 0.", ge=0, le=1)
     ema: float = key(0.0, "Decay of the averaged weights; 0 for none.", ge=0, lt=1)
+    ema_warmup: bool = key(False, "Average the first weights faster: decay (1 + i) / (10 + i).")
+    draws: Literal["independent", "low_discrepancy"] = key(
+        "independent", "Times of a batch; low_discrepancy has one in each of equal strata."
+    )
     flip: bool = key(False, "Flip half of the training images.")
     real: bool = key(True, "Take images to R^d by the logit, otherwise to [-1, 1].")
     micro_batch: Positive | None = key(

@@ -15,14 +15,24 @@ from vdiff.errors import VdiffError
 Drift = Callable[[Tensor, Tensor], Tensor]
 """a(y, s): y (B, ...), s (B,) to (B, ...)."""
 
+SMALLEST = 1e-5  # time below which 1 / sigma of the noise parameterisation is held: sigma(0) = 0
+
 
 def drift_of(network: Drift, sde: SDE, parameterisation: str = "drift") -> Drift:
-    """The drift a(y, s) of a network that outputs a itself ("drift") or the score ("score")."""
+    """The drift a(y, s) of a network that outputs a itself ("drift"), the score a / g ("score") or
+    the noise that it expects in y, -a sigma / g ("noise")."""
     if parameterisation == "drift":
         return network
     if parameterisation == "score":
         return lambda y, s: expand_like(sde.g(s).to(y.dtype), y) * network(y, s)
-    raise VdiffError(f"parameterisation is {parameterisation!r}; it must be drift or score.")
+    if parameterisation == "noise":
+
+        def a(y: Tensor, s: Tensor) -> Tensor:
+            held = s.clamp(min=SMALLEST)
+            return expand_like((-sde.g(held) / sde.sigma(held)).to(y.dtype), y) * network(y, s)
+
+        return a
+    raise VdiffError(f"parameterisation is {parameterisation!r}; it must be drift, score or noise.")
 
 
 def in_precision(a: Drift, name: str) -> Drift:

@@ -24,7 +24,7 @@ from vdiff.diffusion.bits import bits_per_dim
 from vdiff.diffusion.drift import drift_of, in_precision
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import elbo_of_losses
-from vdiff.diffusion.times import Debiased, TimeLaw, Uniform
+from vdiff.diffusion.times import Debiased, TimeLaw, Uniform, stratified
 from vdiff.errors import VdiffError
 from vdiff.files import checkpoint
 from vdiff.files.weights import Snapshot, read_snapshot, write_snapshot
@@ -35,6 +35,7 @@ from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.machine.stop import Stop, Stopped
 from vdiff.model import network_of, sde_of
+from vdiff.steps.optimisers import optimiser_of
 
 log = logging.getLogger(__name__)
 STOP_EVERY = 10  # iterations between two agreements of several processes on whether to stop
@@ -57,7 +58,7 @@ class State:
         t = run.training
         self.iteration = 0
         self.network = network
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=t.lr, fused=True)
+        self.optimiser = optimiser_of(network, t)
         self.average: dict[str, Tensor] | None = None
         if t.ema:
             self.average = {k: v.clone() for k, v in network.state_dict().items()}
@@ -110,7 +111,7 @@ class Trainer:
         rng = generator("train", self.run.seed, state.iteration, device=workers.device)
         x, log_det = self.batches(state.iteration)
         n = len(x)
-        s = self.law.sample(n, rng)
+        s = self.times(n, rng)
         eps = torch.randn(x.shape, generator=rng, device=workers.device)
         x, log_det, s, eps = (workers.share(v) for v in (x, log_det, s, eps))
         state.optimiser.zero_grad(set_to_none=True)
@@ -127,9 +128,17 @@ class Trainer:
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
         state.optimiser.step()
         if state.average is not None:
-            torch._foreach_lerp_(list(state.average.values()), self.weights, 1 - t.ema)
+            i = state.iteration
+            decay = min(t.ema, (1 + i) / (10 + i)) if t.ema_warmup else t.ema
+            torch._foreach_lerp_(list(state.average.values()), self.weights, 1 - decay)
         state.history[state.iteration] = workers.sum(totals) / n
         state.iteration += 1
+
+    def times(self, n: int, rng: torch.Generator) -> Tensor:
+        """A batch's times (n,), each of the law; together evenly spread, if so asked."""
+        if self.run.training.draws == "independent":
+            return self.law.sample(n, rng)
+        return self.law.icdf(stratified(n, rng))
 
     def _bpd(self, x: Tensor, log_det: Tensor, s: Tensor, eps: Tensor, losses: Tensor) -> Tensor:
         """Bits/dim of training examples from their DSM losses, (B,): unbiased but noisy."""
