@@ -1,8 +1,12 @@
 """The lock, environment.yml and pyproject.toml name the same versions."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from itertools import chain
+from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
@@ -29,3 +33,20 @@ def test_environments_agree():
         version = str(lock[name].specifier).removeprefix("==")
         assert wanted.specifier.contains(version), name
     assert all(re.fullmatch(r"==[^=,*]+", str(r.specifier)) for r in lock.values())
+
+
+def test_make_works_in_a_folder_with_a_space_a_quote_and_an_umlaut(tmp_path):
+    """Its environment is this one, behind links; the command it finds is that of the folder."""
+    folder = tmp_path / "it's für me"
+    commands = folder / ".venv/bin"
+    commands.mkdir(parents=True)
+    for path in Path(sys.executable).parent.iterdir():
+        (commands / path.name).symlink_to(path)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "docs").mkdir()
+    (folder / ".venv/ready").touch()
+    done = subprocess.run(["make", "reference"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = (folder / "docs/configuration.md").read_text()
+    assert made == (ROOT / "docs/configuration.md").read_text()
