@@ -37,6 +37,9 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 names = " less ".join(style.label(arm) for arm in pair)
                 handles.setdefault(f"{names}, {curves.title(estimator)}, 95%", curve)
         ax.axhline(0, color="0.5", lw=0.8)
-    loc = "outside upper center"
-    figure.legend(handles.values(), handles.keys(), loc=loc, ncols=2, frameon=False)
+    title = style.DOUBT if any(doubts(part).any() for _, _, part in panels) else None
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside upper center", ncols=2, frameon=False,
+        title=title, title_fontsize=6,
+    )  # fmt: skip
     return figure

@@ -38,8 +38,8 @@ def fingerprint(dataset: str, root: Path) -> str | None:
     if dataset in PUBLISHED:
         return _of_published(dataset, root)
     if dataset in EMBEDDED:
-        spec = find_spec("sklearn.datasets")
-        folder = Path((spec and spec.origin) or "").parent
+        spec = find_spec("sklearn")  # of the package itself, which does not import it
+        folder = Path((spec and spec.origin) or "").parent / "datasets"
         return _together(_digest(folder / name, "sha256") for name in EMBEDDED[dataset])
     return None
 
