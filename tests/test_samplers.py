@@ -179,8 +179,8 @@ def test_bad_input_is_refused_in_one_sentence(sde, rng):
         grid_of("cubic", sde, 5)
     with pytest.raises(VdiffError, match="sampler is 'ddim'; it must be one of adaptive"):
         sampler_of("ddim")
-    with pytest.raises(VdiffError, match="parameterisation is 'noise'"):
-        drift_of(drift, sde, "noise")
+    with pytest.raises(VdiffError, match="parameterisation is 'velocity'"):
+        drift_of(drift, sde, "velocity")
     for name in ODES:
         with pytest.raises(VdiffError, match=f"sampler {name} needs lmbd 1"):
             sampler_of(name)(
