@@ -21,11 +21,10 @@ import pandas as pd
 from scipy import stats
 
 from vdiff.stats.distances import energy
-from vdiff.stats.intervals import Z95, added, jackknife, leave_one_out, t95
+from vdiff.stats.intervals import GROUPS, Z95, added, jackknife, leave_one_out, t95
 from vdiff.stats.tails import doubtful, doubts
 
 ALPHA = 0.05
-GROUPS = 10  # of batches, behind the jackknife of a gradient
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not resolved at this scale"
 COSINE_MARGIN = 0.02  # an unbiased gradient: cosine to the truth above 1 - margin
 DISTANCE_MARGIN = 0.1  # equal laws: Wasserstein distance above its floor, in units of the data

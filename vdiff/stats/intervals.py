@@ -8,6 +8,9 @@ from scipy import stats
 Z95 = float(stats.norm.ppf(0.975))
 """Half the width of a 95% normal interval, in standard errors: 1.96."""
 
+GROUPS = 10
+"""Groups of batches behind the jackknife of a training gradient."""
+
 
 def t95(df: float) -> float:
     """Half the width of a 95% interval of Student's t, in standard errors."""

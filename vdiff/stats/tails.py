@@ -6,7 +6,7 @@ distribution fitted to the largest deviations (the k-hat of Pareto-smoothed impo
 Vehtari et al. 2024; a variance needs k < 1/2), and the largest draw's share of the sum of squares.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +27,6 @@ class Tail:
     @property
     def doubtful(self) -> bool:
         return bool(doubtful(self.k_hat, self.share))
-
-    def worst(self, other: "Tail") -> "Tail":
-        return Tail(float(np.fmax(self.k_hat, other.k_hat)), max(self.share, other.share))
 
 
 def doubtful(k_hat, share):
@@ -64,3 +61,10 @@ def tail_of(deviations: np.ndarray) -> Tail:
     if len(beyond) < LEAST:
         return Tail(np.nan, share)
     return Tail(float(genpareto.fit(beyond / beyond.mean(), floc=0)[0]), share)
+
+
+def worst_tail(deviations: Iterable[np.ndarray]) -> Tail:
+    """The worst of several sets of deviations, in either regard."""
+    tails = [tail_of(d) for d in deviations]
+    k_hat = float(np.fmax.reduce([tail.k_hat for tail in tails]))
+    return Tail(k_hat, max(tail.share for tail in tails))

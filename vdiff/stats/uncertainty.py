@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from vdiff.stats.tails import Tail, tail_of
+from vdiff.stats.tails import Tail, worst_tail
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Mean:
     @cached_property
     def tail(self) -> Tail:
         """The worse one of the images' means and of the noise: whether to believe the errors."""
-        first, *rest = (tail_of(d) for d in self.deviations)
-        return first.worst(rest[0]) if rest else first
+        return worst_tail(self.deviations)
 
 
 def summarise(z: np.ndarray, u: np.ndarray | None = None) -> Mean:

@@ -178,6 +178,7 @@ def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.nd
     """Passes of an estimator until there are enough."""
     z: list[np.ndarray] = []
     u: list[np.ndarray | None] = []
+    enough = False  # for the target
     while len(z) < MOST_PASSES:
         values, times = one_pass(len(z))
         z.append(values)

@@ -61,8 +61,7 @@ def measure(model: Model, settings: Likelihood) -> Measured:
     with products("float32"):
         z, evaluations = ode_bpd(model, a, settings, settings.tolerance)
         loose, _ = ode_bpd(model, a, settings, 10 * settings.tolerance)
-    parts = [tails.tail_of(v - v.mean()) for v in (z, elbo, elbo - z)]
-    tail = parts[0].worst(parts[1]).worst(parts[2])
+    tail = tails.worst_tail(v - v.mean() for v in (z, elbo, elbo - z))
     row = {
         "iteration": model.snapshots[-1].iteration,
         "images": len(z),

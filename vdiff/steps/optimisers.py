@@ -6,24 +6,11 @@ whatever is no matrix, or is a network's last layer, stays with AdamW.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from vdiff.config import Training
-
-
-class Optimiser(Protocol):
-    """What a training needs of one, or of several together."""
-
-    def zero_grad(self, set_to_none: bool = True) -> None: ...
-
-    def step(self) -> None: ...
-
-    def state_dict(self) -> dict: ...
-
-    def load_state_dict(self, state: dict) -> None: ...
 
 
 def rate(t: Training, iteration: int) -> float:
@@ -35,31 +22,29 @@ def rate(t: Training, iteration: int) -> float:
 
 
 class Scheduled:
-    """Optimisers that step together, their step sizes times `rate` at every iteration."""
+    """Optimisers that step together, their step sizes times the `rate` of the iteration."""
 
     def __init__(self, t: Training, optimisers: Sequence[torch.optim.Optimizer]) -> None:
-        self.t, self.optimisers, self.iteration = t, optimisers, 0
+        self.t, self.optimisers = t, optimisers
         self.full = [group["lr"] for o in optimisers for group in o.param_groups]
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none)
+            optimiser.zero_grad()
 
-    def step(self) -> None:
-        factor = rate(self.t, self.iteration)
+    def step(self, iteration: int) -> None:
+        factor = rate(self.t, iteration)
         groups = [group for o in self.optimisers for group in o.param_groups]
         for group, lr in zip(groups, self.full, strict=True):
             group["lr"] = lr * factor
         for optimiser in self.optimisers:
             optimiser.step()
-        self.iteration += 1
 
-    def state_dict(self) -> dict:
-        return {"iteration": self.iteration, "parts": [o.state_dict() for o in self.optimisers]}
+    def state_dict(self) -> list[dict]:
+        return [optimiser.state_dict() for optimiser in self.optimisers]
 
-    def load_state_dict(self, state: dict) -> None:
-        self.iteration = state["iteration"]
-        for optimiser, part in zip(self.optimisers, state["parts"], strict=True):
+    def load_state_dict(self, state: list[dict]) -> None:
+        for optimiser, part in zip(self.optimisers, state, strict=True):
             optimiser.load_state_dict(part)
 
 
@@ -91,15 +76,14 @@ class Matrices(torch.optim.Muon):
         super().step(closure)
 
 
-def optimiser_of(network: nn.Module, t: Training) -> Optimiser:
+def optimiser_of(network: nn.Module, t: Training) -> Scheduled:
     """The optimiser that the training asks for; the paper's is plain Adam."""
     parameters = list(network.parameters())
     if t.optimiser == "adam":
         return Scheduled(t, [torch.optim.Adam(parameters, lr=t.lr, fused=True)])
     if t.optimiser == "adamw":
         return Scheduled(t, [_adamw(parameters, t)])
-    last = max(k for k, p in enumerate(parameters) if p.ndim > 1)
-    inner = [p for k, p in enumerate(parameters) if p.ndim > 1 and k != last]
+    inner = [p for p in parameters if p.ndim > 1][:-1]
     known = {id(p) for p in inner}
     rest = [p for p in parameters if id(p) not in known]
     return Scheduled(t, [Matrices(inner, t.muon_lr, t.weight_decay), _adamw(rest, t)])

@@ -114,7 +114,7 @@ class Trainer:
         s = self.times(n, rng)
         eps = torch.randn(x.shape, generator=rng, device=workers.device)
         x, log_det, s, eps = (workers.share(v) for v in (x, log_det, s, eps))
-        state.optimiser.zero_grad(set_to_none=True)
+        state.optimiser.zero_grad()
         totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
         size = t.micro_batch or len(x)
         for start in range(0, len(x), size):
@@ -126,7 +126,7 @@ class Trainer:
             with torch.no_grad():
                 bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
-        state.optimiser.step()
+        state.optimiser.step(state.iteration)
         if state.average is not None:
             i = state.iteration
             decay = min(t.ema, (1 + i) / (10 + i)) if t.ema_warmup else t.ema

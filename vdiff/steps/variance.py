@@ -27,12 +27,11 @@ from vdiff.diffusion.times import Debiased, TimeLaw, Uniform
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
-from vdiff.stats.intervals import jackknife, leave_one_out, std_err
+from vdiff.stats.intervals import GROUPS, jackknife, leave_one_out, std_err
 from vdiff.stats.tails import tail_of
 from vdiff.steps import Measured
 from vdiff.steps.evaluate import reference_of
 
-GROUPS = 10  # of batches, for the jackknife
 BINS = 24  # of time
 
 
@@ -50,15 +49,16 @@ def variance_in_time(
         square = np.square(z - z.mean())
         for low, high in pairwise(edges):
             inside = (s > low) & (s <= high)
+            part = square * inside
             rows.append(
                 {
                     "estimator": estimator,
                     "time_low": low,
                     "time_high": high,
                     "draws": int(inside.sum()),
-                    "variance": float((square * inside).mean()),
-                    "variance_std_err": std_err(square * inside),
-                    **asdict(tail_of(square * inside - (square * inside).mean())),
+                    "variance": float(part.mean()),
+                    "variance_std_err": std_err(part),
+                    **asdict(tail_of(part - part.mean())),
                 }
             )
     return rows
