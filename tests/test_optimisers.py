@@ -20,9 +20,10 @@ RECIPES = {
     "schedule": {"warmup": 10, "decay": 0.5},
     "average": {"ema": 0.99, "ema_warmup": True},
     "draws": {"draws": "low_discrepancy"},
+    "fitted": {"law": "fitted"},
     "all": {
         "optimiser": "muon", "warmup": 5, "decay": 0.3, "ema": 0.99, "ema_warmup": True,
-        "draws": "low_discrepancy",
+        "draws": "low_discrepancy", "law": "fitted",
     },
 }  # fmt: skip
 
@@ -30,6 +31,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_resumes_to_the_same_bytes(tmp_path, monkeypatch, name):
     """Stopped by a time slice at every check, and in one go; and not the bytes of plain Adam."""
+    monkeypatch.setattr("vdiff.steps.train.REFIT_EVERY", 20)
     whole = run(tmp_path / "whole", **RECIPES[name])
     assert whole != run(tmp_path / "plain")
     for _ in range(200):

@@ -47,6 +47,12 @@ class Arm(Strict):
     network: Network = key(Network(), "Overrides of the experiment's network.")
     training: Training = key(Training(), "Overrides of the experiment's training.")
 
+    @model_validator(mode="after")
+    def _fitted(self) -> "Arm":
+        if self.training.law == "fitted" and not self.debias:
+            raise ValueError("training.law is fitted, which has no bias, but debias is False")
+        return self
+
 
 class Experiment(Measurements):
     """One data set, the arms trained on it, and what is measured."""

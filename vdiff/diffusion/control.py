@@ -162,7 +162,7 @@ def fit_controls(
     k = slice_of(base, s, slices)
     coefficients, spread = _regress(torch.cat(design, 1), h / q[:, 0], k, slices)
     weights = spread / spread.mean() if spread.mean() > 0 else torch.ones_like(spread)
-    law = Histogram(base, tuple((0.9 * weights + 0.1).tolist()))
+    law = Histogram(base, 0.9 * weights + 0.1)
     c, c_bar, c_level = coefficients[:, :3], coefficients[:, 3], coefficients[:, 4]
     return ControlVariates(reference, base, law, c, c_bar, c_level)
 

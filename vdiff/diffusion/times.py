@@ -104,21 +104,21 @@ class Debiased(TimeLaw):
         return s.clamp(0, self.sde.T)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Histogram(TimeLaw):
     """A base law reweighted by a histogram over its cdf: the fitted proposal.
 
-    weights: (K,) positive, density relative to the base in K equal slices of base probability.
+    weights: (K,) positive float64, density relative to the base in K equal slices of base
+    probability, on the device of the times.
     """
 
     base: TimeLaw
-    weights: tuple[float, ...]
+    weights: Tensor
 
     @cached_property
     def _mass(self) -> tuple[Tensor, Tensor]:
-        w = torch.tensor(self.weights, dtype=torch.float64)
-        w = w / w.sum()
-        return w, torch.cat([torch.zeros(1, dtype=torch.float64), w.cumsum(0)])
+        w = self.weights / self.weights.sum()
+        return w, torch.cat([w.new_zeros(1), w.cumsum(0)])
 
     def density(self, s: Tensor) -> Tensor:
         w, _ = self._mass

@@ -24,6 +24,7 @@ from vdiff.diffusion.bits import bits_per_dim
 from vdiff.diffusion.drift import drift_of, in_precision
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import elbo_of_losses
+from vdiff.diffusion.fitted import Fitted
 from vdiff.diffusion.times import Debiased, TimeLaw, Uniform, stratified
 from vdiff.errors import VdiffError
 from vdiff.files import checkpoint
@@ -38,6 +39,7 @@ from vdiff.model import network_of, sde_of
 from vdiff.steps.optimisers import optimiser_of
 
 log = logging.getLogger(__name__)
+REFIT_EVERY = 100  # iterations between two fits of the law of time
 STOP_EVERY = 10  # iterations between two agreements of several processes on whether to stop
 
 
@@ -62,6 +64,9 @@ class State:
         self.average: dict[str, Tensor] | None = None
         if t.ema:
             self.average = {k: v.clone() for k, v in network.state_dict().items()}
+        self.fitted: Fitted | None = None
+        if t.law == "fitted":
+            self.fitted = Fitted.fresh(sde_of(run), run.sde.eps_t, device)
         self.history = torch.zeros(t.iterations, 2, dtype=torch.float64, device=device)
 
     def dump(self) -> dict:
@@ -70,6 +75,7 @@ class State:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
+            "fitted": self.fitted and self.fitted.dump(),
             "history": self.history[: self.iteration].cpu(),
         }
 
@@ -80,6 +86,8 @@ class State:
         if self.average is not None:
             for name, value in saved["average"].items():
                 self.average[name].copy_(value)
+        if self.fitted is not None:
+            self.fitted.restore(saved["fitted"])
         self.history[: self.iteration] = saved["history"].to(self.history)
 
     def weights(self) -> dict[str, Tensor]:
@@ -94,7 +102,8 @@ class Trainer:
     def __init__(self, run: Run, data: Data, workers: Workers, cache: Path) -> None:
         t, self.run, self.data, self.workers = run.training, run, data, workers
         self.sde = sde_of(run)
-        self.law: TimeLaw = Debiased(self.sde, run.sde.eps_t) if run.debias else Uniform(self.sde.T)
+        self.debiased = Debiased(self.sde, run.sde.eps_t)
+        self.paper: TimeLaw = self.debiased if run.debias else Uniform(self.sde.T)
         network = place(network_of(run, data.shape), workers.device)
         self.state = State(run, network, workers.device)
         self.batches = data.batches(run.seed, t.batch_size, t.flip, workers.device)
@@ -108,23 +117,22 @@ class Trainer:
     def step(self) -> None:
         """One step of the optimiser; notes the batch's mean loss and bits/dim in the history."""
         state, t, workers = self.state, self.run.training, self.workers
-        rng = generator("train", self.run.seed, state.iteration, device=workers.device)
-        x, log_det = self.batches(state.iteration)
-        n = len(x)
-        s = self.times(n, rng)
-        eps = torch.randn(x.shape, generator=rng, device=workers.device)
-        x, log_det, s, eps = (workers.share(v) for v in (x, log_det, s, eps))
+        batch = self.draw()
+        n = len(batch[0])
+        x, log_det, s, eps = (workers.share(v) for v in batch)
         state.optimiser.zero_grad()
         totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
-        size = t.micro_batch or len(x)
+        seen, size = [], t.micro_batch or len(x)
         for start in range(0, len(x), size):
             part = slice(start, start + size)
             with workers.between(self.shared, last=start + size >= len(x)):
                 losses = dsm_loss(self.sde, self.a, x[part], s[part], eps[part])
                 # Workers average their gradients; so it is right for unequal shares too.
-                (losses.sum() * (workers.size / n)).backward()
+                ((self.weight(s[part]) * losses).sum() * (workers.size / n)).backward()
             with torch.no_grad():
                 bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
+                seen.append(losses)
+                losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
         state.optimiser.step(state.iteration)
         if state.average is not None:
@@ -133,6 +141,31 @@ class Trainer:
             torch._foreach_lerp_(list(state.average.values()), self.weights, 1 - decay)
         state.history[state.iteration] = workers.sum(totals) / n
         state.iteration += 1
+        if state.fitted is not None:
+            state.fitted.see(s, torch.cat(seen).detach(), workers.sum)
+            if state.iteration % REFIT_EVERY == 0:
+                state.fitted.refit()
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x, log_det, times and noise of the next batch, of all workers together."""
+        device = self.workers.device
+        rng = generator("train", self.run.seed, self.state.iteration, device=device)
+        x, log_det = self.batches(self.state.iteration)
+        s = self.times(len(x), rng)
+        return x, log_det, s, torch.randn(x.shape, generator=rng, device=device)
+
+    @property
+    def law(self) -> TimeLaw:
+        """The law of the next batch's times."""
+        fitted = self.state.fitted
+        return self.paper if fitted is None else fitted.law
+
+    def weight(self, s: Tensor) -> Tensor | float:
+        """Of the losses at times s (B,): 1 for the paper's laws; for a fitted one, what makes the
+        gradient the ELBO's, in units of the debiased law's."""
+        if self.state.fitted is None:
+            return 1.0
+        return self.sde.weight(s) / self.law.density(s) / self.debiased.normalizer
 
     def times(self, n: int, rng: torch.Generator) -> Tensor:
         """A batch's times (n,), each of the law; together evenly spread, if so asked."""

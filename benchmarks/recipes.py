@@ -1,0 +1,208 @@
+"""Recipes of training side by side: bits/dim against images seen and against time.
+
+    python benchmarks/recipes.py [--preset laptop] [--experiment mnist] [--data-root DIR]
+        [--images N] [--seeds 0,1,2] [--recipe "NAME: KEY=VALUE ..."]... [--out FILE.csv]
+
+All recipes train the experiment's network on its data and take turns, from one mark to the next,
+so that a slow machine slows all of them; evaluations are not timed. A recipe's keys are those of
+the section training, network.KEY, debias, and draw, for what was tried and is no part of vdiff:
+
+    draw=several     each image four times, at four times and noises; a batch costs as much and
+                     has a quarter of the images
+    draw=antithetic  each image twice at one time, with the noise and its negative: the gradient's
+                     part that is odd in the noise, of mean 0, is a control variate that cancels
+
+Shown are test bits/dim by the efficient estimator after all images; after equal time, that of the
+recipe which was done first; and the images and seconds to where the first recipe ends. All are
+means over seeds with standard errors: over seeds, or for one seed over test images and noise.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from vdiff.config import load_config, run_of
+from vdiff.data import load
+from vdiff.machine.parallel import Workers
+from vdiff.machine.precision import products
+from vdiff.model import Model
+from vdiff.steps.evaluate import evaluate, reference_of
+from vdiff.steps.train import Trainer
+
+BEST = "optimiser=muon muon_lr=0.02 lr=0.004 warmup=50 decay=0.5 ema=0.999 ema_warmup=true"
+BEST += " draws=low_discrepancy law=fitted"
+ABLATION = ["paper: lr=1e-4 ema=0", f"improved: {BEST}"]
+PARTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the images, after which to evaluate
+COLUMNS = ("recipe", "seed", "images", "seconds", "bpd", "std_err")
+
+
+class Several(Trainer):
+    """Each image several times, at times and noises of its own."""
+
+    copies = 4
+
+    def draw(self):
+        x, log_det, s, eps = super().draw()
+        first = torch.arange(len(x) // self.copies).repeat_interleave(self.copies)
+        return x[first], log_det[first], s[: len(first)], eps[: len(first)]
+
+
+class Antithetic(Several):
+    """Each image twice at one time, with the noise and its negative."""
+
+    copies = 2
+
+    def draw(self):
+        x, log_det, s, eps = super().draw()
+        sign = torch.tensor([1.0, -1.0]).repeat(len(x) // 2).reshape(-1, *[1] * (x.ndim - 1))
+        return x, log_det, s[::2].repeat_interleave(2), sign * eps[::2].repeat_interleave(2, dim=0)
+
+
+TRAINERS = {"plain": Trainer, "several": Several, "antithetic": Antithetic}
+
+
+class Course:
+    """One recipe of one seed on its way."""
+
+    def __init__(self, name, keys, seed, options, data, reference):
+        self.name, self.seed, self.data, self.reference = name, seed, data, reference
+        of = TRAINERS[keys.pop("draw", "plain")]
+        arm = {"debias": keys.pop("debias", True), "network": {}, "training": {}}
+        for key, value in keys.items():
+            section, _, last = key.rpartition(".")
+            arm[section or "training"][last] = value
+        config = load_config({"preset": options.preset, "only": [options.experiment]})
+        e = config.experiments[options.experiment]
+        batch = arm["training"].get("batch_size", e.training.batch_size)
+        self.per_step = batch // getattr(of, "copies", 1)
+        arm["training"].setdefault("iterations", max(1, options.images // self.per_step))
+        over = {"dataset": options.dataset or e.dataset, "arms": {**dict.fromkeys(e.arms), "it": arm}}
+        over = {"preset": options.preset, "experiments": {options.experiment: {**over, "pairs": []}}}
+        run = run_of(load_config(over), options.experiment, "it", seed)
+        self.settings = e.evaluation.model_copy(
+            update={"images": options.test, "passes": 2, "pilot": options.pilot}
+        )
+        self.model = Model(run, data)
+        self.trainer = of(run, data, Workers(), Path())
+        self.seconds = 0.0
+
+    def go(self, part: float) -> dict:
+        """Train up to a part of the way; the row of the table."""
+        state, t = self.trainer.state, self.trainer.run.training
+        start = time.perf_counter()
+        with products(t.precision):
+            while state.iteration < max(1, round(part * t.iterations)):
+                self.trainer.step()
+        self.trainer.check()
+        self.seconds += time.perf_counter() - start
+        a = self.model.drift_with(state.weights())
+        found = evaluate(self.model, a, self.settings, "efficient", self.reference).row()
+        row = (self.name, self.seed, state.iteration * self.per_step, self.seconds)
+        return dict(zip(COLUMNS, (*row, found["bpd"], found["bpd_std_err"]), strict=True))
+
+
+def at(rows: list[dict], key: str, value: float) -> float:
+    """bits/dim of one course where its key has a value, linear in the key's logarithm."""
+    return float(np.interp(np.log(value), np.log([r[key] for r in rows]), [r["bpd"] for r in rows]))
+
+
+def reached(rows: list[dict], key: str, bpd: float) -> float:
+    """The key where a course first comes down to bpd; infinite if it never does."""
+    for before, after in zip([None, *rows], rows, strict=False):
+        if after["bpd"] <= bpd:
+            if before is None:
+                return after[key]
+            part = (before["bpd"] - bpd) / (before["bpd"] - after["bpd"])
+            return float(np.exp(np.log(before[key]) * (1 - part) + np.log(after[key]) * part))
+    return np.inf
+
+
+def shown(values, error: float, digits: int = 3) -> str:
+    """Mean and standard error; that over seeds where there are several."""
+    values = np.array(values)
+    if np.isinf(values).any():
+        return "not reached"
+    if len(values) > 1:
+        error = values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():,.{digits}f}" + (f" ± {error:.{digits}f}" if error else "")
+
+
+def table(rows: list[dict]) -> str:
+    """A line per recipe, all seeds together."""
+    courses: dict = {}
+    for row in rows:
+        courses.setdefault(row["recipe"], {}).setdefault(row["seed"], []).append(row)
+    shortest = min(c[-1]["seconds"] for seeds in courses.values() for c in seeds.values())
+    ends = {seed: c[-1]["bpd"] for seed, c in next(iter(courses.values())).items()}
+    end = f"the first's {np.mean(list(ends.values())):.3f}"
+    lines = [
+        f"| recipe | images | bits/dim at the end | s | bits/dim after {shortest:.0f} s "
+        f"| images to {end} | s to {end} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, seeds in courses.items():
+        c = list(seeds.values())
+        error = c[0][-1]["std_err"]
+        cells = (
+            f"{c[0][-1]['images']:,}",
+            shown([x[-1]["bpd"] for x in c], error),
+            shown([x[-1]["seconds"] for x in c], 0, 0),
+            shown([at(x, "seconds", shortest) for x in c], error),
+            shown([reached(x, "images", ends[seed]) for seed, x in seeds.items()], 0, 0),
+            shown([reached(x, "seconds", ends[seed]) for seed, x in seeds.items()], 0, 0),
+        )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="laptop")
+    parser.add_argument("--experiment", default="mnist")
+    parser.add_argument("--dataset", help="Other data of the same shape, such as npz:FILE.")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--images", type=int, default=51_200)
+    parser.add_argument("--test", type=int, default=512, help="Test images.")
+    parser.add_argument("--pilot", type=int, default=1024)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--recipe", action="append", help="By default those of the ablation.")
+    parser.add_argument("--out", type=Path, help="Append every row to a CSV.")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    config = load_config({"preset": options.preset}).experiments[options.experiment]
+    data = load(options.dataset or config.dataset, options.data_root)
+    reference = None
+    courses = []
+    for text in options.recipe or ABLATION:
+        name, _, words = text.partition(":")
+        for seed in options.seeds.split(","):
+            keys = {k: yaml.safe_load(v) for k, v in (w.split("=", 1) for w in words.split())}
+            course = Course(name, keys, int(seed), options, data, reference)
+            reference = course.reference = reference or reference_of(course.model.sde, data)
+            courses.append(course)
+    rows = []
+    for part in PARTS:
+        for course in courses:
+            rows.append(course.go(part))
+            if options.out:
+                write(options.out, rows[-1])
+    print(table(rows))
+
+
+def write(path: Path, row: dict) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()
