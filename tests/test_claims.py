@@ -61,7 +61,8 @@ def tables(rng, effect):
     estimators = ("published", "efficient")
     differences = [{"estimator": e, **difference, **ratio} for e in estimators]
     cosines = {"uniform": draw(1.0, 0.001, -1), "debiased": draw(0.98, 0.001)}
-    gradient = [{"law": k, "cosine": v, "cosine_std_err": 0.001} for k, v in cosines.items()]
+    columns = {"cosine_std_err": 0.001, "k_hat": 0.1, "share": 0.1}
+    gradient = [{"law": k, "cosine": v, **columns} for k, v in cosines.items()]
     common = {"metric": "sliced_wasserstein", "reference": "data", "sampler": "euler_maruyama"}
     distances = []
     for lmbd in (0, 1):

@@ -14,7 +14,8 @@ from vdiff.diffusion.times import Uniform
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.nets.mlp import MLP
-from vdiff.steps.variance import gradient_rows, variance_in_time
+from vdiff.steps.gradient import gradient_rows
+from vdiff.steps.variance import variance_in_time
 
 
 def draw(n, rng):
@@ -64,7 +65,7 @@ def test_the_debiased_gradient_is_unbiased_and_the_uniform_one_is_not(sde):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    rows = gradient_rows(model_of(net), net, Variance(batches=2000, batch_size=256))
+    rows = gradient_rows(model_of(net), net, Variance(batches=200, batch_size=256))
     by_law = {row["law"]: row for row in rows}
     debiased, uniform = by_law["debiased"], by_law["uniform"]
     weighted = by_law["uniform_weighted"]

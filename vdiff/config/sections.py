@@ -165,7 +165,7 @@ class Training(Strict):
 
 BACKWARD = 2  # forward passes' worth of a gradient, beside the forward pass itself
 ODE_EVALUATIONS = 200  # of the two tolerances of an exact likelihood, about
-LAWS = 4  # of time, whose gradients are measured at two iterations
+TIME_SLICES = 32  # of which each has its gradient measured, at two iterations
 
 
 class Measurement(Strict):
@@ -216,11 +216,11 @@ class Variance(Measurement):
 
     draws: int = key(20_000, "Draws of each ELBO estimator.", ge=100)
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
-    batches: int = key(400, "Batches behind each training gradient.", ge=20)
+    batches: int = key(50, "Batches in each slice of time behind its gradient.", ge=10)
     batch_size: Positive = key(64, "Training examples per batch.")
 
     def cost(self, snapshots: int, test: int) -> float:
-        gradients = 2 * LAWS * (1 + BACKWARD) * self.batches * self.batch_size
+        gradients = 2 * TIME_SLICES * (1 + BACKWARD) * self.batches * self.batch_size
         return self.draws * (2 + BACKWARD) + self.pilot + gradients
 
 

@@ -10,9 +10,11 @@ import pandas as pd
 from vdiff.figures import curves, style
 
 LAW = {
-    "uniform": (style.PAPER["debias-False"].color, "uniform"),
-    "uniform_weighted": ("0.5", "uniform,\nweighted"),
-    "debiased": (style.PAPER["debias-True"].color, "debiased"),
+    "uniform": (style.PAPER["debias-False"].color, "s", "uniform"),
+    "uniform_weighted": ("0.5", "D", "uniform, weighted"),
+    "debiased": (style.PAPER["debias-True"].color, "o", "debiased"),
+    "fitted": (style.OTHERS[0].color, "^", "fitted"),
+    "best": (style.OTHERS[1].color, "*", "least attainable"),
 }
 
 
@@ -22,18 +24,20 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     gradient = curves.of_experiment(inputs[1], "gradient", experiment)
     arm = time["arm"].iloc[0]
     time, gradient = (f[f["arm"] == arm] for f in (time, gradient))
-    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.8), width_ratios=[1.5, 1, 1])
-    _in_time(axes[0], time)
-    _of_laws(axes[1], gradient, "relative_bias", "bias of the gradient, sin∠(E ĝ, G)")
-    label = "variance of one batch, tr Cov ĝ / ‖E ĝ‖²"
-    _of_laws(axes[2], gradient, "relative_variance", label)
-    axes[1].set_ylim(bottom=0)
-    axes[2].set_yscale("log")
     iterations = sorted(gradient["iteration"].unique())
+    n = len(iterations)
+    figure, axes = plt.subplots(
+        1, 1 + n, figsize=(style.PAGE, 2.9), width_ratios=[1.4, *[1] * n], squeeze=False
+    )
+    _in_time(axes[0, 0], time)
+    for ax, iteration in zip(axes[0, 1:], iterations, strict=True):
+        _of_laws(ax, gradient[gradient["iteration"] == iteration])
+        ax.set_title(f"gradient at iteration {iteration:,}")
+    axes[0, 1].set_ylabel("variance per example, tr Cov ĝ / ‖E ĝ‖²")
+    axes[0, -1].legend(fontsize=6, frameon=False, loc="lower left", bbox_to_anchor=(0.25, 0.5))
     figure.suptitle(
-        f"{time['experiment'].iloc[0]}, {style.label(arm)}; gradients at iterations "
-        f"{' (filled) and '.join(str(i) for i in iterations)}{' (open)' * (len(iterations) > 1)}, "
-        "bars: one standard error",
+        f"{time['experiment'].iloc[0]}, {style.label(arm)}; right: a point per law of time, "
+        "filled independent, open evenly spread; bars: one standard error",
         fontsize=7,
     )
     return figure
@@ -57,18 +61,20 @@ def _in_time(ax, time: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
-def _of_laws(ax, gradient: pd.DataFrame, key: str, label: str) -> None:
-    """One column of the table for each law of time, early filled and late open."""
-    for k, (law, (colour, _)) in enumerate(LAW.items()):
-        part = gradient[gradient["law"] == law].sort_values("iteration")
-        x = k + 0.2 * (np.arange(len(part)) - (len(part) - 1) / 2)
-        for j, (at, row) in enumerate(zip(x, part.itertuples(), strict=True)):
-            value, error = getattr(row, key), getattr(row, f"{key}_std_err")
-            if np.isfinite(error):  # otherwise noise drowned it: no measurement
-                face = "white" if j else colour
+def _of_laws(ax, gradient: pd.DataFrame) -> None:
+    """Bias against variance, a point per law; the least variance without bias as a line."""
+    for law, (colour, marker, text) in LAW.items():
+        for row in gradient[gradient["law"] == law].itertuples():
+            for column, face in (("relative_variance", colour), ("spread_variance", "none")):
+                y, error = getattr(row, column), getattr(row, f"{column}_std_err")
+                if not np.isfinite(error):  # noise drowned it: no measurement
+                    continue
                 ax.errorbar(
-                    at, value, error, fmt="os"[j % 2], ms=4, color=colour, capsize=2, mfc=face
-                )
-    ax.set_xticks(range(len(LAW)), [text for _, text in LAW.values()], fontsize=6)
-    ax.set_ylabel(label, fontsize=7)
-    ax.set_xlim(-0.5, len(LAW) - 0.5)
+                    row.relative_bias, y, error, row.relative_bias_std_err, fmt=marker, ms=5,
+                    color=colour, mfc=face, lw=0.8, capsize=1.5,
+                    label=text if face == colour else None,
+                )  # fmt: skip
+            if law == "best" and np.isfinite(row.spread_variance):
+                ax.axhline(row.spread_variance, color=colour, lw=0.8, ls=":")
+    ax.set(yscale="log", xlabel="bias, sin∠(E ĝ, ELBO's gradient)")
+    ax.set_xlim(left=-0.03)

@@ -118,15 +118,19 @@ SCHEMAS: dict[str, dict[str, str]] = {
     "gradient": {
         **WHO,
         "iteration": "optimiser steps so far",
-        "law": "`uniform`, `uniform_weighted` or `debiased` times in the training loss",
-        "batches": "batches measured",
+        "law": "`uniform`, `uniform_weighted`, `debiased` or `fitted` times; `best`: of the least "
+        "variance without bias",
+        "batches": "batches measured, over all slices of time",
         "batch_size": "examples per batch",
         "cosine": "of the mean gradient with the gradient of the ELBO",
         "cosine_std_err": "its jackknife standard error",
         "relative_bias": "what of the ELBO's gradient is missing at the best scale",
         "relative_bias_std_err": "its jackknife standard error",
-        "relative_variance": "E‖gradient of a batch - mean‖² / ‖mean‖²",
+        "relative_variance": "E‖gradient of an example - mean‖² / ‖mean‖², independent times",
         "relative_variance_std_err": "its jackknife standard error",
+        "spread_variance": "the same where a batch's times are evenly spread",
+        "spread_variance_std_err": "its jackknife standard error",
+        **_TAIL,
     },
     "distances": {
         **WHO,

@@ -168,17 +168,16 @@ def gradient_bias(tables: Tables) -> list[Evidence]:
             ),
         ):
             row = by_law.loc[law]
-            found.append(
-                Evidence(
-                    claim,
-                    "bias and variance of the loss",
-                    name,
-                    **student(row["cosine"], row["cosine_std_err"], GROUPS - 1, side, threshold),
-                    unit="cosine",
-                    published="theorem",
-                    why=f"{at}; the claim means {means}",
-                )
+            evidence = Evidence(
+                claim,
+                "bias and variance of the loss",
+                name,
+                **student(row["cosine"], row["cosine_std_err"], GROUPS - 1, side, threshold),
+                unit="cosine",
+                published="theorem",
+                why=f"{at}; the claim means {means}",
             )
+            found.append(unbelieved(evidence) if doubtful(row["k_hat"], row["share"]) else evidence)
     return found
 
 
