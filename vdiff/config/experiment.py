@@ -49,8 +49,7 @@ class Arm(Strict):
 
     @model_validator(mode="after")
     def _fitted(self) -> "Arm":
-        if self.training.law == "fitted" and not self.debias:
-            raise ValueError("training.law is fitted, which has no bias, but debias is False")
+        check_law(self.debias, self.training)
         return self
 
 
@@ -145,6 +144,12 @@ class Experiment(Measurements):
         true, false = PAPER
         suffixes = [a.removeprefix(true) for a in self.arms if a.startswith(true)]
         return [(true + s, false + s) for s in suffixes if false + s in self.arms]
+
+
+def check_law(debias: bool, training: Training) -> None:
+    """Raise ValueError when a law that has no bias is to have one."""
+    if training.law == "fitted" and not debias:
+        raise ValueError("training.law is fitted, which has no bias, but debias is False")
 
 
 def _check_network(dataset: str, shape: tuple[int, ...] | None, network: Network) -> None:

@@ -4,7 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from vdiff.config.experiment import Config
+from pydantic import model_validator
+
+from vdiff.config.experiment import Config, check_law
 from vdiff.config.merging import read_yaml, validate
 from vdiff.config.sections import VP, Dataset, Forward, Network, Seed, Strict, Training
 from vdiff.errors import VdiffError
@@ -24,6 +26,11 @@ class Run(Strict):
     sde: Forward = VP()
     network: Network = Network()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _fitted(self) -> "Run":
+        check_law(self.debias, self.training)
+        return self
 
     @property
     def who(self) -> dict:
