@@ -81,8 +81,14 @@ class Course:
         batch = arm["training"].get("batch_size", e.training.batch_size)
         self.per_step = batch // getattr(of, "copies", 1)
         arm["training"].setdefault("iterations", max(1, options.images // self.per_step))
-        over = {"dataset": options.dataset or e.dataset, "arms": {**dict.fromkeys(e.arms), "it": arm}}
-        over = {"preset": options.preset, "experiments": {options.experiment: {**over, "pairs": []}}}
+        over = {
+            "dataset": options.dataset or e.dataset,
+            "arms": {**dict.fromkeys(e.arms), "it": arm},
+        }
+        over = {
+            "preset": options.preset,
+            "experiments": {options.experiment: {**over, "pairs": []}},
+        }
         run = run_of(load_config(over), options.experiment, "it", seed)
         self.settings = e.evaluation.model_copy(
             update={"images": options.test, "passes": 2, "pilot": options.pilot}

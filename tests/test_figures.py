@@ -22,7 +22,8 @@ def evaluation():
     rows = [
         {
             "experiment": "digits", "arm": f"debias-{debias}", "debias": debias, "seed": seed,
-            "estimator": estimator, "iteration": i, "bpd": 10 / (1 + i) + 0.1 * rng.random(),
+            "estimator": estimator, "iteration": i, "examples": 64 * i,
+            "bpd": 10 / (1 + i) + 0.1 * rng.random(),
             "bpd_std_err": 0.1, "se_test": np.nan, "se_mc": np.nan, "images": 9, "passes": 1,
             "network_evaluations": 9, "k_hat": 0.7 if i == 20 else 0.1, "share": 0.1,
         }
@@ -50,6 +51,7 @@ def inputs(tmp_path, evaluation):
     return {
         "bpd": [tmp_path / "curves.csv"],
         "standard-error": [tmp_path / "curves.csv"],
+        "examples": [tmp_path / "curves.csv"],
         "loss": [tmp_path / "train.csv"],
         "samples": [tmp_path / "samples.npz"] * 2,
         "lambda-grid": lmbds,
@@ -58,7 +60,8 @@ def inputs(tmp_path, evaluation):
 
 
 @pytest.mark.parametrize(
-    "figure", ["bpd", "standard-error", "loss", "samples", "lambda-grid", "lambda-strips"]
+    "figure",
+    ["bpd", "standard-error", "examples", "loss", "samples", "lambda-grid", "lambda-strips"],
 )
 def test_every_figure_is_drawn_to_the_same_bytes(tmp_path, inputs, figure):
     for kind in ("png", "pdf", "svg"):

@@ -19,7 +19,9 @@ VARIANCE, THETA, BATCH, REPEATS = 2.0, 0.7, 64, 3000
 
 
 def trainer_of(tmp_path, debias, law, draws):
-    run = tiny(batch_size=BATCH, law=law, draws=draws, iterations=100).model_copy(update={"debias": debias})
+    run = tiny(batch_size=BATCH, law=law, draws=draws, iterations=100).model_copy(
+        update={"debias": debias}
+    )
     data = Points(lambda n, rng: VARIANCE**0.5 * torch.randn(n, 2, generator=rng))
     return Trainer(run, data, Workers(), tmp_path)
 
@@ -54,7 +56,9 @@ def test_the_mean_gradient_of_every_law_and_draw(tmp_path, law, draws):
     """Of N(0, 2 I) and the drift -0.7 g y, in closed form. Debiased and fitted times have the
     ELBO's gradient within 4 standard errors; an error of 5% would be found with 80% power.
     Uniform times have their own, which lies far from the ELBO's."""
-    trainer = trainer_of(tmp_path, law != "uniform", "fitted" if law == "fitted" else "paper", draws)
+    trainer = trainer_of(
+        tmp_path, law != "uniform", "fitted" if law == "fitted" else "paper", draws
+    )
     sde = trainer.sde
     s = (torch.arange(2_000_000, dtype=torch.float64) + 0.5) / 2_000_000
     elbo = float((sde.weight(s) * gradient_at(sde, s)).mean()) / trainer.debiased.normalizer

@@ -22,9 +22,21 @@ from vdiff.files.schemas import SCHEMAS
 from vdiff.report.contents import described, figures
 from vdiff.report.page import write_report
 
-# Two experiments without arms to compare, each with two figures; and two of both together.
-SMALL = {"preset": "smoke", "only": ["cosine"], "experiments": {"cosine": {"arms": {"other": {}}}}}
-FIGURES = 4
+# One experiment without arms to compare: its three figures, and two of all experiments.
+SMALL = {
+    "preset": "smoke",
+    "only": ["cosine"],
+    "experiments": {
+        "cosine": {"arms": {"other": {"training": {"lr": 0.5}}, "debias-True": {}}, "pairs": []},
+    },
+}
+FIGURES = 5
+CURVES = [
+    {"experiment": "cosine", "arm": arm, "debias": True, "estimator": "efficient", "seeds": 1,
+     "iteration": i, "examples": 64 * i, "bpd": scale / i, "se_test": 0.1, "se_seeds": None,
+     "images": 9, "doubtful": False}
+    for arm, scale in (("debias-True", 8), ("other", 2)) for i in (1, 2, 4)
+]  # fmt: skip
 
 
 def describe(folder, **over):
@@ -43,6 +55,7 @@ def results(tmp_path):
     words = {"claim": "A <b>claim</b>", "verdict": "holds", "why": "tested", "where": "here"}
     tidy.write_csv(folder / "claims.csv", [{**row, **words}], "claims")
     tidy.write_json(folder / "manifest.json", {"seed": 1})
+    tidy.write_csv(folder / "curves.csv", CURVES, "curves")
     pictures = [folder / name for name in figures(describe(folder))]
     draw("published-curves", [], [path for path in pictures if path.suffix == ".png"])
     draw("published-curves", [], [folder / "figures/bpd-of-a-former-run.png"])
@@ -58,6 +71,16 @@ def test_the_page_needs_nothing_but_itself(results):
     assert page.count("<figure") == FIGURES
     assert "former" not in page
     assert "12.5" in page
+
+
+def test_arms_beyond_the_papers_have_their_section(results):
+    """The arm `other` is at 2 bits/dim after 64 examples, where debias-True ends after 256."""
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    assert "Beyond the paper" in page
+    assert "lr 0.5" in page
+    assert "64 of 256: 25%" in page
+    assert "0.500 ± 0.100, paper&#39;s 2.000" in page
 
 
 def test_a_browser_shows_every_image_and_the_table(results):

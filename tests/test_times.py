@@ -13,7 +13,9 @@ LAWS = [
     Debiased(VPSDE(1, 1, 0.7), 1e-4),
     Debiased(VPSDE(), 1e-3, tail=0.5),
     Uniform(0.7),
-    Histogram(Debiased(VPSDE(), 1e-3, tail=0.5), torch.tensor([3.0, 1.0, 0.5, 2.0], dtype=torch.float64)),
+    Histogram(
+        Debiased(VPSDE(), 1e-3, tail=0.5), torch.tensor([3.0, 1.0, 0.5, 2.0], dtype=torch.float64)
+    ),
 ]
 
 

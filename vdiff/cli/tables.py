@@ -46,11 +46,12 @@ def curves(evaluation: Path, out: Path) -> None:
 @click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
 @click.option("--titles", help="Arms of the inputs, comma-separated (samples).")
 @click.option("--published", type=bool, help="For bpd: draw the published curves beside ours.")
-def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, published) -> None:
+@click.option("--dataset", help="For examples: draw what was published on that data set.")
+def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, published, dataset) -> None:
     """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
     from vdiff.figures.draw import draw
 
-    options = {"experiment": experiment, "published": published}
+    options = {"experiment": experiment, "published": published, "dataset": dataset}
     if columns:
         options["columns"] = _numbers("columns", columns, int)
     if lmbds:

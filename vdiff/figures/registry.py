@@ -100,6 +100,11 @@ def _with_published(config: Config, name: Name) -> dict[str, str]:
     return {**_experiment(config, name), **published}
 
 
+def _with_dataset(config: Config, name: Name) -> dict[str, str]:
+    """What was published on the same data set is drawn beside it."""
+    return {**_experiment(config, name), "dataset": _of(config, name).dataset}
+
+
 def _of(config: Config, name: Name) -> Experiment:
     return config.experiments[str(name)]
 
@@ -157,6 +162,9 @@ FIGURES: dict[str, Figure] = {
     for figure in (  # in the order of the report
         Figure(
             "bpd", LIKELIHOOD, _each, _tables("curves"), "bpd", options=_with_published,
+        ),
+        Figure(
+            "examples", LIKELIHOOD, _each, _tables("curves"), "examples", options=_with_dataset,
         ),
         Figure("differences", LIKELIHOOD, _compared, _tables("differences"), "differences"),
         Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),

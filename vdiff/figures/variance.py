@@ -36,8 +36,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     axes[0, 1].set_ylabel("variance per example, tr Cov ĝ / ‖E ĝ‖²")
     axes[0, -1].legend(fontsize=6, frameon=False, loc="lower left", bbox_to_anchor=(0.25, 0.5))
     figure.suptitle(
-        f"{time['experiment'].iloc[0]}, {style.label(arm)}; right: a point per law of time, "
-        "filled independent, open evenly spread; bars: one standard error",
+        f"{time['experiment'].iloc[0]}, {style.label(arm)}; right: gradients ĝ of the loss by law of time, "
+        "G of the ELBO; filled: independent times, open: evenly spread",
         fontsize=7,
     )
     return figure
@@ -76,5 +76,5 @@ def _of_laws(ax, gradient: pd.DataFrame) -> None:
                 )  # fmt: skip
             if law == "best" and np.isfinite(row.spread_variance):
                 ax.axhline(row.spread_variance, color=colour, lw=0.8, ls=":")
-    ax.set(yscale="log", xlabel="bias, sin∠(E ĝ, ELBO's gradient)")
+    ax.set(yscale="log", xlabel="bias, sin∠(E ĝ, G)")
     ax.set_xlim(left=-0.03)

@@ -7,13 +7,16 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from vdiff.config import Config
+from vdiff.config import PAPER, Config
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.atomic import write_bytes
+from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv, read_json
+from vdiff.report import contents
 from vdiff.report.contents import read_config
 from vdiff.stats.claims import FAILS, HOLDS, OPEN
+from vdiff.stats.gains import gains
 
 MIME = {".png": "image/png", ".webp": "image/webp"}
 
@@ -30,6 +33,7 @@ def write_report(folder: Path, out: Path) -> None:
         preset=folder.name,
         claims=[_claim(row) for row in claims.to_dict("records")],
         counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN)},
+        gains=_gains(folder, config),
         figures=_figures(folder / "figures", config),
         times=_times(folder / "benchmarks"),
         # What made each file is in manifest.json; the page shows what made them all.
@@ -43,6 +47,43 @@ def _claim(row: dict) -> dict:
     interval = f"{row['low']:.4g} to {row['high']:.4g}" if known else ""
     kind = {HOLDS: "holds", FAILS: "fails"}.get(row["verdict"], "open")
     return {**row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind}
+
+
+def _gains(folder: Path, config: Config) -> list[dict]:
+    """Rows of the section on arms beyond the paper's, in words."""
+    known = contents.tables(config)
+    curves = read_csv(folder / "curves.csv", "curves")
+    differences = pd.DataFrame(columns=list(SCHEMAS["differences"]))
+    if "differences.csv" in known:
+        differences = read_csv(folder / "differences.csv", "differences")
+    found = []
+    for row in gains(curves, differences, PAPER[0]):
+        if row["arm"] in PAPER:
+            continue
+        reached, all_of = row["reached"], row["examples"]
+        interval = f" ({row['low']:.3f} to {row['high']:.3f})" if pd.notna(row["low"]) else ""
+        found.append(
+            {
+                "experiment": row["experiment"],
+                "arm": row["arm"],
+                "changes": _changes(config, row["experiment"], row["arm"]),
+                "bpd": f"{row['bpd']:.3f} ± {row['se']:.3f}, paper's {row['base_bpd']:.3f}",
+                "gain": f"{row['gain']:.3f}{interval}",
+                "reached": "not reached" if pd.isna(reached)
+                else f"{reached:,.0f} of {all_of:,}: {reached / all_of:.0%}",
+            }
+        )  # fmt: skip
+    return found
+
+
+def _changes(config: Config, experiment: str, arm: str) -> str:
+    """The keys in which an arm differs from the paper's debiased one."""
+    arms = config.experiments[experiment].arms
+    found = []
+    for section in ("sde", "network", "training"):
+        own, base = (getattr(arms[a], section).model_dump() for a in (arm, PAPER[0]))
+        found += [f"{k} {v}" for k, v in own.items() if base.get(k) != v]
+    return ", ".join(found)
 
 
 def _figures(folder: Path, config: Config) -> list[dict]:

@@ -20,6 +20,7 @@ def mean_curves(evaluation: pd.DataFrame) -> pd.DataFrame:
     keys = ["experiment", "arm", "debias", "estimator", "iteration"]
     grouped = evaluation.assign(doubtful=doubts(evaluation)).groupby(keys, sort=True)
     curves = grouped.agg(
+        examples=("examples", "first"),
         bpd=("bpd", "mean"),
         se_test=("bpd_std_err", "mean"),
         sd=("bpd", "std"),

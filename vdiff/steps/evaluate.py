@@ -226,7 +226,12 @@ def measure(model: Model, settings: Evaluation) -> Measured:
             a = model.drift(snapshot)
             for estimator in settings.estimators:
                 found = evaluate(model, a, settings, estimator, reference)
-                row = {"estimator": estimator, "iteration": snapshot.iteration, **found.row()}
+                row = {
+                    "estimator": estimator,
+                    "iteration": snapshot.iteration,
+                    "examples": snapshot.iteration * model.run.training.batch_size,
+                    **found.row(),
+                }
                 rows.append(row)
                 arrays[f"{estimator}_{snapshot.iteration:08d}"] = found.z.astype(np.float32)
                 if found.u is not None and len(found.u) > len(arrays.get("u", ())):

@@ -82,7 +82,9 @@ def slice_gradients(
     with _wanting_gradients(model) as parameters, bar(squares.size, name) as progress:
         fold = _folding(sum(p.numel() for p in parameters), model.run.seed)
         for group, turn, k in np.ndindex(squares.shape):
-            flat = fold(_gradient(model, a, settings.batch_size, fitted, parameters, (group, turn, k)))
+            flat = fold(
+                _gradient(model, a, settings.batch_size, fitted, parameters, (group, turn, k))
+            )
             if sums is None:
                 sums = torch.zeros(GROUPS, SLICES, len(flat))
             sums[group, k] += flat / size

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vdiff.config import Variance
 from vdiff.diffusion.control import GaussianReference, efficient, fit_controls

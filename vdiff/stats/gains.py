@@ -1,0 +1,68 @@
+"""What each arm gains over the paper's debiased one: bits/dim, and training examples saved."""
+
+import numpy as np
+import pandas as pd
+
+from vdiff.stats.intervals import t95
+
+
+def gains(curves: pd.DataFrame, differences: pd.DataFrame, base: str) -> list[dict]:
+    """One row per experiment and arm but `base`, from tables of the schemas curves and differences.
+
+    bpd, base_bpd: at the end; gain: of the arm over the base, paired by image where the pair is
+    in `differences` (low, high: its 95% interval over images, mean over seeds), otherwise without
+    an interval; reached: examples to where the base ends, NaN if never; examples: of the base.
+    """
+    rows = []
+    best = "efficient" if (curves["estimator"] == "efficient").any() else "published"
+    for name, frame in curves[curves["estimator"] == best].groupby("experiment", sort=False):
+        ends = frame.sort_values("iteration").groupby("arm", sort=False).tail(1).set_index("arm")
+        if base not in ends.index:
+            continue
+        for arm in ends.index.drop(base):
+            course = frame[frame["arm"] == arm].sort_values("iteration")
+            rows.append(
+                {
+                    "experiment": name,
+                    "arm": arm,
+                    "bpd": ends.loc[arm, "bpd"],
+                    "se": ends.loc[arm, "se_test"],
+                    "base_bpd": ends.loc[base, "bpd"],
+                    "examples": int(ends.loc[base, "examples"]),
+                    "reached": examples_to(course, ends.loc[base, "bpd"]),
+                    **_paired(differences, name, best, arm, base, ends),
+                }
+            )
+    return rows
+
+
+def examples_to(course: pd.DataFrame, bpd: float) -> float:
+    """Examples after which a curve first comes down to bpd, between two checkpoints on the
+    logarithm of examples; NaN if it never does."""
+    course = course[course["examples"] > 0]
+    x, y = np.log(course["examples"].to_numpy(float)), course["bpd"].to_numpy()
+    below = np.flatnonzero(y <= bpd)
+    if not len(below):
+        return np.nan
+    k = below[0]
+    if k == 0:
+        return float(np.exp(x[0]))
+    part = (y[k - 1] - bpd) / (y[k - 1] - y[k])
+    return float(np.exp(x[k - 1] + part * (x[k] - x[k - 1])))
+
+
+def _paired(
+    differences: pd.DataFrame, name: str, estimator: str, arm: str, base: str, ends: pd.DataFrame
+) -> dict:
+    """The gain at the end with its interval."""
+    d = differences
+    here = (d["experiment"] == name) & (d["estimator"] == estimator)
+    for first, second, sign in ((arm, base, -1), (base, arm, 1)):
+        part = d[here & (d["first"] == first) & (d["second"] == second)]
+        if len(part):
+            last = part[part["iteration"] == part["iteration"].max()]
+            gain, n = sign * last["difference"].mean(), int(last["images"].min())
+            half = t95(n - 1) * last["std_err"].mean()
+            return {"gain": gain, "low": gain - half, "high": gain + half}
+    gain = ends.loc[base, "bpd"] - ends.loc[arm, "bpd"]
+    return {"gain": gain, "low": np.nan, "high": np.nan}
