@@ -7,10 +7,9 @@ All recipes train the experiment's network on its data and take turns, from one 
 so that a slow machine slows all of them; evaluations are not timed. A recipe's keys are those of
 the section training, network.KEY, debias, and draw, for what was tried and is no part of vdiff:
 
-    draw=several     each image four times, at four times and noises; a batch costs as much and
-                     has a quarter of the images
-    draw=antithetic  each image twice at one time, with the noise and its negative: the gradient's
-                     part that is odd in the noise, of mean 0, is a control variate that cancels
+    draw=antithetic  with draws_per_image=2, both draws at one time, with the noise and its
+                     negative: what of the gradient is odd in the noise has mean 0 and cancels,
+                     a control variate without a cost of its own
 
 Shown are test bits/dim by the efficient estimator after all images; after equal time, that of the
 recipe which was done first; and the images and seconds to where the first recipe ends. All are
@@ -41,21 +40,8 @@ PARTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the images, after 
 COLUMNS = ("recipe", "seed", "images", "seconds", "bpd", "std_err")
 
 
-class Several(Trainer):
-    """Each image several times, at times and noises of its own."""
-
-    copies = 4
-
-    def draw(self):
-        x, log_det, s, eps = super().draw()
-        first = torch.arange(len(x) // self.copies).repeat_interleave(self.copies)
-        return x[first], log_det[first], s[: len(first)], eps[: len(first)]
-
-
-class Antithetic(Several):
-    """Each image twice at one time, with the noise and its negative."""
-
-    copies = 2
+class Antithetic(Trainer):
+    """Both draws of an image at one time, with the noise and its negative."""
 
     def draw(self):
         x, log_det, s, eps = super().draw()
@@ -63,7 +49,7 @@ class Antithetic(Several):
         return x, log_det, s[::2].repeat_interleave(2), sign * eps[::2].repeat_interleave(2, dim=0)
 
 
-TRAINERS = {"plain": Trainer, "several": Several, "antithetic": Antithetic}
+TRAINERS = {"plain": Trainer, "antithetic": Antithetic}
 
 
 class Course:
@@ -78,8 +64,7 @@ class Course:
             arm[section or "training"][last] = value
         config = load_config({"preset": options.preset, "only": [options.experiment]})
         e = config.experiments[options.experiment]
-        batch = arm["training"].get("batch_size", e.training.batch_size)
-        self.per_step = batch // getattr(of, "copies", 1)
+        self.per_step = arm["training"].get("batch_size", e.training.batch_size)
         arm["training"].setdefault("iterations", max(1, options.images // self.per_step))
         over = {
             "dataset": options.dataset or e.dataset,

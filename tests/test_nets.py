@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -64,3 +66,15 @@ def test_initialisation_has_the_stated_variance(rng):
     net = UNet((3, 8, 8), rng, 64, (1, 2), 1, ())
     w = net.down[1][0][0].conv1.weight  # 64 to 128 channels: fan average 9 (64 + 128) / 2
     assert w.var().item() == pytest.approx(1 / (9 * 96), rel=0.02)
+
+
+def test_fourier_features_are_periodic_inputs(rng):
+    """A net whose first convolution sees the waves alone repeats itself after a period."""
+    net = UNet((1, 8, 8), rng, 8, (1, 2), 1, (), time_scale=1000, groups=4, fourier=(2.0, 4.0))
+    with torch.no_grad():
+        net.begin.weight[:, :1] = 0
+        net.end.weight.copy_(torch.randn(net.end.weight.shape, generator=rng))
+    y, s = torch.randn(3, 1, 8, 8, generator=rng), torch.rand(3, generator=rng)
+    assert net(y, s).std() > 0.1
+    assert torch.allclose(net(y + math.pi, s), net(y, s), atol=1e-4)
+    assert not torch.allclose(net(y + 1, s), net(y, s), atol=1e-2)

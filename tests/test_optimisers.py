@@ -21,9 +21,11 @@ RECIPES = {
     "average": {"ema": 0.99, "ema_warmup": True},
     "draws": {"draws": "low_discrepancy"},
     "fitted": {"law": "fitted"},
+    "several": {"draws_per_image": 3},
     "all": {
         "optimiser": "muon", "warmup": 5, "decay": 0.3, "ema": 0.99, "ema_warmup": True,
         "draws": "low_discrepancy", "law": "fitted",
+        "draws_per_image": 2,
     },
 }  # fmt: skip
 

@@ -46,6 +46,7 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
         tuple(n.attention),
         n.time_scale,
         n.groups,
+        tuple(n.fourier or ()),
     )
 
 

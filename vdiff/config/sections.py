@@ -125,6 +125,9 @@ class Network(Strict):
         1.0, "U-Net: s is multiplied by it before the embedding; 1000 as in DDPM."
     )
     groups: Positive = key(32, "U-Net: at most so many groups in a GroupNorm.")
+    fourier: Distinct[PositiveFloat] | None = key(
+        None, "U-Net: angular frequencies at which sin and cos of the image are further inputs."
+    )
     parameterisation: Literal["drift", "score", "noise"] = key(
         "drift", "What the network outputs: a itself, the score a / g, or the noise -a sigma / g."
     )
@@ -150,6 +153,9 @@ class Training(Strict):
     )
     draws: Literal["independent", "low_discrepancy"] = key(
         "independent", "Times of a batch; low_discrepancy has one in each of equal strata."
+    )
+    draws_per_image: Positive = key(
+        1, "Times and noises for each example of a batch; a step costs as many times as much."
     )
     flip: bool = key(False, "Flip half of the training images.")
     real: bool = key(True, "Take images to R^d by the logit, otherwise to [-1, 1].")

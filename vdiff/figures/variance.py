@@ -36,8 +36,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     axes[0, 1].set_ylabel("variance per example, tr Cov ĝ / ‖E ĝ‖²")
     axes[0, -1].legend(fontsize=6, frameon=False, loc="lower left", bbox_to_anchor=(0.25, 0.5))
     figure.suptitle(
-        f"{time['experiment'].iloc[0]}, {style.label(arm)}; right: gradients ĝ of the loss by law of time, "
-        "G of the ELBO; filled: independent times, open: evenly spread",
+        f"{time['experiment'].iloc[0]}, {style.label(arm)}; right: gradients ĝ of the loss by "
+        "law of time, G of the ELBO; filled: independent times, open: evenly spread",
         fontsize=7,
     )
     return figure

@@ -55,6 +55,8 @@ class UNet(nn.Module):
     time_scale multiplies s before the embedding: 1 as in the paper's code, 1000 as in DDPM.
     groups bounds the groups of every GroupNorm. With one channel a group, as in the 32-channel
     level of the paper's MNIST net, the norm cancels the time embedding added before it.
+    fourier: angular frequencies of further inputs; dequantised grey levels are steps far finer
+    than a convolution of a few channels resolves.
     """
 
     def __init__(
@@ -67,14 +69,15 @@ class UNet(nn.Module):
         attention: tuple[int, ...] = (16,),
         time_scale: float = 1.0,
         groups: int = 32,
+        fourier: tuple[float, ...] = (),
     ):
         super().__init__()
         cimage, height, _ = shape
-        self.channels, self.time_scale = channels, time_scale
+        self.channels, self.time_scale, self.fourier = channels, time_scale, fourier
         ctime = 4 * channels
         self.time1 = nn.utils.skip_init(nn.Linear, channels, ctime)
         self.time2 = nn.utils.skip_init(nn.Linear, ctime, ctime)
-        self.begin = _conv(cimage, channels)
+        self.begin = _conv(cimage * (1 + 2 * len(fourier)), channels)
 
         widths = [channels * k for k in multipliers]
         sides = [height // 2**level for level in range(len(widths))]
@@ -97,7 +100,7 @@ class UNet(nn.Module):
     def forward(self, y: Tensor, s: Tensor) -> Tensor:
         time = _sinusoidal(s * self.time_scale, self.channels).to(y.dtype)
         time = silu(self.time2(silu(self.time1(time))))  # every block begins with this swish
-        h = self.begin(y)
+        h = self.begin(self._features(y))
         skips = [h]
         for stage in self.down:
             for module in cast(Iterable, stage):
@@ -111,6 +114,11 @@ class UNet(nn.Module):
                 else:
                     h = _run(module, torch.cat([h, skips.pop()], 1), time)
         return self.end(silu(self.norm(h)))
+
+    def _features(self, y: Tensor) -> Tensor:
+        """The image and its Fourier features, (B, C (1 + 2 frequencies), H, W)."""
+        waves = [wave(w * y) for w in self.fourier for wave in (torch.sin, torch.cos)]
+        return torch.cat([y, *waves], 1) if waves else y
 
 
 def _down(

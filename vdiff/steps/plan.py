@@ -72,7 +72,8 @@ def _arm(
     snapshots = len(snapshot_iterations(run))
     states = 2 * (4 if t.ema else 3) * size  # the last two: weights, Adam's two moments, EMA
     found: dict[str, tuple[int, float, int]] = {}
-    found["train"] = (1, (1 + BACKWARD) * t.iterations * t.batch_size, snapshots * size + states)
+    passes = (1 + BACKWARD) * t.iterations * t.batch_size * t.draws_per_image
+    found["train"] = (1, passes, snapshots * size + states)
     for step in STEPS.values():
         settings = getattr(e, step.section)
         if settings is not None:

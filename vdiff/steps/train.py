@@ -151,6 +151,8 @@ class Trainer:
         device = self.workers.device
         rng = generator("train", self.run.seed, self.state.iteration, device=device)
         x, log_det = self.batches(self.state.iteration)
+        copies = self.run.training.draws_per_image
+        x, log_det = (v.repeat_interleave(copies, 0) for v in (x, log_det))
         s = self.times(len(x), rng)
         return x, log_det, s, torch.randn(x.shape, generator=rng, device=device)
 
@@ -244,7 +246,7 @@ def train(
     lock = _locked(folder) if workers.first else nullcontext()
     with lock, products(run.training.precision), Stop(slice_minutes) as stop:
         trainer = Trainer(run, data, workers, folder.parent / "compiled")
-        workers.check(len(trainer.batches(0)[0]))
+        workers.check(len(trainer.batches(0)[0]) * run.training.draws_per_image)
         kept = _Kept(trainer, folder, monitor if workers.first else None)
         with bar(
             run.training.iterations,
