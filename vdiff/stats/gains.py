@@ -9,9 +9,10 @@ from vdiff.stats.intervals import t95
 def gains(curves: pd.DataFrame, differences: pd.DataFrame, base: str) -> list[dict]:
     """One row per experiment and arm but `base`, from tables of the schemas curves and differences.
 
-    bpd, base_bpd: at the end; gain: of the arm over the base, paired by image where the pair is
-    in `differences` (low, high: its 95% interval over images, mean over seeds), otherwise without
-    an interval; reached: examples to where the base ends, NaN if never; examples: of the base.
+    bpd, base_bpd: at the end; gain: of the arm over the base. Where `differences` has the pair and
+    both have the same number of iterations it is paired by image, with its 95% interval over
+    images (low, high; the mean over seeds), otherwise without one. reached: examples to where the
+    base ends, NaN if never; examples: those of the base.
     """
     rows = []
     best = "efficient" if (curves["estimator"] == "efficient").any() else "published"
@@ -57,10 +58,11 @@ def _paired(
     """The gain at the end with its interval."""
     d = differences
     here = (d["experiment"] == name) & (d["estimator"] == estimator)
+    lengths = ends.loc[[arm, base], "iteration"]
     for first, second, sign in ((arm, base, -1), (base, arm, 1)):
         part = d[here & (d["first"] == first) & (d["second"] == second)]
-        if len(part):
-            last = part[part["iteration"] == part["iteration"].max()]
+        last = part[part["iteration"] == lengths.iloc[0]]
+        if len(last) and lengths.nunique() == 1:
             gain, n = sign * last["difference"].mean(), int(last["images"].min())
             half = t95(n - 1) * last["std_err"].mean()
             return {"gain": gain, "low": gain - half, "high": gain + half}
