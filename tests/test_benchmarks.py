@@ -15,6 +15,16 @@ SMALL = {
         "--pilot=64",
         f"{RUN}/digits/debias-True/seed-0",
     ],
+    "recipes.py": [
+        "--preset=smoke",
+        "--experiment=digits",
+        "--draws=64",
+        "--test=8",
+        "--pilot=64",
+        "--seeds=0,1",
+        "--recipe=paper: lr=1e-4",
+        "--recipe=b: optimiser=muon draws_per_image=2 draw=antithetic network.fourier=[3.14]",
+    ],
     "samplers.py": ["--batches=2", "--batch=20", f"{RUN}/swissroll/debias-False/seed-0"],
     "training.py": ["--batch=2", "--steps=1", "--rounds=1", "--threads=1"],
 }

@@ -47,6 +47,7 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
         n.time_scale,
         n.groups,
         tuple(n.fourier or ()),
+        n.linear,
     )
 
 

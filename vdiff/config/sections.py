@@ -128,6 +128,9 @@ class Network(Strict):
     fourier: Distinct[PositiveFloat] | None = key(
         None, "U-Net: angular frequencies at which sin and cos of the image are further inputs."
     )
+    linear: bool = key(
+        False, "U-Net: add a linear function of each pixel and of the mean colour to the output."
+    )
     parameterisation: Literal["drift", "score", "noise"] = key(
         "drift", "What the network outputs: a itself, the score a / g, or the noise -a sigma / g."
     )

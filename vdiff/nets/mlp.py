@@ -29,3 +29,8 @@ class MLP(nn.Module):
         for layer in self.layers[:-1]:
             h = nn.functional.silu(layer(h))
         return self.layers[-1](h)  # (B, d)
+
+    @property
+    def outputs(self) -> list[nn.Module]:
+        """The layers that make the output."""
+        return [self.layers[-1]]

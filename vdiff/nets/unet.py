@@ -49,6 +49,27 @@ class SelfAttention(nn.Module):
         return x + self.out(h.reshape(x.shape))
 
 
+class _Linear(nn.Module):
+    """A y + B mean(y) + c with matrices and vector learned as functions of time; 0 at first.
+
+    GroupNorm hides an image's level and colour from the U-Net; at high noise they are most of
+    what is left of the image.
+    """
+
+    def __init__(self, cimage: int, ctime: int):
+        super().__init__()
+        self.coefficients = nn.utils.skip_init(nn.Linear, ctime, cimage * (2 * cimage + 1))
+        self.coefficients.init_scale = 1e-10
+
+    def forward(self, y: Tensor, time: Tensor) -> Tensor:
+        B, C = y.shape[:2]
+        of_pixel, of_mean, c = self.coefficients(time).split([C * C, C * C, C], 1)
+        pixels = y.flatten(2)  # (B, C, HW)
+        out = of_pixel.view(B, C, C) @ pixels
+        out = out + of_mean.view(B, C, C) @ pixels.mean(2, keepdim=True) + c[:, :, None]
+        return out.view(y.shape)
+
+
 class UNet(nn.Module):
     """(y, s) -> R^(C H W); y (B, C, H, W), s (B,).
 
@@ -57,6 +78,7 @@ class UNet(nn.Module):
     level of the paper's MNIST net, the norm cancels the time embedding added before it.
     fourier: angular frequencies of further inputs; dequantised grey levels are steps far finer
     than a convolution of a few channels resolves.
+    linear: add a linear function of each pixel and of the mean colour to the output.
     """
 
     def __init__(
@@ -70,6 +92,7 @@ class UNet(nn.Module):
         time_scale: float = 1.0,
         groups: int = 32,
         fourier: tuple[float, ...] = (),
+        linear: bool = False,
     ):
         super().__init__()
         cimage, height, _ = shape
@@ -95,6 +118,7 @@ class UNet(nn.Module):
         c = widths[0]
         self.norm = _group_norm(c, groups)
         self.end = _conv(c, cimage, last=True)
+        self.linear = _Linear(cimage, ctime) if linear else None
         _initialise(self, rng)
 
     def forward(self, y: Tensor, s: Tensor) -> Tensor:
@@ -113,7 +137,13 @@ class UNet(nn.Module):
                     h = module(interpolate(h, scale_factor=2.0, mode="nearest"))
                 else:
                     h = _run(module, torch.cat([h, skips.pop()], 1), time)
-        return self.end(silu(self.norm(h)))
+        out = self.end(silu(self.norm(h)))
+        return out if self.linear is None else out + self.linear(y, time)
+
+    @property
+    def outputs(self) -> list[nn.Module]:
+        """The layers that make the output."""
+        return [self.end] if self.linear is None else [self.end, self.linear]
 
     def _features(self, y: Tensor) -> Tensor:
         """The image and its Fourier features, (B, C (1 + 2 frequencies), H, W)."""

@@ -83,7 +83,8 @@ def optimiser_of(network: nn.Module, t: Training) -> Scheduled:
         return Scheduled(t, [torch.optim.Adam(parameters, lr=t.lr, fused=True)])
     if t.optimiser == "adamw":
         return Scheduled(t, [_adamw(parameters, t)])
-    inner = [p for p in parameters if p.ndim > 1][:-1]
+    last = {id(p) for module in network.outputs for p in module.parameters()}  # type: ignore
+    inner = [p for p in parameters if p.ndim > 1 and id(p) not in last]
     known = {id(p) for p in inner}
     rest = [p for p in parameters if id(p) not in known]
     return Scheduled(t, [Matrices(inner, t.muon_lr, t.weight_decay), _adamw(rest, t)])
