@@ -78,3 +78,19 @@ def test_fourier_features_are_periodic_inputs(rng):
     assert net(y, s).std() > 0.1
     assert torch.allclose(net(y + math.pi, s), net(y, s), atol=1e-4)
     assert not torch.allclose(net(y + 1, s), net(y, s), atol=1e-2)
+
+
+def test_the_linear_part_is_a_function_of_pixels_and_mean_colour(rng):
+    """With coefficients that are constants it adds A y + B mean(y) + c; untrained, nothing."""
+    plain = UNet((3, 8, 8), rng, 8, (1, 2), 1, (), time_scale=1000, groups=4)
+    net = UNet((3, 8, 8), rng, 8, (1, 2), 1, (), time_scale=1000, groups=4, linear=True)
+    plain.load_state_dict(net.state_dict(), strict=False)
+    y, s = torch.randn(2, 3, 8, 8, generator=rng), torch.rand(2, generator=rng)
+    assert net(y, s).abs().max() < 1e-3
+    A, B, c = (torch.randn(n, generator=rng) for n in (9, 9, 3))
+    with torch.no_grad():
+        net.linear.coefficients.weight.zero_()
+        net.linear.coefficients.bias.copy_(torch.cat([A, B, c]))
+    wanted = torch.einsum("ij,bjhw->bihw", A.view(3, 3), y) + c[:, None, None]
+    wanted = wanted + torch.einsum("ij,bjhw->bihw", B.view(3, 3), y.mean((2, 3), keepdim=True))
+    assert torch.allclose(net(y, s) - plain(y, s), wanted, atol=1e-5)
