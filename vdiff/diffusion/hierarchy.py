@@ -1,0 +1,69 @@
+"""The ELBO of the hierarchical VAE that a reverse SDE becomes in L steps.
+
+Latents are the states at times 0 = t_0 < t_1 < ... < t_L = T, with y_0 = x. The posterior is the
+forward SDE's own, q(y_{i+1} | y_i); the prior is N(0, I); layer i decodes by one Euler step,
+p(y_i | y_{i+1}) = N(y_{i+1} + h (g a - f), h g^2 I) with h = t_{i+1} - t_i at y_{i+1}, t_{i+1}.
+
+log p(x) >= E log N(y_T; 0, I) + ... = -prior KL - sum_{i >= 1} E KL_i + E log p(x | y_1),
+
+whose limit as L grows is the ELBO of `elbo` (arXiv 2106.02808: an infinitely deep hierarchical
+VAE). Every term is Gaussian given x and y_{i+1}: no layer's own noise is left.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.drift import Drift
+from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.tensors import expand_like, sum_features
+
+
+def layer_term(
+    sde: SDE, a: Drift, x: Tensor, low: Tensor, high: Tensor, eps: Tensor, first: Tensor
+) -> Tensor:
+    """The cost in nats of the layer between times low and high, (B,); x and eps (B, ...).
+
+    KL(q(y_low | y_high, x) || p(y_low | y_high)), or -log p(x | y_high) where `first` (B,) says
+    that the layer is the first, low = 0. y_high = m x + sigma eps.
+    """
+    d = x[0].numel()
+    y = sde.perturb(x, high, eps)
+    h = high - low
+    drift = expand_like(sde.g(high).to(x.dtype), x) * a(y, high.to(x.dtype))
+    mean_p = y + expand_like(h.to(x.dtype), x) * (drift - sde.f(y, high.to(x.dtype)))
+    var_p = h * sde.g2(high)
+
+    scale = sde.m(high) / sde.m(low)
+    var_low, var_high = sde.var(low), sde.var(high)
+    gain = scale * var_low / var_high  # of y_high on the posterior mean
+    var_q = var_low * (var_high - scale.square() * var_low) / var_high
+    mean_q = expand_like((sde.m(low) - gain * sde.m(high)).to(x.dtype), x) * x
+    mean_q = mean_q + expand_like(gain.to(x.dtype), x) * y
+
+    square = sum_features((mean_q - mean_p).square()).double() / var_p
+    ratio = torch.where(first, torch.ones_like(var_q), var_q / var_p)
+    kl = (d * (ratio - 1 - ratio.log()) + square) / 2
+    decoder = (d * torch.log(2 * math.pi * var_p) + square) / 2  # the posterior is x itself
+    return torch.where(first, decoder, kl)
+
+
+def prior_kl(sde: SDE, x: Tensor) -> Tensor:
+    """KL(q(y_T | x) || N(0, I)), (B,), in nats."""
+    T = torch.full((len(x),), sde.T, dtype=torch.float64)
+    m, var, d = sde.m(T), sde.var(T), x[0].numel()
+    return (m.square() * sum_features(x.square()).double() + d * (var - 1 - var.log())) / 2
+
+
+def hierarchical(sde: SDE, a: Drift, x: Tensor, times: Tensor, eps: Tensor) -> Tensor:
+    """The ELBO of the L layers between `times` (L + 1,), ascending from 0, summed over all layers.
+
+    x (B, ...), eps (L, B, ...): one noise per layer; to (B,), nats.
+    """
+    total = -prior_kl(sde, x)
+    for i in range(len(times) - 1):
+        low, high = (times[k].expand(len(x)) for k in (i, i + 1))
+        first = torch.full((len(x),), i == 0)
+        total = total - layer_term(sde, a, x, low, high, eps[i], first)
+    return total
