@@ -48,6 +48,16 @@ class Mixture:
         mean = self.sde.m(s64)[:, None] * (weight @ self.means)
         return (self.sde.g(s64)[:, None] * (mean - y64) / v).to(y.dtype)
 
+    def div_a(self, y: Tensor, s: Tensor) -> Tensor:
+        """The divergence of the exact drift, (B,): g (m^2 E||mu_k - E mu_k||^2 / v - d) / v, the
+        mean over the components given y."""
+        square, v = self._distances(y.double(), s.double())
+        weight = torch.softmax(-square / (2 * v), 1)
+        centre = weight @ self.means
+        spread = (weight * (self.means[None] - centre[:, None]).square().sum(2)).sum(1)
+        m2, d = self.sde.m(s.double()).square(), y.shape[1]
+        return self.sde.g(s.double()) * (m2 * spread / v[:, 0] - d) / v[:, 0]
+
     def _distances(self, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Squared distances to the means of Y_s, (B, K), and its variance, (B, 1)."""
         m = self.sde.m(s)[:, None]
