@@ -53,7 +53,6 @@ ABLATION = [
     f"antithetic noise: {BEST} batch_size=8 draws_per_image=2 draw=antithetic",
     f"uniform times: {BEST} debias=false",
 ]
-PARTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the way, after which to evaluate
 COLUMNS = ("recipe", "seed", "images", "seconds", "bpd", "std_err")
 
 
@@ -178,6 +177,7 @@ def main():
     parser.add_argument("--dataset", help="Other data of the same shape, such as npz:FILE.")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--draws", type=int, default=9600, help="Of each recipe.")
+    parser.add_argument("--parts", default="0.03,0.06,0.125,0.25,0.5,0.75,1", help="The marks.")
     parser.add_argument("--test", type=int, default=512, help="Test images.")
     parser.add_argument("--pilot", type=int, default=1024)
     parser.add_argument("--seeds", default="0,1,2")
@@ -198,7 +198,7 @@ def main():
             reference = course.reference = reference or reference_of(course.model.sde, data)
             courses.append(course)
     rows = []
-    for part in PARTS:
+    for part in (float(p) for p in options.parts.split(",")):
         for course in courses:
             rows.append(course.go(part))
             if options.out:
