@@ -22,6 +22,21 @@ def check_lmbd(lmbd: float) -> None:
         raise VdiffError(f"lmbd is {lmbd}; it must be a finite number of at most 1.")
 
 
+def bound_factor(lmbd: float) -> float:
+    """What a drift's error costs in the bound of the lambda member, (1 - lmbd/2)^2 / (1 - lmbd):
+
+    E log p_lmbd(x) >= -H(q) - KL(q_T || prior) - factor * int 1/2 E||a - g grad log q_s||^2 ds.
+
+    The forward SDE dY = (f - lmbd/2 g^2 grad log q_s) ds + sqrt(1 - lmbd) g dB has the data's
+    marginals q_s, and its reversal differs from the lambda member by the drift
+    (1 - lmbd/2) (g a - g^2 grad log q_s); by Girsanov the divergence of their paths is the
+    integral above (derived; docs/claims.md). The factor is 1, its least, at lmbd = 0, and
+    infinite at lmbd = 1: the bound says nothing about the ODE.
+    """
+    check_lmbd(lmbd)
+    return math.inf if lmbd == 1 else (1 - lmbd / 2) ** 2 / (1 - lmbd)
+
+
 @dataclass(frozen=True)
 class Reverse:
     """mu and sigma of the lambda family at forward time s = T - t."""
