@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 
 from vdiff.files.schemas import SCHEMAS
-from vdiff.stats.claims import ALPHA, FAILS, HOLDS, OPEN, Evidence, judge, student, verdicts
+from vdiff.stats.claims import (
+    ALPHA,
+    FAILS,
+    HOLDS,
+    OPEN,
+    Evidence,
+    judge,
+    of_pairs,
+    student,
+    verdicts,
+)
 from vdiff.stats.intervals import t95
 
 
@@ -147,12 +157,16 @@ def test_the_bpd_claim_averages_the_last_fifth_over_seeds():
     assert row["high"] - row["low"] == pytest.approx(2 * t95(df) * error)
 
 
-def test_claims_compare_the_first_pair_of_arms_alone():
+def test_claims_compare_one_pair_of_arms_alone():
     rows = [
         {"estimator": "efficient", "iteration": 9, "difference": value, "std_err": 0.01,
          "first": first}
         for first, value in (("debias-True", -1.0), ("improved", 5.0))
     ]  # fmt: skip
-    (row,) = judge({"differences": table("differences", rows)}, {})
+    both = table("differences", rows)
+    (experiment,), (second,) = both["experiment"].unique(), both["second"].unique()
+    pair = of_pairs(both, {experiment: ("debias-True", second)})
+    (row,) = judge({"differences": pair}, {})
     assert row["ours"] == -1.0
     assert row["verdict"] == HOLDS
+    assert judge({"differences": of_pairs(both, {experiment: None})}, {}) == []

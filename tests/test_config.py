@@ -118,8 +118,19 @@ def test_an_experiment_has_the_papers_two_arms_unless_it_names_its_own():
     assert {name: arm.debias for name, arm in digits.arms.items()} == {
         "debias-False": False,
         "debias-True": True,
+        "improved": True,
     }
-    assert digits.compared == [("debias-True", "debias-False")]
+    assert digits.compared == [("debias-True", "debias-False"), ("improved", "debias-True")]
+    assert digits.claimed == ("debias-True", "debias-False")
+    swissroll = load_config().experiments["swissroll"]
+    assert list(swissroll.arms) == ["debias-False", "debias-True"]
+    assert swissroll.compared == [("debias-True", "debias-False")]
+
+
+def test_claims_on_debiasing_need_an_arm_of_each_kind():
+    e = load_config(in_digits({"arms": {"debias-False": None}})).experiments["digits"]
+    assert e.compared == [("improved", "debias-True")]
+    assert e.claimed is None
 
 
 def test_an_arm_is_laid_over_its_experiment():
@@ -137,13 +148,17 @@ def test_an_arm_is_laid_over_its_experiment():
 def test_a_sweep_is_an_arm_for_each_value():
     e = load_config(in_digits({"sweep": {"training.lr": [0.001, 0.0010000001]}}))
     digits = e.experiments["digits"]
-    assert len(digits.arms) == 4
-    assert digits.arms["debias-True_lr=0.0010000001"].training.lr == 0.0010000001
-    assert len(digits.compared) == 2
+    assert len(digits.arms) == 6
+    for arm in ("debias-True", "improved"):
+        assert digits.arms[f"{arm}_lr=0.0010000001"].training.lr == 0.0010000001
+    assert ("debias-True_lr=0.001", "debias-False_lr=0.001") == digits.compared[0]
+    assert ("improved_lr=0.001", "debias-True_lr=0.001") in digits.compared
+    assert len(digits.compared) == 4
 
 
 def test_null_switches_an_arm_an_experiment_and_a_section_off():
-    over = {"digits": {"sampling": None, "arms": {"debias-True": {}, "debias-False": None}}}
+    off = {"debias-True": {}, "debias-False": None, "improved": None}
+    over = {"digits": {"sampling": None, "arms": off}}
     config = load_config({"experiments": {**over, "photos": None}})
     assert list(config.experiments) == ["swissroll", "digits"]
     assert list(config.experiments["digits"].arms) == ["debias-True"]
@@ -169,7 +184,7 @@ def test_another_kind_of_sde_replaces_its_base():
         ({"arms": {"debias-True": {"debias": False}}}, ["debias-True", "debias False"]),
         ({"arms": {"a b": {}}}, ["'a b'", "letters"]),
         ({"arms": {"a": {"training": {"lr": -1}}}}, ["arms.a.training.lr", "-1"]),
-        ({"arms": {"a": {}}, "pairs": [["a", "b"]]}, ["pairs", "'b'", "arms are a"]),
+        ({"arms": {"a": {}}, "pairs": [["a", "b"]]}, ["pairs", "'b'", "debias-True, improved, a"]),
         ({"arms": {"a": {}}, "pairs": [["a", "a"]]}, ["pairs", "itself"]),
         ({"sweep": {"training.rate": [1]}}, ["training.rate", "unknown"]),
         ({"sde": {"kind": "cosine", "beta_max": 3}}, ["sde.beta_max", "unknown"]),

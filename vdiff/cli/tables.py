@@ -94,10 +94,13 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
     Its config.json says which tables and runs count.
     """
     from vdiff.report.contents import grids, parts, read_config
-    from vdiff.stats.claims import judge
+    from vdiff.stats.claims import judge, of_pairs
 
     config = read_config(results)
     tables = {schema: read_csv(results / f"{schema}.csv", schema) for schema in parts(config)}
+    if "differences" in tables:
+        pairs = {name: e.claimed for name, e in config.experiments.items()}
+        tables["differences"] = of_pairs(tables["differences"], pairs)
     samples = {
         name: (read_npz(results / first), read_npz(results / second))
         for name, (first, second) in grids(config).items()

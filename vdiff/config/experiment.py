@@ -62,13 +62,16 @@ class Experiment(Measurements):
     network: Network = key(Network(), "The network.")
     training: Training = key(Training(), "The training.")
     sweep: dict[str, list[Any]] = key(
-        {}, "Dotted keys to lists of values, such as training.lr; each arm is trained for each."
+        {}, "Dotted keys to lists of values, such as training.lr; each arm is trained for each, "
+        "whatever it says itself."
     )
     arms: dict[str, Arm] = key(
         {}, "Names to overrides of sde, network and training; by default the paper's two arms."
     )
     pairs: list[tuple[str, str]] = key(
-        [], "Arms to compare, first less second; by default debias-True and debias-False."
+        [],
+        "Arms to compare, first less second; by default debias-True less debias-False, "
+        "and every other arm less debias-True.",
     )
 
     @model_validator(mode="before")
@@ -90,7 +93,7 @@ class Experiment(Measurements):
                 return {**raw, "arms": arms}
             for suffix, over in _combinations(raw.get("sweep")):
                 debias = {"debias": name != "debias-False"}
-                filled[f"{name}{suffix}"] = merge(merge({**debias, **base}, over), arm)
+                filled[f"{name}{suffix}"] = merge(merge({**debias, **base}, arm), over)
         swept: dict = {"sweep": {}} if _well_formed(raw.get("sweep", {})) else {}
         return {**raw, "arms": filled, **swept} if filled else {**raw, "arms": arms}
 
@@ -138,12 +141,23 @@ class Experiment(Measurements):
 
     @property
     def compared(self) -> list[tuple[str, str]]:
-        """The pairs of arms, first less second: those named, or the paper's, swept alike."""
+        """The pairs of arms, first less second: those named, or the paper's, and every other arm
+        with the paper's debiased one, swept alike."""
         if self.pairs:
             return self.pairs
         true, false = PAPER
         suffixes = [a.removeprefix(true) for a in self.arms if a.startswith(true)]
-        return [(true + s, false + s) for s in suffixes if false + s in self.arms]
+        papers = [(true + s, false + s) for s in suffixes if false + s in self.arms]
+        others = [a for a in self.arms if not a.startswith(PAPER)]
+        return papers + [(a, true + s) for s in suffixes for a in others if a.endswith(s)]
+
+    @property
+    def claimed(self) -> tuple[str, str] | None:
+        """The pair that claims on debiasing are about: the first with debias True less False."""
+        for first, second in self.compared:
+            if self.arms[first].debias and not self.arms[second].debias:
+                return first, second
+        return None
 
 
 def check_law(debias: bool, training: Training) -> None:

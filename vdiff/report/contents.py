@@ -71,15 +71,15 @@ def figures(config: Config) -> list[str]:
 
 
 def grids(config: Config) -> dict[str, tuple[str, str]]:
-    """Experiment to the samples of the two arms of its first pair, of the first seed."""
+    """Experiment to the samples of the two arms that its claims compare, of the first seed."""
     return {
         name: (
             f"{run_folder(name, first, e.seeds[0])}/samples.npz",
             f"{run_folder(name, second, e.seeds[0])}/samples.npz",
         )
         for name, e in config.experiments.items()
-        if e.sampling and e.compared
-        for first, second in e.compared[:1]
+        if e.sampling and e.claimed
+        for first, second in [e.claimed]
     }
 
 

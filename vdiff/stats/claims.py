@@ -10,7 +10,7 @@ by Holm's method, so that a wrong verdict anywhere has probability at most ALPHA
     not resolved           neither
 
 A claim of equality is one of a bound: |difference| < margin, whose effect is the margin less the
-difference's size. A claim on debiasing compares two arms of an experiment: its first pair.
+difference's size. A claim on debiasing compares two arms of an experiment, one pair.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -86,10 +86,12 @@ def verdicts(evidence: Sequence[Evidence]) -> list[str]:
     return [HOLDS if t < ALPHA else FAILS if f < ALPHA else OPEN for t, f in pairs]
 
 
-def _first_pairs(differences: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each experiment's first pair of arms."""
-    pairs = differences[["experiment", "first", "second"]].drop_duplicates("experiment")
-    return differences.merge(pairs, on=["experiment", "first", "second"])
+def of_pairs(
+    differences: pd.DataFrame, pairs: Mapping[str, tuple[str, str] | None]
+) -> pd.DataFrame:
+    """The rows of the one pair of arms that each experiment's claims compare, None for none."""
+    rows = differences[["experiment", "first", "second"]].itertuples(index=False)
+    return differences[[pairs.get(name) == (first, second) for name, first, second in rows]]
 
 
 def _debiased(frame: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +103,7 @@ def _debiased(frame: pd.DataFrame) -> pd.DataFrame:
 
 def lower_bpd(tables: Tables) -> list[Evidence]:
     """The mean over the last fifth of training, as the published curves are read (80k to 100k)."""
-    frame = _first_pairs(tables["differences"])
+    frame = tables["differences"]
     frame = frame[frame["estimator"] == "efficient"]
     found = []
     for name, part in frame.groupby("experiment", sort=False):
@@ -128,7 +130,7 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
 
 
 def higher_standard_error(tables: Tables) -> list[Evidence]:
-    frame = _first_pairs(tables["differences"])
+    frame = tables["differences"]
     frame = frame[(frame["estimator"] == "published") & (frame["seed"] == frame["seed"].min())]
     return [
         Evidence(
