@@ -34,6 +34,7 @@ def test_every_figure_and_table_is_there(finished):
     assert names == {
         "bpd-digits", "bpd-swissroll", "bpd-cosine",
         "standard-error-digits", "standard-error-swissroll", "standard-error-cosine",
+        "examples-digits", "examples-swissroll", "examples-cosine",
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
         "distances-swissroll", "variance-swissroll", "likelihood",
         "differences", "published-curves",

@@ -22,15 +22,15 @@ from vdiff.files.schemas import SCHEMAS
 from vdiff.report.contents import described, figures
 from vdiff.report.page import write_report
 
-# One experiment without arms to compare: its three figures, and two of all experiments.
+# One experiment with an arm beyond the paper: its three figures, and three of all experiments.
 SMALL = {
     "preset": "smoke",
     "only": ["cosine"],
     "experiments": {
-        "cosine": {"arms": {"other": {"training": {"lr": 0.5}}, "debias-True": {}}, "pairs": []},
+        "cosine": {"arms": {"other": {"training": {"lr": 0.5}}, "debias-True": {}}},
     },
 }
-FIGURES = 5
+FIGURES = 6
 CURVES = [
     {"experiment": "cosine", "arm": arm, "debias": True, "estimator": "efficient", "seeds": 1,
      "iteration": i, "examples": 64 * i, "bpd": scale / i, "se_test": 0.1, "se_seeds": None,
@@ -56,6 +56,10 @@ def results(tmp_path):
     tidy.write_csv(folder / "claims.csv", [{**row, **words}], "claims")
     tidy.write_json(folder / "manifest.json", {"seed": 1})
     tidy.write_csv(folder / "curves.csv", CURVES, "curves")
+    difference = dict.fromkeys(SCHEMAS["differences"], 0.5)
+    pair = {"experiment": "cosine", "first": "other", "second": "debias-True"}
+    difference |= {**pair, "estimator": "efficient", "iteration": 1, "seed": 0}
+    tidy.write_csv(folder / "differences.csv", [difference], "differences")
     pictures = [folder / name for name in figures(describe(folder))]
     draw("published-curves", [], [path for path in pictures if path.suffix == ".png"])
     draw("published-curves", [], [folder / "figures/bpd-of-a-former-run.png"])

@@ -82,7 +82,7 @@ def test_a_target_does_not_trust_a_heavy_tail(monkeypatch):
 def test_a_table_says_so_in_log_and_columns(monkeypatch, caplog):
     z = np.random.default_rng(3).standard_cauchy((2, 400))
     found = evaluate.Evaluated(z, None, 800)
-    row = {"estimator": "efficient", "iteration": 5, **found.row()}
+    row = {"estimator": "efficient", "iteration": 5, "examples": 80, **found.row()}
     with caplog.at_level(logging.WARNING):
         evaluate.warn([row])
     assert "efficient at iteration 5: its standard error is not to be believed" in caplog.text

@@ -62,8 +62,9 @@ class Experiment(Measurements):
     network: Network = key(Network(), "The network.")
     training: Training = key(Training(), "The training.")
     sweep: dict[str, list[Any]] = key(
-        {}, "Dotted keys to lists of values, such as training.lr; each arm is trained for each, "
-        "whatever it says itself."
+        {},
+        "Dotted keys to lists of values, such as training.lr; each arm is trained for each, "
+        "whatever it says itself.",
     )
     arms: dict[str, Arm] = key(
         {}, "Names to overrides of sde, network and training; by default the paper's two arms."
