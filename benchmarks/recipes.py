@@ -32,6 +32,7 @@ from vdiff.data import load
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
 from vdiff.model import Model
+from vdiff.stats.gains import reached
 from vdiff.steps.evaluate import evaluate, reference_of
 from vdiff.steps.train import Trainer
 
@@ -71,8 +72,8 @@ TRAINERS = {"plain": Trainer, "antithetic": Antithetic}
 class Course:
     """One recipe of one seed on its way."""
 
-    def __init__(self, name, keys, seed, options, data, reference):
-        self.name, self.seed, self.data, self.reference = name, seed, data, reference
+    def __init__(self, name, keys, seed, options, data):
+        self.name, self.seed = name, seed
         of = TRAINERS[keys.pop("draw", "plain")]
         arm = {"debias": keys.pop("debias", True), "network": {}, "training": {}}
         for key, value in keys.items():
@@ -83,15 +84,10 @@ class Course:
         self.per_step = arm["training"].get("batch_size", e.training.batch_size)
         draws = self.per_step * arm["training"].get("draws_per_image", 1)
         arm["training"]["iterations"] = max(1, options.draws // draws)
-        over = {
-            "dataset": options.dataset or e.dataset,
-            "arms": {**dict.fromkeys(e.arms), "it": arm},
-        }
-        over = {
-            "preset": options.preset,
-            "experiments": {options.experiment: {**over, "pairs": []}},
-        }
-        run = run_of(load_config(over), options.experiment, "it", seed)
+        arms = {**dict.fromkeys(e.arms), "it": arm}
+        over = {"dataset": options.dataset or e.dataset, "arms": arms, "pairs": []}
+        whole = {"preset": options.preset, "experiments": {options.experiment: over}}
+        run = run_of(load_config(whole), options.experiment, "it", seed)
         self.settings = e.evaluation.model_copy(
             update={"images": options.test, "passes": 2, "pilot": options.pilot}
         )
@@ -99,7 +95,7 @@ class Course:
         self.trainer = of(run, data, Workers(), Path())
         self.seconds = 0.0
 
-    def go(self, part: float) -> dict:
+    def go(self, part: float, reference) -> dict:
         """Train up to a part of the way; the row of the table."""
         state, t = self.trainer.state, self.trainer.run.training
         start = time.perf_counter()
@@ -109,7 +105,7 @@ class Course:
         self.trainer.check()
         self.seconds += time.perf_counter() - start
         a = self.model.drift_with(state.weights())
-        found = evaluate(self.model, a, self.settings, "efficient", self.reference).row()
+        found = evaluate(self.model, a, self.settings, "efficient", reference).row()
         row = (self.name, self.seed, state.iteration * self.per_step, self.seconds)
         return dict(zip(COLUMNS, (*row, found["bpd"], found["bpd_std_err"]), strict=True))
 
@@ -119,21 +115,15 @@ def at(rows: list[dict], key: str, value: float) -> float:
     return float(np.interp(np.log(value), np.log([r[key] for r in rows]), [r["bpd"] for r in rows]))
 
 
-def reached(rows: list[dict], key: str, bpd: float) -> float:
-    """The key where a course first comes down to bpd; infinite if it never does."""
-    for before, after in zip([None, *rows], rows, strict=False):
-        if after["bpd"] <= bpd:
-            if before is None:
-                return after[key]
-            part = (before["bpd"] - bpd) / (before["bpd"] - after["bpd"])
-            return float(np.exp(np.log(before[key]) * (1 - part) + np.log(after[key]) * part))
-    return np.inf
+def to(rows: list[dict], key: str, bpd: float) -> float:
+    """The key where a course first comes down to bpd; NaN if it never does."""
+    return reached(np.array([r[key] for r in rows]), np.array([r["bpd"] for r in rows]), bpd)
 
 
 def shown(values, error: float, digits: int = 3) -> str:
     """Mean and standard error; that over seeds where there are several."""
     values = np.array(values)
-    if np.isinf(values).any():
+    if np.isnan(values).any():
         return "not reached"
     if len(values) > 1:
         error = values.std(ddof=1) / len(values) ** 0.5
@@ -163,8 +153,8 @@ def table(rows: list[dict]) -> str:
             shown([x[-1]["seconds"] for x in c], 0, 0),
             shown([at(x, "seconds", shortest) for x in c], error),
             shown([at(x, "images", fewest) for x in c], error),
-            shown([reached(x, "images", ends[seed]) for seed, x in seeds.items()], 0, 0),
-            shown([reached(x, "seconds", ends[seed]) for seed, x in seeds.items()], 0, 0),
+            shown([to(x, "images", ends[seed]) for seed, x in seeds.items()], 0, 0),
+            shown([to(x, "seconds", ends[seed]) for seed, x in seeds.items()], 0, 0),
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -188,19 +178,17 @@ def main():
     torch.set_num_threads(options.threads)
     config = load_config({"preset": options.preset}).experiments[options.experiment]
     data = load(options.dataset or config.dataset, options.data_root)
-    reference = None
     courses = []
     for text in options.recipe or ABLATION:
         name, _, words = text.partition(":")
         for seed in options.seeds.split(","):
             keys = {k: yaml.safe_load(v) for k, v in (w.split("=", 1) for w in words.split())}
-            course = Course(name, keys, int(seed), options, data, reference)
-            reference = course.reference = reference or reference_of(course.model.sde, data)
-            courses.append(course)
+            courses.append(Course(name, keys, int(seed), options, data))
+    reference = reference_of(courses[0].model.sde, data)  # the same for every recipe
     rows = []
     for part in (float(p) for p in options.parts.split(",")):
         for course in courses:
-            rows.append(course.go(part))
+            rows.append(course.go(part, reference))
             if options.out:
                 write(options.out, rows[-1])
     print(table(rows))

@@ -9,7 +9,7 @@ from vdiff.config import merge, validate
 from vdiff.config.run import Run
 from vdiff.data.points import Points
 from vdiff.diffusion.dsm import dsm_loss
-from vdiff.diffusion.fitted import FLOOR, SLICES, Fitted
+from vdiff.diffusion.fitted import SLICES, Fitted
 from vdiff.errors import VdiffError
 from vdiff.machine.parallel import Workers
 from vdiff.machine.seeds import generator
@@ -84,7 +84,7 @@ def test_a_fit_follows_the_size_of_the_gradients_at_the_output(sde):
     t = fitted.base.icdf(u)
     size = sde.weight(t) / fitted.base.unnormalized(t) * sde.sigma(t) / sde.g(t)
     root = size.square().reshape(SLICES, 1000).mean(1).sqrt()
-    expected = (1 - FLOOR) * root / root.mean() + FLOOR
+    expected = 0.9 * root / root.mean() + 0.1
     assert torch.allclose(fitted.weights, expected / expected.mean(), rtol=0.05)
     assert int(fitted.counts.sum()) == 0
 

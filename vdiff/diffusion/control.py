@@ -24,7 +24,7 @@ from torch import Tensor
 from vdiff.diffusion.drift import Drift
 from vdiff.diffusion.elbo import ELBO, stein_integrand
 from vdiff.diffusion.sde import SDE
-from vdiff.diffusion.times import Debiased, Histogram, slice_of, stratified
+from vdiff.diffusion.times import Debiased, Histogram, floored, slice_of, stratified
 
 BOUND = 6.0
 """Standard deviations within which the coordinates of the controls are held."""
@@ -162,7 +162,7 @@ def fit_controls(
     k = slice_of(base, s, slices)
     coefficients, spread = _regress(torch.cat(design, 1), h / q[:, 0], k, slices)
     weights = spread / spread.mean() if spread.mean() > 0 else torch.ones_like(spread)
-    law = Histogram(base, 0.9 * weights + 0.1)
+    law = Histogram(base, floored(weights))
     c, c_bar, c_level = coefficients[:, :3], coefficients[:, 3], coefficients[:, 4]
     return ControlVariates(reference, base, law, c, c_bar, c_level)
 

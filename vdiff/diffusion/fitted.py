@@ -13,39 +13,41 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.sde import SDE
-from vdiff.diffusion.times import Debiased, Histogram, slice_of
+from vdiff.diffusion.times import Debiased, Histogram, floored, slice_of
 
 SLICES = 32
-FLOOR = 0.1  # part of the base law that stays in every slice
 
 
 @dataclass
 class Fitted:
-    """squares, counts: (SLICES,) float64, of draws since the last fit; weights: the fit's."""
+    """law: the last fit; squares, counts: (SLICES,) float64, of draws since then."""
 
     base: Debiased
-    weights: Tensor
+    law: Histogram
     squares: Tensor
     counts: Tensor
 
     @classmethod
     def fresh(cls, sde: SDE, eps_t: float, device: str = "cpu") -> "Fitted":
         """The base law itself, with nothing seen yet."""
-        weights, squares, counts = torch.zeros(3, SLICES, dtype=torch.float64, device=device)
         # Below eps_t weights 1 / q of finite variance need a law that grows towards 0.
-        return cls(Debiased(sde, eps_t, tail=0.5), weights + 1, squares, counts)
+        base = Debiased(sde, eps_t, tail=0.5)
+        squares, counts = torch.zeros(2, SLICES, dtype=torch.float64, device=device)
+        return cls(base, Histogram(base, torch.ones_like(squares)), squares, counts)
 
     @property
-    def law(self) -> Histogram:
-        return Histogram(self.base, self.weights)
+    def weights(self) -> Tensor:
+        """Of the law, (SLICES,)."""
+        return self.law.weights
 
     def dump(self) -> dict[str, Tensor]:
         return {"weights": self.weights, "squares": self.squares, "counts": self.counts}
 
     def restore(self, saved: dict[str, Tensor]) -> None:
-        self.weights, self.squares, self.counts = (
+        weights, self.squares, self.counts = (
             saved[name].to(self.weights) for name in ("weights", "squares", "counts")
         )
+        self.law = Histogram(self.base, weights)
 
     def see(
         self, s: Tensor, losses: Tensor, total: Callable[[Tensor], Tensor] = lambda v: v
@@ -65,6 +67,6 @@ class Fitted:
         seen = self.counts > 0
         root = (self.squares / self.counts.clamp(min=1)).sqrt()
         root = root / torch.where(seen, root, 0).sum() * seen.sum()
-        fit = torch.where(seen, (1 - FLOOR) * root + FLOOR, self.weights)
-        self.weights = fit / fit.mean()
+        fit = torch.where(seen, floored(root), self.weights)
+        self.law = Histogram(self.base, fit / fit.mean())
         self.squares, self.counts = torch.zeros_like(fit), torch.zeros_like(fit)

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.drift import Drift
-from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.sde import SDE, at
 from vdiff.diffusion.tensors import expand_like, sum_features
 
 
 def layer_term(
-    sde: SDE, a: Drift, x: Tensor, low: Tensor, high: Tensor, eps: Tensor, first: Tensor
+    sde: SDE, a: Drift, x: Tensor, low: Tensor, high: Tensor, eps: Tensor, first: bool
 ) -> Tensor:
     """The cost in nats of the layer between times low and high, (B,); x and eps (B, ...).
 
-    KL(q(y_low | y_high, x) || p(y_low | y_high)), or -log p(x | y_high) where `first` (B,) says
-    that the layer is the first, low = 0. y_high = m x + sigma eps.
+    KL(q(y_low | y_high, x) || p(y_low | y_high)), or -log p(x | y_high) of the first, where
+    low = 0. y_high = m x + sigma eps.
     """
     d = x[0].numel()
     y = sde.perturb(x, high, eps)
@@ -43,17 +43,16 @@ def layer_term(
     mean_q = mean_q + expand_like(gain.to(x.dtype), x) * y
 
     square = sum_features((mean_q - mean_p).square()).double() / var_p
-    ratio = torch.where(first, torch.ones_like(var_q), var_q / var_p)
-    kl = (d * (ratio - 1 - ratio.log()) + square) / 2
-    decoder = (d * torch.log(2 * math.pi * var_p) + square) / 2  # the posterior is x itself
-    return torch.where(first, decoder, kl)
+    if first:  # the posterior is x itself
+        return (d * torch.log(2 * math.pi * var_p) + square) / 2
+    ratio = var_q / var_p
+    return (d * (ratio - 1 - ratio.log()) + square) / 2
 
 
 def prior_kl(sde: SDE, x: Tensor) -> Tensor:
-    """KL(q(y_T | x) || N(0, I)), (B,), in nats."""
-    T = torch.full((len(x),), sde.T, dtype=torch.float64)
-    m, var, d = sde.m(T), sde.var(T), x[0].numel()
-    return (m.square() * sum_features(x.square()).double() + d * (var - 1 - var.log())) / 2
+    """KL of q(y_T | x) from the prior, (B,), in nats."""
+    entropy = x[0].numel() / 2 * (torch.log(2 * math.pi * sde.var(at(sde.T))) + 1)
+    return -sde.expected_prior(x) - entropy
 
 
 def hierarchical(sde: SDE, a: Drift, x: Tensor, times: Tensor, eps: Tensor) -> Tensor:
@@ -64,6 +63,5 @@ def hierarchical(sde: SDE, a: Drift, x: Tensor, times: Tensor, eps: Tensor) -> T
     total = -prior_kl(sde, x)
     for i in range(len(times) - 1):
         low, high = (times[k].expand(len(x)) for k in (i, i + 1))
-        first = torch.full((len(x),), i == 0)
-        total = total - layer_term(sde, a, x, low, high, eps[i], first)
+        total = total - layer_term(sde, a, x, low, high, eps[i], first=i == 0)
     return total

@@ -43,20 +43,24 @@ class Mixture:
     def a(self, y: Tensor, s: Tensor) -> Tensor:
         """The exact drift g * score of Y_s, y (B, d), s (B,), to (B, d)."""
         y64, s64 = y.double(), s.double()
-        square, v = self._distances(y64, s64)
-        weight = torch.softmax(-square / (2 * v), 1)  # of each component, given y
-        mean = self.sde.m(s64)[:, None] * (weight @ self.means)
+        _, centre, v = self._given(y64, s64)
+        mean = self.sde.m(s64)[:, None] * centre
         return (self.sde.g(s64)[:, None] * (mean - y64) / v).to(y.dtype)
 
     def div_a(self, y: Tensor, s: Tensor) -> Tensor:
         """The divergence of the exact drift, (B,): g (m^2 E||mu_k - E mu_k||^2 / v - d) / v, the
         mean over the components given y."""
-        square, v = self._distances(y.double(), s.double())
-        weight = torch.softmax(-square / (2 * v), 1)
-        centre = weight @ self.means
+        weight, centre, v = self._given(y.double(), s.double())
         spread = (weight * (self.means[None] - centre[:, None]).square().sum(2)).sum(1)
         m2, d = self.sde.m(s.double()).square(), y.shape[1]
         return self.sde.g(s.double()) * (m2 * spread / v[:, 0] - d) / v[:, 0]
+
+    def _given(self, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the components given y: their weights (B, K), mean of the mu_k (B, d); and the
+        variance of each at s, (B, 1)."""
+        square, v = self._distances(y, s)
+        weight = torch.softmax(-square / (2 * v), 1)
+        return weight, weight @ self.means, v
 
     def _distances(self, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Squared distances to the means of Y_s, (B, K), and its variance, (B, 1)."""

@@ -15,11 +15,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool 
     for ax, estimator in zip(axes, names, strict=True):
         for arm, look in style.looks(frame["arm"]).items():
             part = frame[(frame["estimator"] == estimator) & (frame["arm"] == arm)]
+            curves.line(ax, part, "iteration", arm, look)
             x, y = part["iteration"], part["bpd"]
-            ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
-            band = part["se_test"]
-            ax.fill_between(x, y - band, y + band, color=look.color, alpha=0.25, lw=0)
-            style.doubt(ax, x, y, part["doubtful"].astype(bool), look.color)
             if seeds > 1:
                 for sign in (-1, 1):
                     ax.plot(x, y + sign * part["se_seeds"], color=look.color, lw=0.6, ls=":")

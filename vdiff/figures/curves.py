@@ -31,6 +31,14 @@ def panels(names: Sequence[str]):
     return figure, axes[0]
 
 
+def line(ax: plt.Axes, part: pd.DataFrame, column: str, arm: str, look: style.Look) -> None:
+    """One arm of the schema curves against a column, with its band and doubts."""
+    x, y, band = part[column], part["bpd"], part["se_test"]
+    ax.plot(x, y, ms=2, label=style.label(arm), **look._asdict())
+    ax.fill_between(x, y - band, y + band, color=look.color, alpha=0.25, lw=0)
+    style.doubt(ax, x, y, part["doubtful"].astype(bool), look.color)
+
+
 def estimators(frame: pd.DataFrame) -> list[str]:
     """Those of a table: the known ones first, others by their own names."""
     there = list(dict.fromkeys(frame["estimator"]))

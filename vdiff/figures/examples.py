@@ -20,11 +20,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, dataset: str | N
     frame = frame[(frame["estimator"] == estimator) & (frame["iteration"] > 0)]
     figure, ax = plt.subplots(figsize=(0.7 * style.PAGE, 2.8))
     for arm, look in style.looks(frame["arm"]).items():
-        part = frame[frame["arm"] == arm]
-        x, y, band = part["examples"], part["bpd"], part["se_test"]
-        ax.plot(x, y, ms=2.5, label=style.label(arm), **look._asdict())
-        ax.fill_between(x, y - band, y + band, color=look.color, alpha=0.25, lw=0)
-        style.doubt(ax, x, y, part["doubtful"].astype(bool), look.color)
+        curves.line(ax, frame[frame["arm"] == arm], "examples", arm, look)
     for row in _published(dataset).itertuples():
         look = style.PAPER[f"debias-{row.debias}"]
         label = f"published, debias {row.debias}: {row.bpd:.2f} after {row.examples:,}"

@@ -13,8 +13,7 @@ from vdiff.figures.registry import FIGURES
 from vdiff.files.atomic import write_bytes
 from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv, read_json
-from vdiff.report import contents
-from vdiff.report.contents import read_config
+from vdiff.report.contents import read_config, tables
 from vdiff.stats.claims import FAILS, HOLDS, OPEN
 from vdiff.stats.gains import gains
 
@@ -51,10 +50,9 @@ def _claim(row: dict) -> dict:
 
 def _gains(folder: Path, config: Config) -> list[dict]:
     """Rows of the section on arms beyond the paper's, in words."""
-    known = contents.tables(config)
     curves = read_csv(folder / "curves.csv", "curves")
     differences = pd.DataFrame(columns=list(SCHEMAS["differences"]))
-    if "differences.csv" in known:
+    if "differences.csv" in tables(config):
         differences = read_csv(folder / "differences.csv", "differences")
     found = []
     for row in gains(curves, differences, PAPER[0]):

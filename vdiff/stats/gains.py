@@ -38,17 +38,22 @@ def gains(curves: pd.DataFrame, differences: pd.DataFrame, base: str) -> list[di
 
 
 def examples_to(course: pd.DataFrame, bpd: float) -> float:
-    """Examples after which a curve first comes down to bpd, between two checkpoints on the
-    logarithm of examples; NaN if it never does."""
+    """Examples after which a curve first comes down to bpd; NaN if it never does."""
     course = course[course["examples"] > 0]
-    x, y = np.log(course["examples"].to_numpy(float)), course["bpd"].to_numpy()
-    below = np.flatnonzero(y <= bpd)
+    return reached(course["examples"].to_numpy(float), course["bpd"].to_numpy(), bpd)
+
+
+def reached(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    """The x > 0 at which y first comes down to level, linear in log x between points; NaN if it
+    never does."""
+    x = np.log(x)
+    below = np.flatnonzero(y <= level)
     if not len(below):
         return np.nan
     k = below[0]
     if k == 0:
         return float(np.exp(x[0]))
-    part = (y[k - 1] - bpd) / (y[k - 1] - y[k])
+    part = (y[k - 1] - level) / (y[k - 1] - y[k])
     return float(np.exp(x[k - 1] + part * (x[k] - x[k - 1])))
 
 

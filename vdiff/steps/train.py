@@ -131,8 +131,9 @@ class Trainer:
                 ((self.weight(s[part]) * losses).sum() * (workers.size / n)).backward()
             with torch.no_grad():
                 bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
-                seen.append(losses)
-                losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
+                if state.fitted is not None:
+                    seen.append(losses)
+                    losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
         state.optimiser.step(state.iteration)
         if state.average is not None:
@@ -246,7 +247,7 @@ def train(
     lock = _locked(folder) if workers.first else nullcontext()
     with lock, products(run.training.precision), Stop(slice_minutes) as stop:
         trainer = Trainer(run, data, workers, folder.parent / "compiled")
-        workers.check(len(trainer.batches(0)[0]) * run.training.draws_per_image)
+        workers.check(len(trainer.draw()[0]))
         kept = _Kept(trainer, folder, monitor if workers.first else None)
         with bar(
             run.training.iterations,
