@@ -6,8 +6,10 @@ import torch
 from torch import nn
 
 from vdiff.config import Run
+from vdiff.config.sections import Network
 from vdiff.data import Data
 from vdiff.diffusion.drift import Drift, drift_of
+from vdiff.diffusion.levels import Groups, level_drift
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.sdes import sde_of as sde_of_kind
 from vdiff.errors import VdiffError
@@ -20,6 +22,16 @@ from vdiff.nets.unet import UNet
 
 def sde_of(run: Run) -> SDE:
     return sde_of_kind(**run.sde.model_dump(exclude={"eps_t"}))
+
+
+def _further(n: Network) -> int:
+    """Channels beside each of the image's, in and out."""
+    return n.level_groups if n.parameterisation == "levels" else 0
+
+
+def input_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of one example as the network sees it."""
+    return (shape[0] * (1 + _further(run.network)), *shape[1:])
 
 
 def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
@@ -48,7 +60,20 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
         n.groups,
         tuple(n.fourier or ()),
         n.linear,
+        _further(n),
     )
+
+
+def drift_from(network: Drift, run: Run, data: Data, device: str = "cpu") -> Drift:
+    """The drift a of what the run's network outputs.
+
+    Raises VdiffError when the data do not fit the parameterisation.
+    """
+    n, sde = run.network, sde_of(run)
+    if n.parameterisation != "levels":
+        return drift_of(network, sde, n.parameterisation)
+    groups = Groups.of(data.level_counts(), n.level_groups, run.training.real, device)
+    return level_drift(network, sde, groups)
 
 
 @dataclass
@@ -64,6 +89,7 @@ class Model:
         self.sde = sde_of(self.run)
         network = network_of(self.run, self.data.shape)
         self.network = place(network, self.device).eval().requires_grad_(False)
+        self._drift = drift_from(self.network, self.run, self.data, self.device)
 
     @property
     def eps_t(self) -> float:
@@ -98,4 +124,4 @@ class Model:
                 f"{name} does not fit the network for {self.run.dataset} of shape "
                 f"{self.data.shape}: {detail}"
             ) from None
-        return drift_of(self.network, self.sde, self.run.network.parameterisation)
+        return self._drift

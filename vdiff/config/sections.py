@@ -131,9 +131,18 @@ class Network(Strict):
     linear: bool = key(
         False, "U-Net: add a linear function of each pixel and of the mean colour to the output."
     )
-    parameterisation: Literal["drift", "score", "noise"] = key(
-        "drift", "What the network outputs: a itself, the score a / g, or the noise -a sigma / g."
+    parameterisation: Literal["drift", "score", "noise", "levels"] = key(
+        "drift",
+        "What the network outputs: a itself, the score a / g, the noise -a sigma / g, or levels, "
+        "for images: a part of a, and log-odds of each pixel's groups of grey levels.",
     )
+    level_groups: int = key(9, "Groups of grey levels of the parameterisation levels.", ge=2)
+
+    @model_validator(mode="after")
+    def _of_images(self):
+        if self.parameterisation == "levels" and self.kind != "unet":
+            raise ValueError("parameterisation is levels, which is for images (kind unet)")
+        return self
 
 
 class Training(Strict):

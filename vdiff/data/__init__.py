@@ -37,6 +37,9 @@ class Data(Protocol):
     def checksum(self) -> str | None:
         """SHA-256 of the content; None for data that are drawn afresh."""
 
+    def level_counts(self) -> Tensor:
+        """(levels,) int64: how often each grey level is in the training set; for images alone."""
+
     def test_examples(self, n: int | None) -> Tensor:
         """The first n test examples as stored, all of them for None."""
 

@@ -39,6 +39,11 @@ class Images:
             digest.update(x.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def level_counts(self) -> Tensor:
+        # bincount makes int64 of its input: in parts, to bound memory.
+        parts = (torch.bincount(x.flatten(), minlength=self.levels) for x in self.train.split(4096))
+        return torch.stack(list(parts)).sum(0)
+
     def test_examples(self, n: int | None) -> Tensor:
         return self.test[:n]
 

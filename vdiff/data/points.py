@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vdiff.errors import VdiffError
 from vdiff.machine.seeds import generator
 
 
@@ -20,6 +21,9 @@ class Points:
 
     def checksum(self) -> None:
         return None
+
+    def level_counts(self) -> Tensor:
+        raise VdiffError("network.parameterisation is levels, but points have no grey levels.")
 
     def test_examples(self, n: int | None) -> Tensor:
         return self.sampler(self.test_size, generator("test points"))[:n]

@@ -79,6 +79,7 @@ class UNet(nn.Module):
     fourier: angular frequencies of further inputs; dequantised grey levels are steps far finer
     than a convolution of a few channels resolves.
     linear: add a linear function of each pixel and of the mean colour to the output.
+    further: so many channels more for each of the image's, in and out (`diffusion.levels`).
     """
 
     def __init__(
@@ -93,14 +94,16 @@ class UNet(nn.Module):
         groups: int = 32,
         fourier: tuple[float, ...] = (),
         linear: bool = False,
+        further: int = 0,
     ):
         super().__init__()
         cimage, height, _ = shape
+        self.cimage = cimage
         self.channels, self.time_scale, self.fourier = channels, time_scale, fourier
         ctime = 4 * channels
         self.time1 = nn.utils.skip_init(nn.Linear, channels, ctime)
         self.time2 = nn.utils.skip_init(nn.Linear, ctime, ctime)
-        self.begin = _conv(cimage * (1 + 2 * len(fourier)), channels)
+        self.begin = _conv(cimage * (1 + 2 * len(fourier) + further), channels)
 
         widths = [channels * k for k in multipliers]
         sides = [height // 2**level for level in range(len(widths))]
@@ -117,7 +120,7 @@ class UNet(nn.Module):
         self.up = _up(channels, widths, blocks, attend, groups, skips)
         c = widths[0]
         self.norm = _group_norm(c, groups)
-        self.end = _conv(c, cimage, last=True)
+        self.end = _conv(c, cimage * (1 + further), last=True)
         self.linear = _Linear(cimage, ctime) if linear else None
         _initialise(self, rng)
 
@@ -138,7 +141,10 @@ class UNet(nn.Module):
                 else:
                     h = _run(module, torch.cat([h, skips.pop()], 1), time)
         out = self.end(silu(self.norm(h)))
-        return out if self.linear is None else out + self.linear(y, time)
+        if self.linear is None:
+            return out
+        image, rest = out.tensor_split([self.cimage], 1)
+        return torch.cat([image + self.linear(y[:, : self.cimage], time), rest], 1)
 
     @property
     def outputs(self) -> list[nn.Module]:
@@ -146,8 +152,9 @@ class UNet(nn.Module):
         return [self.end] if self.linear is None else [self.end, self.linear]
 
     def _features(self, y: Tensor) -> Tensor:
-        """The image and its Fourier features, (B, C (1 + 2 frequencies), H, W)."""
-        waves = [wave(w * y) for w in self.fourier for wave in (torch.sin, torch.cos)]
+        """The input with the image's Fourier features, 2 C channels more for each frequency."""
+        image = y[:, : self.cimage]
+        waves = [wave(w * image) for w in self.fourier for wave in (torch.sin, torch.cos)]
         return torch.cat([y, *waves], 1) if waves else y
 
 

@@ -17,7 +17,7 @@ from vdiff.config import DATASETS, Config, run_of
 from vdiff.config.sections import BACKWARD
 from vdiff.data import load
 from vdiff.data.readers import TEST_SIZES
-from vdiff.model import network_of
+from vdiff.model import input_shape, network_of
 from vdiff.steps.catalogue import STEPS
 from vdiff.steps.train import snapshot_iterations
 
@@ -79,7 +79,7 @@ def _arm(
         if settings is not None:
             jobs = len(step.axis.values(settings)) if step.axis else 1
             found[step.name] = (jobs, settings.cost(snapshots, test), 0)
-    gflop = forward_gflop(network, shape)
+    gflop = forward_gflop(network, input_shape(run, shape))
     return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in found.items()}
 
 

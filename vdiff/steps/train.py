@@ -21,7 +21,7 @@ from vdiff.config import Run
 from vdiff.config.run import LENGTH_ONLY
 from vdiff.data import Data
 from vdiff.diffusion.bits import bits_per_dim
-from vdiff.diffusion.drift import drift_of, in_precision
+from vdiff.diffusion.drift import in_precision
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import elbo_of_losses
 from vdiff.diffusion.fitted import Fitted
@@ -35,7 +35,7 @@ from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.machine.stop import Stop, Stopped
-from vdiff.model import network_of, sde_of
+from vdiff.model import drift_from, network_of, sde_of
 from vdiff.steps.optimisers import optimiser_of
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Trainer:
         # Both share the weights of `network`.
         self.shared = workers.wrap(network)
         called = _compiled(self.shared, cache) if t.compile else self.shared
-        self.a = in_precision(drift_of(called, self.sde, run.network.parameterisation), t.precision)
+        self.a = in_precision(drift_from(called, run, data, workers.device), t.precision)
         self.checked = 0
 
     def step(self) -> None:
