@@ -38,14 +38,16 @@ from vdiff.steps.train import Trainer
 
 BEST = (
     "optimiser=muon muon_lr=0.02 lr=0.008 warmup=50 decay=0.5 ema=0.99 ema_warmup=true "
-    "draws=low_discrepancy batch_size=4 draws_per_image=4 network.fourier=[3.14,6.28,12.57]"
+    "draws=low_discrepancy batch_size=4 draws_per_image=4 network.parameterisation=levels"
 )
 ABLATION = [
     "paper: lr=1e-4 ema=0",
     "Adam, best step size: lr=0.016 ema=0.99 ema_warmup=true",
     f"improved: {BEST}",
     f"Adam for Muon: {BEST} optimiser=adam lr=0.016",
-    f"no Fourier features: {BEST} network.fourier=null",
+    f"no levels: {BEST} network.parameterisation=drift",
+    "Fourier features for levels: "
+    f"{BEST} network.parameterisation=drift network.fourier=[3.14,6.28,12.57]",
     f"one draw per image: {BEST} batch_size=16 draws_per_image=1",
     f"batches of 32: {BEST} batch_size=8 draws_per_image=4",
     f"independent times: {BEST} draws=independent",

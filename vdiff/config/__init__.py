@@ -17,11 +17,13 @@ from vdiff.config.sections import (
     DATASETS,
     Distances,
     Evaluation,
+    Forms,
     Integration,
     Likelihood,
     Network,
     Sampling,
     Strict,
+    Theory,
     Training,
     Trajectory,
     Variance,
@@ -29,8 +31,9 @@ from vdiff.config.sections import (
 from vdiff.errors import VdiffError
 
 __all__ = [
-    "DATASETS", "PAPER", "Arm", "Config", "Distances", "Evaluation", "Experiment", "Integration",
-    "Likelihood", "Network", "Run", "Sampling", "Strict", "Training", "Trajectory", "Variance",
+    "DATASETS", "PAPER", "Arm", "Config", "Distances", "Evaluation", "Experiment", "Forms",
+    "Integration", "Likelihood", "Network", "Run", "Sampling", "Strict", "Theory", "Training",
+    "Trajectory", "Variance",
     "load_config", "merge", "preset_names", "read_run", "read_yaml", "run_of", "validate",
 ]  # fmt: skip
 

@@ -284,6 +284,37 @@ class Distances(Measurement):
         return 2 * cases * self.samples * sum(self.steps)
 
 
+class Forms(Measurement):
+    """The forms of score matching (denoising, implicit, sliced, explicit) along training."""
+
+    draws: int = key(4096, "Training draws behind each form.", ge=100)
+    batch_size: Positive = key(256, "Draws at once.")
+
+    def cost(self, snapshots: int, test: int) -> float:
+        return snapshots * self.draws * (2 + BACKWARD)
+
+
+class Theory(Measurement):
+    """The paper's identities on a mixture of Gaussians whose drift is known."""
+
+    errors: Distinct[float] = key(
+        [0, 0.25, 0.5], "Sizes of the error that is added to the true drift."
+    )
+    paths: int = key(4_000, "Paths of the Feynman-Kac expectation.", ge=100)
+    path_steps: Positive = key(150, "Steps of a path.")
+    flow_points: int = key(500, "Points whose density the ODE computes.", ge=10)
+    lmbds: Distinct[Lambda] = key(
+        [-10, -2, -0.9, 0, 0.5, 0.9], "Members whose bound is compared with their value."
+    )
+    layers: Positive = key(256, "Layers of the smallest hierarchical VAE.")
+    doublings: int = key(3, "How often their number is doubled.", ge=2)
+    layer_points: int = key(500, "Points behind the layers' bounds.", ge=20)
+
+    def cost(self, snapshots: int, test: int) -> float:
+        """The layers alone run the network."""
+        return self.layer_points * self.layers * (2 ** (self.doublings + 1) - 1)
+
+
 class Trajectory(Integration):
     """2-D histograms of the states of one lambda along its way (figure 5 of the paper)."""
 
@@ -327,3 +358,5 @@ class Measurements(Strict):
     sampling: Sampling | None = key(None, "Sampled images.")
     trajectory: Trajectory | None = key(None, "The lambda family, figure 5.")
     distances: Distances | None = key(None, "Distances of samples to the data.")
+    forms: Forms | None = key(None, "The forms of score matching along training.")
+    theory: Theory | None = key(None, "The paper's identities on a mixture.")

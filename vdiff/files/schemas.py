@@ -149,6 +149,27 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "null_mean": "mean distance of equal laws at this number of samples",
         "samples": "points per sample",
     },
+    "forms": {
+        **WHO,
+        "iteration": "optimiser steps so far",
+        "form": "of score matching: `denoising`, `implicit`, `sliced` or `explicit`",
+        "value": "its loss with its constant, nats per dimension",
+        "std_err": "its standard error",
+        "excess": "over the denoising form, of the same draws, bits/dim",
+        "excess_std_err": "its standard error",
+        "variance": "of one draw, (nats per dimension)²",
+        "passes": "what a draw costs, in forward passes",
+        "draws": "how many",
+    },
+    "theory": {
+        **WHO,
+        "source": "`exact`: a mixture of Gaussians; `learned`: the network",
+        "statement": "which identity (vdiff/steps/theory.py)",
+        "setting": "the drift's error c, λ, or number of layers L",
+        "measured": "its measured side, nats (a ratio for feynman_kac, a slope for layers_slope)",
+        "std_err": "standard error of measured less expected",
+        "expected": "what theory says",
+    },
     "claims": {
         "claim": "the claim",
         "where": "its place in the paper",
@@ -158,9 +179,11 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "low": "lower end of its 95% interval",
         "high": "its upper end",
         "unit": "of what was measured",
+        "finds": "smallest effect that the test finds with 80% power, in the same unit",
+        "effect": "what it must find: the published effect, or the margin",
         "p_true": 'uncorrected p-value against "not so"',
         "p_false": 'uncorrected p-value against "not the opposite"',
-        "verdict": "after Holm's correction over all claims",
+        "verdict": "after Holm's correction over all claims that are tested",
         "why": "the test behind it",
     },
     "comparison": {
@@ -176,7 +199,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
 TEXT = {
     "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
     "source", "reference", "metric", "trace", "law", "claim", "where", "published", "unit",
-    "verdict", "why",
+    "verdict", "why", "statement", "form",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""
 

@@ -14,7 +14,7 @@ from vdiff.files.atomic import write_bytes
 from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv, read_json
 from vdiff.report.contents import read_config, tables
-from vdiff.stats.claims import FAILS, HOLDS, OPEN
+from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
 MIME = {".png": "image/png", ".webp": "image/webp"}
@@ -31,7 +31,7 @@ def write_report(folder: Path, out: Path) -> None:
     page = template.render(
         preset=folder.name,
         claims=[_claim(row) for row in claims.to_dict("records")],
-        counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN)},
+        counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN, MORE)},
         gains=_gains(folder, config),
         figures=_figures(folder / "figures", config),
         times=_times(folder / "benchmarks"),
@@ -45,7 +45,12 @@ def _claim(row: dict) -> dict:
     known = pd.notna(row["low"])
     interval = f"{row['low']:.4g} to {row['high']:.4g}" if known else ""
     kind = {HOLDS: "holds", FAILS: "fails"}.get(row["verdict"], "open")
-    return {**row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind}
+    power = f"{row['finds']:.2g}" if pd.notna(row["finds"]) else "unknown"
+    if pd.notna(row["effect"]):
+        power += f" of {row['effect']:.2g}"
+    return {
+        **row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind, "power": power,
+    }  # fmt: skip
 
 
 def _gains(folder: Path, config: Config) -> list[dict]:

@@ -11,9 +11,11 @@ from typing import Any
 from vdiff.config import (
     Distances,
     Evaluation,
+    Forms,
     Likelihood,
     Sampling,
     Strict,
+    Theory,
     Trajectory,
     Variance,
 )
@@ -126,6 +128,16 @@ STEPS: dict[str, Step] = {
                 "learned: the trained network.",
             ),
             minutes=120,
+        ),
+        Step("forms", "forms", Forms, (Output("out", "forms.csv", "forms"),), first_arm=True),
+        Step(
+            "theory",
+            "theory",
+            Theory,
+            (Output("out", "theory.csv", "theory"),),
+            first_arm=True,
+            images=False,
+            minutes=60,
         ),
     )
 }

@@ -1,0 +1,149 @@
+"""Evidence about a claim, its power, and the verdicts on many claims together.
+
+Each claim is a number with a side: it is true where its effect is positive. Two one-sided
+hypotheses are tested, that the effect is not positive and that it is not negative; all p-values
+are corrected together by Holm's method, so that a wrong verdict anywhere has probability at most
+ALPHA:
+
+    holds                  "not positive" is rejected
+    does not hold          "not negative" is rejected
+    not resolved           neither
+
+A claim of equality is one of a bound: |difference| < margin, whose effect is the margin less the
+difference's size.
+
+Which claims are tested is settled by power, never by the outcome: a claim has an effect that its
+test must find with 80% power, the published one or the margin. If by its standard error it would
+not, it is not tested, says how much more is needed, and does not weaken the others' correction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from vdiff.stats.intervals import t95
+
+ALPHA = 0.05
+POWER = 0.8
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not resolved at this scale"
+MORE = "needs more than this preset"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a test gives: the estimate, its 95% interval, and p-values of both sides.
+
+    std_err with df degrees of freedom is behind them; 0 for values without noise.
+    """
+
+    ours: float
+    low: float
+    high: float
+    p_true: float
+    p_false: float
+    std_err: float
+    df: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one table says about a claim. effect: what the test must find, a positive number."""
+
+    claim: str
+    where: str
+    experiment: str
+    estimate: Estimate
+    unit: str
+    published: str
+    why: str
+    effect: float = np.inf
+
+
+def student(ours: float, std_err: float, df: float, side: int, threshold: float = 0.0) -> Estimate:
+    """Of an estimate whose effect is side (ours - threshold).
+
+    df: degrees of freedom behind the standard error, infinite for a normal one.
+    """
+    t = side * (ours - threshold) / std_err if std_err > 0 and df > 0 else np.nan
+    if not np.isfinite(t):
+        return Estimate(ours, np.nan, np.nan, 1.0, 1.0, np.nan, df)
+    half = t95(df) * std_err
+    p_true, p_false = float(stats.t.sf(t, df)), float(stats.t.cdf(t, df))
+    return Estimate(ours, ours - half, ours + half, p_true, p_false, std_err, df)
+
+
+def exact(ours: float, holds: bool) -> Estimate:
+    """Of a value without noise."""
+    return Estimate(ours, ours, ours, float(not holds), float(holds), 0.0, np.inf)
+
+
+def near(ours: float, std_err: float, df: float, centre: float, margin: float) -> Estimate:
+    """Of the claim |ours - centre| < margin: the nearer border decides."""
+    side = -1 if ours >= centre else 1
+    return student(ours, std_err, df, side, centre - side * margin)
+
+
+def weakest(estimates: Iterable[Estimate]) -> Estimate:
+    """Of the claim that all hold (intersection-union test): the worst, and the most noise."""
+    found = list(estimates)
+    worst = max(found, key=lambda e: e.p_true)
+    p_false = min(1.0, min(e.p_false for e in found) * len(found))
+    return replace(worst, p_false=p_false, std_err=max(e.std_err for e in found))
+
+
+def unbelieved(evidence: Evidence) -> Evidence:
+    """The same claim undecided, for its standard error fails the check of its tail."""
+    why = f"{evidence.why}; not decided: the tail of the draws is too heavy for a standard error"
+    return replace(evidence, why=why, estimate=replace(evidence.estimate, p_true=1.0, p_false=1.0))
+
+
+def finds(estimate: Estimate, level: float) -> float:
+    """The least effect that a one-sided test at a level finds with 80% power."""
+    df = estimate.df
+    return float((stats.t.isf(level, df) + stats.t.ppf(POWER, df)) * estimate.std_err)
+
+
+def verdicts(evidence: Sequence[Evidence]) -> list[str]:
+    """Of each; those without power apart, Holm's correction over both sides of the others."""
+    level = ALPHA / (2 * max(1, len(evidence)))
+    weak = [e.effect < np.inf and finds(e.estimate, level) > e.effect for e in evidence]
+    tested = [e.estimate for e, w in zip(evidence, weak, strict=True) if not w]
+    p = np.array([[e.p_true, e.p_false] for e in tested]).ravel()
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    said = iter(
+        HOLDS if t < ALPHA else FAILS if f < ALPHA else OPEN for t, f in adjusted.reshape(-1, 2)
+    )
+    return [MORE if w else next(said) for w in weak]
+
+
+def rows(evidence: Sequence[Evidence]) -> list[dict]:
+    """Rows of the schema claims."""
+    level, found = ALPHA / (2 * max(1, len(evidence))), []
+    for e, verdict in zip(evidence, verdicts(evidence), strict=True):
+        least, est = finds(e.estimate, level), e.estimate
+        why = e.why
+        if verdict == MORE:
+            why = f"{why}; would need about {(least / e.effect) ** 2:.1f} times the draws"
+        found.append(
+            {
+                "claim": e.claim,
+                "where": e.where,
+                "experiment": e.experiment,
+                "published": e.published,
+                "ours": est.ours,
+                "low": est.low,
+                "high": est.high,
+                "unit": e.unit,
+                "finds": least,
+                "effect": e.effect if np.isfinite(e.effect) else np.nan,
+                "p_true": est.p_true,
+                "p_false": est.p_false,
+                "verdict": verdict,
+                "why": why,
+            }
+        )
+    return found

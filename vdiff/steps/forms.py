@@ -1,0 +1,123 @@
+"""The forms of score matching, along training: they differ by constants of the weights.
+
+At times s of the debiased law on [eps_t, T], whose normaliser is C = log NSR(T) - log NSR(eps_t),
+each form is C sigma^2 / g^2 times
+
+    denoising   1/2 ||a + g eps / sigma||^2
+    implicit    1/2 ||a||^2 + g div a                              + C d / 2
+    sliced      1/2 ||a||^2 + g v . J v, random signs v            + C d / 2
+    explicit    1/2 ||a - a*||^2 - 1/2 ||a*||^2, a* the truth     + C d / 2
+
+and has the mean of the denoising form once the constant at the right is added: so minimising any
+of them raises the ELBO, which is minus the implicit form and what does not depend on a. The
+explicit form needs the true score: it is had for the Swissroll, as a mixture along its spiral.
+The difference's noise is that of a . eps / sigma; what it would be for Gaussian data is a control.
+"""
+
+import math
+from collections import defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.config import Forms
+from vdiff.diffusion.divergence import exact_divergence, hutchinson
+from vdiff.diffusion.drift import Drift, on_device
+from vdiff.diffusion.dsm import dsm_loss
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.sde import SDE, at
+from vdiff.diffusion.tensors import sum_features
+from vdiff.diffusion.times import Debiased, stratified
+from vdiff.machine.progress import bar
+from vdiff.machine.seeds import generator
+from vdiff.model import Model
+from vdiff.stats.intervals import adjusted, std_err
+from vdiff.steps import Measured
+from vdiff.steps.evaluate import reference_of
+
+COMPONENTS = (
+    1500  # of the mixture along the Swissroll: neighbours are 0.1 standard deviations apart
+)
+
+
+def times(sde: SDE, eps_t: float, n: int, rng: torch.Generator) -> Tensor:
+    """n times of the debiased law on [eps_t, T], evenly spread, in any order."""
+    law = Debiased(sde, eps_t)
+    below = law.cdf(at(eps_t))
+    u = below + (1 - below) * stratified(n, rng)
+    return law.icdf(u)[torch.randperm(n, generator=rng)]
+
+
+def forms_of(
+    sde: SDE, a: Drift, draw: tuple[Tensor, Tensor, Tensor, Tensor], C: float, true: Tensor | None
+) -> dict[str, Tensor]:
+    """Every form with its constant, (B,) nats, of a draw (x, s, eps, signs); true (B, ...): the
+    exact drift there, for the explicit form."""
+    x, s, eps, probe = draw
+    y, d = sde.perturb(x, s, eps), x[0].numel()
+    scale, g = C / sde.weight(s), sde.g(s)
+
+    def field(y: Tensor) -> Tensor:
+        return a(y, s.to(y.dtype))
+
+    found = {"denoising": C * dsm_loss(sde, a, x, s, eps).double()}
+    a_y, sliced = hutchinson(field, y, probe)
+    half = sum_features(a_y.square()).double() / 2
+    found["sliced"] = scale * (half + g * sliced) + C * d / 2
+    if x.ndim == 2:
+        found["implicit"] = scale * (half + g * exact_divergence(field, y)[1]) + C * d / 2
+    if true is not None:
+        distance = sum_features((a_y - true).square()) - sum_features(true.square())
+        found["explicit"] = scale * distance / 2 + C * d / 2
+    return found
+
+
+def _passes(form: str, d: int) -> int:
+    """Forward passes' worth of one draw."""
+    return {"denoising": 1, "explicit": 1, "sliced": 3, "implicit": 1 + 2 * d}[form]
+
+
+def _row(iteration: int, name: str, value: np.ndarray, base: np.ndarray, known: np.ndarray) -> dict:
+    """A row of the schema forms but for its cost; values of the form and of denoising, per
+    dimension, and controls."""
+    mean, excess = adjusted(value, known), adjusted(value - base, known) / math.log(2)
+    return {
+        "iteration": iteration,
+        "form": name,
+        "value": float(mean.mean()),
+        "std_err": std_err(mean),
+        "excess": float(excess.mean()),
+        "excess_std_err": std_err(excess),
+        "variance": float(np.var(value, ddof=1)),
+    }
+
+
+def measure(model: Model, settings: Forms) -> Measured:
+    """Rows of the schema forms for every snapshot, all of the same draws."""
+    sde, rng = model.sde, generator("forms", model.run.seed)
+    C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(model.eps_t)))
+    reference = reference_of(sde, model.data)
+    truth = Mixture.spiral(sde, COMPONENTS).a if model.run.dataset == "swissroll" else None
+    controls, values = [], defaultdict(list)
+    spread = times(sde, model.eps_t, settings.draws, rng)
+    with bar(len(spread), f"forms {model.run.label}", unit="draw") as progress:
+        for s in spread.split(settings.batch_size):
+            x = model.data.draw(len(s), rng)
+            eps = torch.randn(x.shape, generator=rng)
+            draw = (x, s, eps, torch.randn(x.shape, generator=rng).sign())
+            true = truth(sde.perturb(x, s, eps).double(), s) if truth else None
+            z, e = reference.coordinates(x, eps)
+            known = [c * C / sde.weight(s) for c in reference.fluctuations(z, e, s)]
+            controls.append(torch.stack([*known, C * (e.square() - 1).sum(1) / 2], 1))
+            for snapshot in model.snapshots:
+                a = on_device(model.drift(snapshot), model.device)
+                for name, value in forms_of(sde, a, draw, C, true).items():
+                    values[snapshot.iteration, name].append(value / model.dims)
+            progress.update(len(s))
+    together, rows = torch.cat(controls).numpy(), []
+    found = {key: torch.cat(parts).numpy() for key, parts in values.items()}
+    for (iteration, name), of in found.items():
+        row = _row(iteration, name, of, found[iteration, "denoising"], together)
+        rows.append({**row, "passes": _passes(name, model.dims), "draws": len(of)})
+    return Measured({"out": rows})

@@ -1,0 +1,153 @@
+"""The paper's identities where the truth is known: on a mixture with its true drift.
+
+The data are `Mixture.spiral`. Where a drift must be wrong, it is a = a* + c delta with the true
+drift a* and delta(y) = (sin 2 y_2, sin 2 y_1), which has no divergence. Each row is a statement's
+measured value, what theory says it is, and the standard error of the difference, of draws that both
+share:
+
+    gap            E[log q(x) - ELBO(x)] = c^2/2 int E||delta||^2 ds + KL(q_T, prior), with the ELBO
+                   as the mean of R over paths (Girsanov, Jensen): 0 only at the true drift
+    feynman_kac    E[p(x) / q(x)] = 1, with p(x) = E exp R over paths
+    flow           E log p(x) of the ODE, by the change of variables, = E log q(x): lambda = 1
+    lmbd_bound     E log p_lmbd(x) of a linear member, and its bound
+    layers         E[ELBO of 2 L layers - ELBO of L], and the first halved with each doubling
+    layers_slope   its slope against L on logarithms, and -1
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.config import Theory
+from vdiff.diffusion.drift import Drift, in_float64, on_device
+from vdiff.diffusion.feynman_kac import log_weights
+from vdiff.diffusion.grids import quadratic
+from vdiff.diffusion.hierarchy import hierarchical
+from vdiff.diffusion.linear import Linear
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.ode import log_likelihood
+from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.tensors import sum_features
+from vdiff.diffusion.times import stratified
+from vdiff.machine.seeds import generator
+from vdiff.model import Model
+from vdiff.stats.intervals import GROUPS, adjusted, jackknife, leave_one_out, std_err
+from vdiff.steps import Measured
+
+THETA, V = 0.6, 2.0  # of the linear members: the true drift of N(0, 2) has theta from 0.5 to 1
+
+
+def delta(y: Tensor) -> Tensor:
+    """A field without divergence, y (B, 2) to (B, 2)."""
+    return torch.stack([(2 * y[:, 1]).sin(), (2 * y[:, 0]).sin()], 1)
+
+
+def _row(statement: str, setting: float, measured: float, error: float, expected: float) -> dict:
+    return {
+        "statement": statement,
+        "setting": setting,
+        "measured": measured,
+        "std_err": error,
+        "expected": expected,
+    }
+
+
+def _paired(statement: str, setting: float, measured: Tensor, expected: Tensor) -> dict:
+    """A row of draws (n,) that both sides share."""
+    error = std_err((measured - expected).numpy())
+    return _row(statement, setting, float(measured.mean()), error, float(expected.mean()))
+
+
+def _start(mixture: Mixture, x: Tensor) -> Tensor:
+    """log q(x), (B,)."""
+    return mixture.log_prob(x, x.new_zeros(len(x)))
+
+
+def _wrong(mixture: Mixture, c: float) -> Drift:
+    return lambda y, s: mixture.a(y, s) + c * delta(y)
+
+
+def _prior_gap(mixture: Mixture, x: Tensor, eps: Tensor) -> Tensor:
+    """log q_T - log prior at a draw of Y_T: in mean KL(q_T, prior)."""
+    T = x.new_full((len(x),), mixture.sde.T)
+    y = mixture.sde.perturb(x, T, eps)
+    return mixture.log_prob(y, T) - mixture.sde.prior_log_prob(y)
+
+
+def feynman_kac(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
+    """One path for each x: its weight exp R over q(x) has mean 1, and E[log q - R] is the gap."""
+    sde, n = mixture.sde, settings.paths
+    x, eps_T = mixture.draw(n, rng), torch.randn(n, 2, generator=rng, dtype=torch.float64)
+    times = quadratic(sde, settings.path_steps).flip(0)
+    s = sde.T * stratified(n, rng)[torch.randperm(n, generator=rng)]
+    y = sde.perturb(x, s, torch.randn(n, 2, generator=rng, dtype=torch.float64))
+    error = sde.T / 2 * sum_features(delta(y).square())
+    last, log_q = _prior_gap(mixture, x, eps_T), _start(mixture, x)
+    for c in settings.errors:
+        R = log_weights(sde, _wrong(mixture, c), mixture.div_a, x, times, rng)
+        yield _paired("feynman_kac", c, (R - log_q).exp(), torch.ones_like(R))
+        yield _paired("gap", c, log_q - R, c**2 * error + last)
+
+
+def flow(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
+    x = mixture.draw(settings.flow_points, rng)
+    found = log_likelihood(mixture.sde, mixture.a, x, tolerance=1e-5).log_prob
+    yield _paired("flow", 1.0, found, _start(mixture, x))
+
+
+def lmbd_bound(sde: SDE, settings: Theory) -> Iterator[dict]:
+    """Closed forms on both sides: no error but the quadrature's."""
+    member = Linear(sde, V, THETA)
+    for lmbd in settings.lmbds:
+        yield _row("lmbd_bound", lmbd, member.mean_log_prob(lmbd), 0.0, member.bound(lmbd))
+
+
+def layers(
+    sde: SDE, a: Drift, draw: Callable, settings: Theory, rng: torch.Generator
+) -> Iterator[dict]:
+    """All L layers of an example share its noise: their sum is a smooth function of L."""
+    n, first = settings.layer_points, settings.layers
+    x = draw(n, rng).double()
+    eps = torch.randn(n, 2, generator=rng, dtype=torch.float64)
+    counts = [first * 2**k for k in range(settings.doublings + 1)]
+    bounds = [
+        hierarchical(sde, a, x, torch.linspace(0, sde.T, L + 1).double(), eps.expand(L, n, 2))
+        for L in counts
+    ]
+    square = sum_features(eps.square())
+    known = torch.stack([square - 2, square.square() - 8], 1).numpy()  # of mean 0
+    gains = torch.stack(bounds).diff(dim=0).numpy()  # (doublings, n)
+    gains = np.stack([adjusted(gain, known) for gain in gains])
+    for k, gain in enumerate(gains):
+        expected = float(gains[0].mean()) / 2**k
+        yield _row("layers", counts[k], float(gain.mean()), std_err(gain), expected)
+    group = np.arange(n) % GROUPS
+
+    def slope(keep: np.ndarray) -> float:
+        means = gains[:, keep[group]].mean(1)
+        return float(np.polyfit(np.log(counts[:-1]), np.log(np.maximum(means, 1e-12)), 1)[0])
+
+    error = float(jackknife(leave_one_out(GROUPS, slope)))
+    yield _row("layers_slope", first, slope(np.ones(GROUPS, bool)), error, -1.0)
+
+
+def measure(model: Model, settings: Theory) -> Measured:
+    """Of points: the mixture with its true drift, and what asks for no truth with the network."""
+    sde, seed = model.sde, model.run.seed
+    mixture = Mixture.spiral(sde)
+    rows: list[dict] = []
+    for statement in (feynman_kac, flow):
+        rng = generator("theory", statement.__name__, seed)
+        rows += [{"source": "exact", **r} for r in statement(mixture, settings, rng)]
+    rows += [{"source": "exact", **r} for r in lmbd_bound(sde, settings)]
+    learned = in_float64(on_device(model.drift(), model.device))
+    with torch.no_grad():
+        for source, a, draw in (
+            ("exact", mixture.a, mixture.draw),
+            ("learned", learned, model.data.draw),
+        ):
+            found = layers(sde, a, draw, settings, generator("layers", seed))
+            rows += [{"source": source, **r} for r in found]
+    return Measured({"out": rows})
