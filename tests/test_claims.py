@@ -193,24 +193,21 @@ def test_few_degrees_of_freedom_widen_the_interval():
     assert two == pytest.approx(12.706, abs=1e-3)
 
 
-def grids(rng, true_off, false_off):
-    """Sample grids of both arms, off the test images' law by that much of grey."""
-    real = rng.integers(60, 190, (16, 1, 4, 4)).astype(np.uint8)
-    arrays = []
-    for off in (true_off, false_off):
-        samples = (rng.integers(60, 190, (16, 1, 4, 4)) + off).clip(0, 255)
-        arrays.append({"samples": samples.astype(np.uint8), "test": real, "levels": 256})
-    return {"digits": tuple(arrays)}
+def features(rng, true_off, false_off):
+    """Features of samples of both arms, off the real images' law by that much."""
+    real = rng.standard_normal((100, 8))
+    arms = [rng.standard_normal((100, 8)) + off for off in (true_off, false_off)]
+    return {"digits": tuple({"turns_samples": x, "turns_real": real} for x in arms)}
 
 
 @pytest.mark.parametrize(
-    ("true_off", "false_off", "verdict"), [(0, 60, HOLDS), (60, 0, FAILS), (0, 0, OPEN)]
+    ("true_off", "false_off", "verdict"), [(0, 0.7, HOLDS), (0.7, 0, FAILS), (0, 0, OPEN)]
 )
-def test_sample_grids_lead_to_their_verdicts(true_off, false_off, verdict):
+def test_samples_lead_to_their_verdicts(true_off, false_off, verdict):
     rng = np.random.default_rng(3)
     found = []
     for _ in range(20):
-        (row,) = judge({}, grids(rng, true_off, false_off))
+        (row,) = judge({}, features(rng, true_off, false_off))
         found.append(row["verdict"])
     assert np.mean([v == verdict for v in found]) >= 0.9
 

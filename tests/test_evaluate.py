@@ -65,6 +65,17 @@ def test_passes_are_independent_and_repeatable(model, network):
     assert abs(np.corrcoef(one(0)[0], one(1)[0])[0, 1]) < 0.4
 
 
+def test_the_published_estimator_draws_fresh_noise_at_each_checkpoint(model, network):
+    """As the published code does; the efficient one keeps its noise, to resolve differences."""
+    same, other = (
+        [evaluate(model, network, settings(pilot=256), e, checkpoint=k).z for k in (100, 100, 200)]
+        for e in ("published", "efficient")
+    )
+    assert np.array_equal(same[0], same[1])
+    assert abs(np.corrcoef(same[0][0], same[2][0])[0, 1]) < 0.4
+    assert np.array_equal(other[0], other[2])
+
+
 def test_a_target_is_reached_and_its_cost_told(model, network):
     loose, tight = (
         evaluate(model, network, settings(target_se=se, pilot=256), "efficient")

@@ -93,7 +93,7 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
 
     Its config.json says which tables and runs count.
     """
-    from vdiff.report.contents import grids, parts, read_config
+    from vdiff.report.contents import compared_features, parts, read_config
     from vdiff.stats.claims import judge, of_pairs
 
     config = read_config(results)
@@ -103,7 +103,7 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
         tables["differences"] = of_pairs(tables["differences"], pairs)
     samples = {
         name: (read_npz(results / first), read_npz(results / second))
-        for name, (first, second) in grids(config).items()
+        for name, (first, second) in compared_features(config).items()
     }
     rows = judge(tables, samples)
     write_csv(out, rows, "claims")

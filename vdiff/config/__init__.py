@@ -21,6 +21,7 @@ from vdiff.config.sections import (
     Integration,
     Likelihood,
     Network,
+    Quality,
     Sampling,
     Strict,
     Theory,
@@ -32,8 +33,8 @@ from vdiff.errors import VdiffError
 
 __all__ = [
     "DATASETS", "PAPER", "Arm", "Config", "Distances", "Evaluation", "Experiment", "Forms",
-    "Integration", "Likelihood", "Network", "Run", "Sampling", "Strict", "Theory", "Training",
-    "Trajectory", "Variance",
+    "Integration", "Likelihood", "Network", "Quality", "Run", "Sampling", "Strict", "Theory",
+    "Training", "Trajectory", "Variance",
     "load_config", "merge", "preset_names", "read_run", "read_yaml", "run_of", "validate",
 ]  # fmt: skip
 

@@ -115,7 +115,7 @@ class Experiment(Measurements):
         shape = DATASETS.get(self.dataset)
         points = shape is not None and len(shape) == 1
         images = not points
-        for section in ("trajectory", "distances", "theory") if images else ("sampling",):
+        for section in ("trajectory", "distances", "theory") if images else ("sampling", "quality"):
             if getattr(self, section) is not None:
                 has, needs = ("images", "points") if images else ("points", "images")
                 raise ValueError(f"{self.dataset} has {has}, but {section} needs {needs}")

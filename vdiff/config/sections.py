@@ -268,6 +268,18 @@ class Sampling(Integration):
         return self
 
 
+class Quality(Sampling):
+    """How good many samples are, by a fast sampler, in features learned on the same data."""
+
+    sampler: Sampler = key("multistep", "The solver.")
+    grid: Grid = key("log_snr", "The grid of times.")
+    steps: Positive = key(30, "Steps of the solver.")
+    count: int = key(1000, "How many images to sample.", ge=20)
+    batch_size: Positive = key(250, "Images at once.")
+    real: int = key(1000, "Test images to compare with, at most.", ge=20)
+    feature_steps: int = key(600, "Steps in which the features are learned.", ge=0)
+
+
 class Distances(Measurement):
     """How far samples are from the data and from those of lambda 0, by lambda and steps."""
 
@@ -288,10 +300,11 @@ class Forms(Measurement):
     """The forms of score matching (denoising, implicit, sliced, explicit) along training."""
 
     draws: int = key(4096, "Training draws behind each form.", ge=100)
+    checkpoints: int = key(4, "Snapshots to measure, evenly spread, the first and last.", ge=2)
     batch_size: Positive = key(256, "Draws at once.")
 
     def cost(self, snapshots: int, test: int) -> float:
-        return snapshots * self.draws * (2 + BACKWARD)
+        return min(self.checkpoints, snapshots) * self.draws * (2 + BACKWARD)
 
 
 class Theory(Measurement):
@@ -356,6 +369,7 @@ class Measurements(Strict):
     likelihood: Likelihood | None = key(None, "Exact likelihood of the ODE.")
     variance: Variance | None = key(None, "Variance of estimators and gradients.")
     sampling: Sampling | None = key(None, "Sampled images.")
+    quality: Quality | None = key(None, "How good many samples are.")
     trajectory: Trajectory | None = key(None, "The lambda family, figure 5.")
     distances: Distances | None = key(None, "Distances of samples to the data.")
     forms: Forms | None = key(None, "The forms of score matching along training.")

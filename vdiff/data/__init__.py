@@ -40,6 +40,9 @@ class Data(Protocol):
     def level_counts(self) -> Tensor:
         """(levels,) int64: how often each grey level is in the training set; for images alone."""
 
+    def train_examples(self) -> Tensor:
+        """All training images as stored; for images alone."""
+
     def test_examples(self, n: int | None) -> Tensor:
         """The first n test examples as stored, all of them for None."""
 

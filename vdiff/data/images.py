@@ -44,6 +44,9 @@ class Images:
         parts = (torch.bincount(x.flatten(), minlength=self.levels) for x in self.train.split(4096))
         return torch.stack(list(parts)).sum(0)
 
+    def train_examples(self) -> Tensor:
+        return self.train
+
     def test_examples(self, n: int | None) -> Tensor:
         return self.test[:n]
 

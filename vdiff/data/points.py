@@ -25,6 +25,9 @@ class Points:
     def level_counts(self) -> Tensor:
         raise VdiffError("network.parameterisation is levels, but points have no grey levels.")
 
+    def train_examples(self) -> Tensor:
+        raise VdiffError("points are drawn afresh; they have no training examples.")
+
     def test_examples(self, n: int | None) -> Tensor:
         return self.sampler(self.test_size, generator("test points"))[:n]
 

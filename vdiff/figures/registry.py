@@ -169,6 +169,10 @@ FIGURES: dict[str, Figure] = {
         Figure("differences", LIKELIHOOD, _compared, _tables("differences"), "differences"),
         Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),
         Figure(
+            "quality", SAMPLES, having("quality"), _tables("quality"), "quality",
+            options=_experiment,
+        ),
+        Figure(
             "sampling", SAMPLES, _moving("sampling"), _last_grid, "animation", moving=True,
         ),
         Figure(
@@ -191,6 +195,13 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "variance", LIKELIHOOD, having("variance"), _tables("variance_time", "gradient"),
             "variance", options=_experiment,
+        ),
+        Figure(
+            "forms", TRAINING, having("forms"), _tables("forms"), "forms", options=_experiment,
+        ),
+        Figure(
+            "theory", LIKELIHOOD, having("theory"), _tables("theory"), "theory",
+            options=_experiment,
         ),
         Figure("likelihood", LIKELIHOOD, _once("likelihood"), _tables("likelihood"), "likelihood"),
         Figure("loss", TRAINING, _all, _tables("train"), "loss"),

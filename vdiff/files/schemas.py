@@ -80,6 +80,15 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "pixels_below": "pixels below the range, which the grid clips",
         "pixels_above": "pixels above the range, which the grid clips",
     },
+    "quality": {
+        **WHO,
+        "space": "features: `turns` (learned on the data), `random`, `components` or `pixels`",
+        "measure": "of stats/quality.py; `sliced_wasserstein`",
+        "value": "0 is best of kernel, classifier, sliced_wasserstein and copies; 1 of the others",
+        "std_err": "its standard error over samples and real images",
+        "samples": "how many were sampled",
+        "real": "how many test images they are compared with",
+    },
     "trajectory": {
         **WHO,
         "lmbd": "member of the λ family",
@@ -199,7 +208,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
 TEXT = {
     "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
     "source", "reference", "metric", "trace", "law", "claim", "where", "published", "unit",
-    "verdict", "why", "statement", "form",
+    "verdict", "why", "statement", "form", "space", "measure",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""
 

@@ -70,15 +70,16 @@ def figures(config: Config) -> list[str]:
     ]
 
 
-def grids(config: Config) -> dict[str, tuple[str, str]]:
-    """Experiment to the samples of the two arms that its claims compare, of the first seed."""
+def compared_features(config: Config) -> dict[str, tuple[str, str]]:
+    """Experiment to the features of samples of the two arms that its claims compare, of the first
+    seed."""
     return {
         name: (
-            f"{run_folder(name, first, e.seeds[0])}/samples.npz",
-            f"{run_folder(name, second, e.seeds[0])}/samples.npz",
+            f"{run_folder(name, first, e.seeds[0])}/quality.npz",
+            f"{run_folder(name, second, e.seeds[0])}/quality.npz",
         )
         for name, e in config.experiments.items()
-        if e.sampling and e.claimed
+        if e.quality and e.claimed
         for first, second in [e.claimed]
     }
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from vdiff.stats.distances import energy
 from vdiff.stats.evidence import (
     Estimate,
     Evidence,
@@ -20,7 +19,8 @@ from vdiff.stats.evidence import (
     unbelieved,
     weakest,
 )
-from vdiff.stats.intervals import GROUPS, Z95, added, jackknife, leave_one_out
+from vdiff.stats.intervals import GROUPS, Z95, added
+from vdiff.stats.quality import kernel_difference
 from vdiff.stats.tails import doubtful, doubts
 
 PUBLISHED_GAIN = 0.31  # bits/dim, CIFAR-10: 3.410 less 3.104
@@ -36,8 +36,8 @@ SLOPE_MARGIN = 0.2  # of the bound against the number of layers
 
 Tables = Mapping[str, pd.DataFrame]
 """Schema to table."""
-Grids = Mapping[str, tuple[dict, dict]]
-"""Experiment to the arrays of samples.npz of its pair's first and second arm, of one seed."""
+Features = Mapping[str, tuple[dict, dict]]
+"""Experiment to the arrays of quality.npz of its pair's first and second arm, of one seed."""
 
 
 def of_pairs(
@@ -281,42 +281,23 @@ def _lmbd_bound(name: str, part: pd.DataFrame) -> Evidence:
     )
 
 
-def better_samples(grids: Grids) -> list[Evidence]:
+def better_samples(pairs: Features) -> list[Evidence]:
     found = []
-    for name, (true, false) in grids.items():
-        scale = int(true["levels"]) - 1
-        x, y, real = (
-            a.reshape(len(a), -1) / scale for a in (true["samples"], false["samples"], true["test"])
-        )
-        if min(len(x), len(y), len(real)) < 3:  # a jackknife needs pairs without one of three
-            continue
-        distance, error = _energy_difference(x, y, real)
+    for name, (true, false) in pairs.items():
+        real, n = true["turns_real"], len(true["turns_samples"])
+        difference = kernel_difference(true["turns_samples"], false["turns_samples"], real)
         found.append(
             Evidence(
                 "Samples improve with debiasing",
                 "sample grids",
                 name,
-                student(distance, error, min(len(x), len(y), len(real)) - 1, -1),
-                unit="squared energy distance to test images in pixels, True less False",
+                student(*difference, min(n, len(real)) - 1, -1),
+                unit="kernel distance to test images in learned features, True less False",
                 published="a picture",
-                why=f"{len(x)} samples each, jackknife; no network judges them",
+                why=f"relative test of {n} samples each against {len(real)} test images, jackknife",
             )
         )
     return found
-
-
-def _energy_difference(x: np.ndarray, y: np.ndarray, real: np.ndarray) -> tuple[float, float]:
-    """Energy distance of x to real less that of y to real, with its jackknife error."""
-    rng = np.random.default_rng(0)
-
-    def value(keep: np.ndarray) -> float:
-        first, second = (energy(s[keep], real[keep], rng, 1, 1).value for s in (x, y))
-        return first - second
-
-    n = min(len(x), len(y), len(real))
-    x, y, real = x[:n], y[:n], real[:n]
-    error = jackknife(leave_one_out(n, value))
-    return value(np.ones(n, bool)), float(error)
 
 
 CLAIMS: dict[str, Callable[[Tables], list[Evidence]]] = {
@@ -329,7 +310,7 @@ CLAIMS: dict[str, Callable[[Tables], list[Evidence]]] = {
 """The table that a claim is about, and what it says; in the order of the report."""
 
 
-def judge(tables: Tables, grids: Grids) -> list[dict]:
+def judge(tables: Tables, pairs: Features) -> list[dict]:
     """Rows of the schema claims; claims on tables that are not there are passed over."""
     evidence = [e for table, of in CLAIMS.items() if table in tables for e in of(tables)]
-    return rows(evidence + better_samples(grids))
+    return rows(evidence + better_samples(pairs))

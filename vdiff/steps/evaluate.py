@@ -157,18 +157,20 @@ def evaluate(
     settings: Evaluation,
     estimator: str,
     reference: GaussianReference | None = None,
+    checkpoint: int = 0,
 ) -> Evaluated:
     """The drift a of a model on its test set.
 
-    `published` makes one pass. `efficient` makes settings.passes passes, or with target_se
-    (bits/dim) as many as its Monte-Carlo standard error needs; it fits its Gaussian reference
-    unless given one. Raises VdiffError when the network's output is not finite.
+    `published` makes one pass, with fresh noise at each checkpoint (an iteration), as the paper's
+    code does; arms share the noise of a checkpoint. `efficient` makes settings.passes passes, or
+    with target_se (bits/dim) as many as its Monte-Carlo standard error needs; it fits its Gaussian
+    reference unless given one. Raises VdiffError when the network's output is not finite.
     """
     a = in_precision(a, settings.precision)
     with products(settings.precision):
         one_pass = ESTIMATORS[estimator](model, a, settings, reference)
         if estimator in ONE_PASS:
-            z, _ = one_pass(0)
+            z, _ = one_pass(checkpoint)
             return Evaluated(z[None], None, len(z))
         z, u = _until_done(one_pass, settings)
         return Evaluated(z, u, z.size + settings.pilot)
@@ -225,15 +227,16 @@ def measure(model: Model, settings: Evaluation) -> Measured:
         for snapshot in snapshots:
             a = model.drift(snapshot)
             for estimator in settings.estimators:
-                found = evaluate(model, a, settings, estimator, reference)
+                at = snapshot.iteration
+                found = evaluate(model, a, settings, estimator, reference, at)
                 row = {
                     "estimator": estimator,
-                    "iteration": snapshot.iteration,
-                    "examples": snapshot.iteration * model.run.training.batch_size,
+                    "iteration": at,
+                    "examples": at * model.run.training.batch_size,
                     **found.row(),
                 }
                 rows.append(row)
-                arrays[f"{estimator}_{snapshot.iteration:08d}"] = found.z.astype(np.float32)
+                arrays[f"{estimator}_{at:08d}"] = found.z.astype(np.float32)
                 if found.u is not None and len(found.u) > len(arrays.get("u", ())):
                     arrays["u"] = found.u  # of pass k the same for every network
                 progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)

@@ -94,12 +94,15 @@ def _row(iteration: int, name: str, value: np.ndarray, base: np.ndarray, known: 
 
 
 def measure(model: Model, settings: Forms) -> Measured:
-    """Rows of the schema forms for every snapshot, all of the same draws."""
+    """Rows of the schema forms for some snapshots, all of the same draws."""
     sde, rng = model.sde, generator("forms", model.run.seed)
     C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(model.eps_t)))
     reference = reference_of(sde, model.data)
     truth = Mixture.spiral(sde, COMPONENTS).a if model.run.dataset == "swissroll" else None
     controls, values = [], defaultdict(list)
+    last = len(model.snapshots) - 1
+    chosen = np.linspace(0, last, min(settings.checkpoints, last + 1)).round().astype(int)
+    snapshots = [model.snapshots[k] for k in chosen]
     spread = times(sde, model.eps_t, settings.draws, rng)
     with bar(len(spread), f"forms {model.run.label}", unit="draw") as progress:
         for s in spread.split(settings.batch_size):
@@ -110,7 +113,7 @@ def measure(model: Model, settings: Forms) -> Measured:
             z, e = reference.coordinates(x, eps)
             known = [c * C / sde.weight(s) for c in reference.fluctuations(z, e, s)]
             controls.append(torch.stack([*known, C * (e.square() - 1).sum(1) / 2], 1))
-            for snapshot in model.snapshots:
+            for snapshot in snapshots:
                 a = on_device(model.drift(snapshot), model.device)
                 for name, value in forms_of(sde, a, draw, C, true).items():
                     values[snapshot.iteration, name].append(value / model.dims)

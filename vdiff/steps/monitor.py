@@ -60,7 +60,7 @@ class TensorBoard:
         self.writer.flush()
 
     def _evaluate(self, a: Drift, iteration: int) -> None:
-        row = evaluate(self.model, a, self.evaluation, "published").row()
+        row = evaluate(self.model, a, self.evaluation, "published", checkpoint=iteration).row()
         self.rows = [row for row in self.rows if row["iteration"] != iteration]
         who = {**self.model.run.who, "estimator": "published", "iteration": iteration}
         self.rows.append({**who, **row})

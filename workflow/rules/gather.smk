@@ -54,7 +54,7 @@ rule claims:
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
         grids=[
-            path for pair in contents.grids(CONFIG).values() for path in inside(pair)
+            path for pair in contents.compared_features(CONFIG).values() for path in inside(pair)
         ],
     output:
         csv=report(

@@ -1,0 +1,120 @@
+"""How good samples are, from features: x (n, d) of samples, y (m, d) of real images, `scaled`.
+
+kernel: the unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 (the kernel
+distance of Binkowski et al., arXiv 1801.01401); its error is a jackknife over samples and real
+images. classifier: how far above one half a logistic
+regression tells samples from real images it has not seen (Lopez-Paz and Oquab, arXiv 1610.06545).
+precision, recall, density, coverage: shares within the radii of the K nearest neighbours
+(Kynkaanniemi et al., arXiv 1904.06991; Naeem et al., arXiv 2002.09797). copies: the share of
+samples that are nearer to a training image than all but 1% of real test images are.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.neighbors import NearestNeighbors
+
+from vdiff.stats.intervals import std_err
+
+K = 5  # nearest neighbours
+NEAREST = 0.01  # of real test images are as near to a training image as a copy is
+
+
+def scaled(x: np.ndarray, y: np.ndarray, each: bool) -> tuple[np.ndarray, np.ndarray]:
+    """x and y less y's mean, in units of y's standard deviation: each feature's own, or of all
+    together where some hardly vary, as pixels do."""
+    mean, sd = y.mean(0), y.std(0)
+    if each:
+        use = sd > 1e-3 * sd.max()
+        x, y, mean, sd = x[:, use], y[:, use], mean[use], sd[use]
+    else:
+        sd = np.sqrt(np.square(sd).mean())
+    return ((x - mean) / sd).astype(np.float64), ((y - mean) / sd).astype(np.float64)
+
+
+def _gram(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+class _Mean:
+    """The mean of a Gram matrix, within a sample without its diagonal, and leave-one-out means."""
+
+    def __init__(self, gram: np.ndarray, within: bool) -> None:
+        if within:
+            gram = gram - np.diag(np.diag(gram))
+        n, m = gram.shape
+        self.total, self.rows, self.columns = gram.sum(), gram.sum(1), gram.sum(0)
+        pairs = n * (n - 1) if within else n * m
+        self.value = self.total / pairs
+        if within:
+            self.without_row = (self.total - 2 * self.rows) / ((n - 1) * (n - 2))
+        else:
+            self.without_row = (self.total - self.rows) / ((n - 1) * m)
+            self.without_column = (self.total - self.columns) / (n * (m - 1))
+
+
+def _jackknife(*parts: np.ndarray) -> float:
+    """The standard error from leave-one-out values of independent samples."""
+    each = [(len(v) - 1) / len(v) * np.square(v - v.mean()).sum() for v in parts]
+    return float(np.sqrt(sum(each)))
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """(distance, standard error) of samples x to real y."""
+    xx, yy, xy = _Mean(_gram(x, x), True), _Mean(_gram(y, y), True), _Mean(_gram(x, y), False)
+    value = xx.value + yy.value - 2 * xy.value
+    without_x = xx.without_row + yy.value - 2 * xy.without_row
+    without_y = xx.value + yy.without_row - 2 * xy.without_column
+    return float(value), _jackknife(without_x, without_y)
+
+
+def kernel_difference(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """(distance of first less that of second, its standard error), to the same real y: the
+    relative test of Bounliphone et al. (arXiv 1511.04581), with a jackknife for its variance."""
+    aa, ay = _Mean(_gram(first, first), True), _Mean(_gram(first, y), False)
+    bb, by = _Mean(_gram(second, second), True), _Mean(_gram(second, y), False)
+    value = (aa.value - 2 * ay.value) - (bb.value - 2 * by.value)
+    error = _jackknife(
+        aa.without_row - 2 * ay.without_row,
+        bb.without_row - 2 * by.without_row,
+        2 * (by.without_column - ay.without_column),
+    )
+    return float(value), error
+
+
+def classifier(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """(balanced accuracy less 1/2, its standard error), by cross-validation."""
+    both, label = np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)])
+    order = rng.permutation(len(both))
+    model = LogisticRegression(class_weight="balanced", max_iter=1000)
+    said = cross_val_predict(model, both[order], label[order], cv=5)
+    right = said == label[order]
+    of_x, of_y = right[label[order] == 0], right[label[order] == 1]
+    accuracy = (of_x.mean() + of_y.mean()) / 2
+    return float(accuracy - 0.5), float(np.hypot(std_err(of_x), std_err(of_y)) / 2)
+
+
+def neighbours(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[float, float]]:
+    """precision, recall, density and coverage, each with its standard error over images."""
+
+    def radii(v: np.ndarray) -> np.ndarray:
+        return NearestNeighbors(n_neighbors=K + 1).fit(v).kneighbors(v)[0][:, -1]
+
+    rx, ry = radii(x), radii(y)
+    square = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
+    distance = np.sqrt(np.maximum(square, 0))  # (n, m)
+    found = {
+        "precision": (distance < ry).any(1),
+        "recall": (distance.T < rx).any(1),
+        "density": (distance < ry).sum(1) / K,
+        "coverage": distance.min(0) < ry,
+    }
+    return {name: (float(v.mean()), std_err(v.astype(float))) for name, v in found.items()}
+
+
+def copies(x: np.ndarray, y: np.ndarray, train: np.ndarray) -> tuple[float, float]:
+    """(share of copies, its standard error), in pixels; at most NEAREST if none is copied."""
+    index = NearestNeighbors(n_neighbors=1).fit(train)
+    usual = np.quantile(index.kneighbors(y)[0], NEAREST)
+    near = (index.kneighbors(x)[0][:, 0] < usual).astype(float)
+    return float(near.mean()), std_err(near)

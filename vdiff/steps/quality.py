@@ -1,0 +1,78 @@
+"""The quality of many samples, drawn by a fast sampler, in features learned on the same data."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from vdiff.config import Quality
+from vdiff.machine.seeds import generator
+from vdiff.model import Model
+from vdiff.nets.features import Turned, features, trained
+from vdiff.stats import quality
+from vdiff.stats.distances import sliced_wasserstein
+from vdiff.steps import Measured
+from vdiff.steps.sample import sample_images
+
+COMPONENTS = 32  # principal
+
+
+Space = Callable[[Tensor], np.ndarray]
+"""Images (N, C, H, W) uint8 to features (N, d)."""
+
+
+def spaces(train: Tensor, levels: int, settings: Quality) -> dict[str, Space]:
+    """Name to feature map; the same for every arm, for it depends on data and settings alone."""
+    rng = generator("features")
+    flat = _flat(train[:10_000], levels)
+    components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
+    plain = Turned(train.shape[1], generator("random features")).requires_grad_(False)
+    net = trained(train, levels, settings.feature_steps, 64, rng)
+    return {
+        "turns": lambda x: features(net, x, levels).numpy(),
+        "random": lambda x: features(plain, x, levels).numpy(),
+        "components": lambda x: components.transform(_flat(x, levels)),
+        "pixels": lambda x: _flat(x, levels),
+    }
+
+
+def _flat(x: Tensor, levels: int) -> np.ndarray:
+    return x.flatten(1).numpy().astype(np.float32) / (levels - 1)
+
+
+def measures(
+    x: np.ndarray, y: np.ndarray, name: str, rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """Measure to (value, standard error) of samples' features x and real ones y in a space."""
+    n = min(len(x), len(y))
+    found = {"kernel": quality.kernel_distance(x, y)}
+    sliced = sliced_wasserstein(x[:n], y[:n], rng, 1, 99)
+    found["sliced_wasserstein"] = (sliced.value, (sliced.high - sliced.low) / 3.92)
+    found["classifier"] = quality.classifier(x, y, rng)
+    if name != "pixels":
+        found |= quality.neighbours(x, y)
+    return found
+
+
+def measure(model: Model, settings: Quality) -> Measured:
+    """Rows of the schema quality, and the features of samples and test images for other tests."""
+    train, levels = model.data.train_examples(), model.data.levels
+    test = model.data.test_examples(settings.real)
+    found = sample_images(model, model.drift(), settings)
+    samples = torch.from_numpy(found.images)
+    rows, arrays = [], {"samples": found.images[:64], "levels": levels}
+    rng = np.random.default_rng(model.run.seed)
+    for name, space in spaces(train, levels, settings).items():
+        raw = space(samples), space(test)
+        x, y = quality.scaled(*raw, each=name != "pixels")
+        values = measures(x, y, name, rng)
+        if name == "pixels":
+            values["copies"] = quality.copies(*raw, space(train))
+        else:
+            arrays |= {f"{name}_samples": x, f"{name}_real": y}
+        for measured, (value, error) in values.items():
+            rows.append({"space": name, "measure": measured, "value": value, "std_err": error})
+    sizes = {"samples": len(samples), "real": len(test)}
+    return Measured({"out": [{**row, **sizes} for row in rows], "features": arrays})
