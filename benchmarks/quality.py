@@ -41,7 +41,7 @@ def faulty(name: str, x: np.ndarray, others: np.ndarray, train: np.ndarray, leve
 
 
 FAULTS = ("none", "blur of half a pixel", "5% copies", "one class missing", "noise of 2 levels")
-TESTS = ("turns", "random", "components", "pixels", "copies")
+TESTS = ("turns", "random", "texture", "components", "pixels", "copies")
 
 
 def found(space: str, x, sound, y, train) -> bool:

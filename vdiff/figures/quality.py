@@ -16,7 +16,7 @@ PANELS = {
     "recall": "recall",
     "coverage": "coverage",
 }
-SPACES = ("turns", "random", "components")
+SPACES = ("turns", "random", "texture", "components")
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):

@@ -33,6 +33,7 @@ def spaces(train: Tensor, levels: int, settings: Quality) -> dict[str, Space]:
     return {
         "turns": lambda x: features(net, x, levels).numpy(),
         "random": lambda x: features(plain, x, levels).numpy(),
+        "texture": lambda x: texture(x.numpy().astype(np.float32) / (levels - 1)),
         "components": lambda x: components.transform(_flat(x, levels)),
         "pixels": lambda x: _flat(x, levels),
     }
@@ -40,6 +41,17 @@ def spaces(train: Tensor, levels: int, settings: Quality) -> dict[str, Space]:
 
 def _flat(x: Tensor, levels: int) -> np.ndarray:
     return x.flatten(1).numpy().astype(np.float32) / (levels - 1)
+
+
+def texture(x: np.ndarray) -> np.ndarray:
+    """What noise and blur change, x (N, C, H, W) in [0, 1] to (N, 9): mean and deviation, shares
+    of black, white and of neighbours alike, and sizes of the steps between neighbours."""
+    axes = (1, 2, 3)
+    steps = [np.abs(np.diff(x, axis=k)) for k in (2, 3)]
+    found = [x.mean(axes), x.std(axes), (x == 0).mean(axes), (x == 1).mean(axes)]
+    found.append(np.mean([(d == 0).mean(axes) for d in steps], 0))
+    found += [f(d) for d in steps for f in (lambda d: d.mean(axes), lambda d: d.std(axes))]
+    return np.stack(found, 1)
 
 
 def measures(

@@ -1,0 +1,152 @@
+"""Measures of sample quality: known values, coverage of their errors, and the features."""
+
+import numpy as np
+import pytest
+import torch
+
+from vdiff.config import Quality, load_config, run_of
+from vdiff.data import load
+from vdiff.data.images import Images
+from vdiff.model import Model
+from vdiff.nets.features import Turned, features, trained
+from vdiff.stats import quality
+from vdiff.steps.quality import measure, spaces, texture
+
+
+def test_kernel_distance_is_that_of_its_definition():
+    """Against a double loop, and its error against removing each image by hand."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((9, 3)), rng.standard_normal((7, 3))
+
+    def direct(x, y):
+        def k(a, b):
+            return (a @ b / 3 + 1) ** 3
+
+        xx = np.mean([k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j])
+        yy = np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
+        return xx + yy - 2 * np.mean([k(a, b) for a in x for b in y])
+
+    value, error = quality.kernel_distance(x, y)
+    assert value == pytest.approx(direct(x, y))
+    without_x = np.array([direct(np.delete(x, i, 0), y) for i in range(9)])
+    without_y = np.array([direct(x, np.delete(y, i, 0)) for i in range(7)])
+    square = sum(
+        (len(v) - 1) / len(v) * np.square(v - v.mean()).sum() for v in (without_x, without_y)
+    )
+    assert error == pytest.approx(square**0.5)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.5])
+def test_errors_of_the_kernel_difference_cover(off):
+    """Two arms off by the same amount in different directions: the truth is 0; 95% intervals over
+    400 repeats cover 92 to 98%."""
+    rng, n, d, inside = np.random.default_rng(1), 100, 6, []
+    shift = np.zeros((2, d))
+    shift[0, 0] = shift[1, 1] = off
+    for _ in range(400):
+        a, b = (rng.standard_normal((n, d)) + s for s in shift)
+        value, error = quality.kernel_difference(a, b, rng.standard_normal((n, d)))
+        inside.append(abs(value) < 1.96 * error)
+    assert 0.92 <= np.mean(inside) <= (0.98 if off else 1.0)  # equal laws: errors are too large
+
+
+def test_the_classifier_tells_what_differs_and_nothing_else():
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((2, 400, 5))
+    value, error = quality.classifier(x, y, rng)
+    assert abs(value) < 4 * error
+    far, _ = quality.classifier(x + 1, y, rng)
+    assert far == pytest.approx(0.5 - 0.132, abs=0.06)  # Bayes error of 5 axes: Phi(-sqrt(5) / 2)
+
+
+def test_neighbours_know_lost_modes_and_junk():
+    """Two clusters. Samples of one: precise, with half of the recall and coverage; junk: none."""
+    rng = np.random.default_rng(3)
+    centre = np.array([[0.0, 0.0], [40.0, 0.0]])
+    y = centre[rng.integers(2, size=600)] + rng.standard_normal((600, 2))
+    one = rng.standard_normal((600, 2))
+    found = {k: v for k, (v, _) in quality.neighbours(one, y).items()}
+    assert found["precision"] > 0.9
+    assert found["recall"] == pytest.approx(0.5, abs=0.1)
+    assert found["coverage"] == pytest.approx(0.5, abs=0.1)
+    junk = quality.neighbours(one + np.array([0, 80]), y)
+    assert junk["precision"][0] == junk["density"][0] == junk["coverage"][0] == 0
+    same = quality.neighbours(y + 0.0, y)
+    assert same["precision"][0] == same["coverage"][0] == 1
+
+
+def test_copies_are_counted():
+    rng = np.random.default_rng(4)
+    train, y, x = rng.standard_normal((3, 1000, 8))
+    clean, _ = quality.copies(x, y, train)
+    x[:50] = train[:50]
+    share, error = quality.copies(x, y, train)
+    assert clean < 0.025
+    assert share - clean == pytest.approx(0.05, abs=0.01)
+    assert 0.004 < error < 0.012
+
+
+def test_scaling_is_by_the_real_images():
+    rng = np.random.default_rng(5)
+    y = rng.standard_normal((500, 3)) * [1, 5, 0] + [2, 3, 4]
+    a, b = quality.scaled(y + 1, y, each=True)
+    assert a.shape == b.shape == (500, 2)  # a feature that does not vary is left out
+    assert np.allclose(b.std(0), 1)
+    assert np.allclose((a - b).mean(0), 1 / y.std(0)[:2])
+    _, together = quality.scaled(y, y, each=False)
+    assert np.square(together).mean() == pytest.approx(1)
+
+
+def test_features_are_learned_from_turns_and_repeatable():
+    """Images with a bright top: their turns are told apart; the same seed gives the same net."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 60, (200, 1, 8, 8), generator=rng)
+    x[:, :, :3] += 150
+    x = x.to(torch.uint8)
+    nets = [trained(x, 256, 60, 32, torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(features(nets[0], x, 256), features(nets[1], x, 256))
+    turned = torch.rot90(x, 1, (2, 3)).float() * 2 / 255 - 1
+    assert (nets[0](turned).argmax(1) == 1).float().mean() > 0.95
+    plain = Turned(1, torch.Generator().manual_seed(1))
+    assert (plain(turned).argmax(1) == 1).float().mean() < 0.8
+
+
+def test_texture_sees_noise_of_two_levels():
+    rng = np.random.default_rng(6)
+    x = np.where(rng.random((50, 1, 9, 9)) < 0.8, 0, rng.integers(0, 256, (50, 1, 9, 9)))
+    noisy = (x + rng.integers(-2, 3, x.shape)).clip(0, 255)
+    a, b = (texture(v / 255) for v in (x, noisy))
+    assert a[:, 2].mean() - b[:, 2].mean() > 0.25  # the share of black
+    assert np.abs(a[:, 0] - b[:, 0]).max() < 0.01  # but not the mean
+
+
+@pytest.fixture(scope="module")
+def model():
+    tiny = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4}
+    config = load_config({"preset": "demo", "experiments": {"digits": {"network": tiny}}})
+    run = run_of(config, "digits", "debias-True", 0)
+    found = Model(run, load("digits"))
+    found.drift = lambda snapshot=None: found.drift_with(found.network.state_dict())
+    return found
+
+
+def test_a_run_has_every_measure(model):
+    settings = Quality(count=40, real=60, steps=4, feature_steps=3)
+    found = measure(model, settings).outputs
+    rows = {(row["space"], row["measure"]): row for row in found["out"]}
+    assert {space for space, _ in rows} == {"turns", "random", "texture", "components", "pixels"}
+    assert {row["samples"] for row in rows.values()} == {40}
+    assert {row["real"] for row in rows.values()} == {60}
+    assert all(np.isfinite([row["value"], row["std_err"]]).all() for row in rows.values())
+    assert rows["turns", "classifier"]["value"] > 0.3  # of 0.5: it is not trained
+    assert found["features"]["turns_samples"].shape[0] == 40
+
+
+def test_spaces_are_the_same_for_every_arm(model):
+    images: Images = model.data
+    first, second = (
+        spaces(images.train_examples(), images.levels, Quality(feature_steps=2)) for _ in range(2)
+    )
+    x = images.test_examples(20)
+    for name, space in first.items():
+        assert np.array_equal(space(x), second[name](x))
