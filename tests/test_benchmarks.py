@@ -15,6 +15,7 @@ SMALL = {
         "--pilot=64",
         f"{RUN}/digits/debias-True/seed-0",
     ],
+    "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
         "--preset=smoke",
         "--experiment=digits",

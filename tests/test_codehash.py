@@ -103,6 +103,5 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "files.schemas", "files.crate", "files.manifest", "files.snapshots", "files.codehash",
         "files.fingerprint",
         "steps.monitor", "steps.opening", "steps.plan",
-        "diffusion.feynman_kac", "diffusion.hierarchy",  # statements on exact drifts, for tests
         "nets.published",  # weights of others, imported by hand
     }  # fmt: skip

@@ -42,7 +42,7 @@ def test_the_command_adds_up():
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
     assert result.exit_code == 0, result.output
     assert "hours, given" in result.output
-    assert "Together 23 jobs" in result.output
+    assert "Together 29 jobs" in result.output
     result = CliRunner().invoke(main, ["plan", "huge"])
     assert result.exit_code == 1
     assert "must be one of" in result.output
