@@ -44,7 +44,7 @@ ABLATION = [
     "paper: lr=1e-4 ema=0",
     "Adam, best step size: lr=0.016 ema=0.99 ema_warmup=true",
     f"improved: {BEST}",
-    f"Adam for Muon: {BEST} optimiser=adam lr=0.016",
+    f"Adam for Muon: {BEST} optimiser=adam lr=0.004",
     f"no levels: {BEST} network.parameterisation=drift",
     "Fourier features for levels: "
     f"{BEST} network.parameterisation=drift network.fourier=[3.14,6.28,12.57]",
