@@ -7,6 +7,7 @@ import torch
 from vdiff.config import Quality, load_config, run_of
 from vdiff.data import load
 from vdiff.data.images import Images
+from vdiff.errors import VdiffError
 from vdiff.model import Model
 from vdiff.nets.features import Turned, features, trained
 from vdiff.stats import quality
@@ -140,6 +141,17 @@ def test_a_run_has_every_measure(model):
     assert all(np.isfinite([row["value"], row["std_err"]]).all() for row in rows.values())
     assert rows["turns", "classifier"]["value"] > 0.3  # of 0.5: it is not trained
     assert found["features"]["turns_samples"].shape[0] == 40
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [(30, 10, "20 test images"), (10, 30, "20 training images"), (0, 30, "training images")],
+)
+def test_too_few_images_are_refused(model, train, test, words, rng):
+    x = torch.randint(0, 17, (60, 1, 8, 8), generator=rng).to(torch.uint8)
+    small = Model(model.run, Images(x[: train or 30] * bool(train), x[:test], 17))
+    with pytest.raises(VdiffError, match=words):
+        measure(small, Quality(count=20, steps=2))
 
 
 def test_spaces_are_the_same_for_every_arm(model):

@@ -25,8 +25,8 @@ def scaled(x: np.ndarray, y: np.ndarray, each: bool) -> tuple[np.ndarray, np.nda
     together where some hardly vary, as pixels do."""
     mean, sd = y.mean(0), y.std(0)
     if each:
-        use = sd > 1e-3 * sd.max()
-        x, y, mean, sd = x[:, use], y[:, use], mean[use], sd[use]
+        use = sd >= 1e-3 * sd.max()  # all, where none varies
+        x, y, mean, sd = x[:, use], y[:, use], mean[use], np.maximum(sd[use], 1e-12)
     else:
         sd = np.sqrt(np.square(sd).mean())
     return ((x - mean) / sd).astype(np.float64), ((y - mean) / sd).astype(np.float64)

@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from vdiff.config import Quality
+from vdiff.errors import VdiffError
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.nets.features import Turned, features, trained
@@ -17,6 +18,7 @@ from vdiff.steps import Measured
 from vdiff.steps.sample import sample_images
 
 COMPONENTS = 32  # principal
+LEAST = 20  # images: five folds of a classifier, five nearest neighbours
 
 
 Space = Callable[[Tensor], np.ndarray]
@@ -72,6 +74,14 @@ def measure(model: Model, settings: Quality) -> Measured:
     """Rows of the schema quality, and the features of samples and test images for other tests."""
     train, levels = model.data.train_examples(), model.data.levels
     test = model.data.test_examples(settings.real)
+    for name, images in (("training", train), ("test", test)):
+        if len(images) < LEAST:
+            raise VdiffError(
+                f"The step quality needs at least {LEAST} {name} images; {model.run.dataset} has "
+                f"{len(images)}."
+            )
+        if (images == images[0]).all():
+            raise VdiffError(f"All {name} images of {model.run.dataset} are equal.")
     found = sample_images(model, model.drift(), settings)
     samples = torch.from_numpy(found.images)
     rows, arrays = [], {"samples": found.images[:64], "levels": levels}
