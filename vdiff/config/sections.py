@@ -313,7 +313,7 @@ class Theory(Measurement):
     errors: Distinct[float] = key(
         [0, 0.25, 0.5], "Sizes of the error that is added to the true drift."
     )
-    paths: int = key(4_000, "Paths of the Feynman-Kac expectation.", ge=100)
+    paths: int = key(6_000, "Paths of the Feynman-Kac expectation.", ge=100)
     path_steps: Positive = key(150, "Steps of a path.")
     flow_points: int = key(500, "Points whose density the ODE computes.", ge=10)
     lmbds: Distinct[Lambda] = key(

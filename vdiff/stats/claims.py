@@ -226,7 +226,7 @@ def theory(tables: Tables) -> list[Evidence]:
                         ),
                         unit=unit,
                         published="theorem",
-                        why=f"within {margin} in each of {len(of)} settings, on "
+                        why=f"within {margin}{_settings(len(of))}, on "
                         + ("a mixture of Gaussians" if source == "exact" else "the trained net"),
                         effect=margin,
                     )
@@ -235,6 +235,10 @@ def theory(tables: Tables) -> list[Evidence]:
         if len(bound):
             found.append(_lmbd_bound(str(name), bound))
     return found
+
+
+def _settings(n: int) -> str:
+    return f" in each of {n} settings" if n > 1 else ""
 
 
 IDENTITIES = {

@@ -17,6 +17,7 @@ test must find with 80% power, the published one or the margin. If by its standa
 not, it is not tested, says how much more is needed, and does not weaken the others' correction.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -127,7 +128,8 @@ def rows(evidence: Sequence[Evidence]) -> list[dict]:
         least, est = finds(e.estimate, level), e.estimate
         why = e.why
         if verdict == MORE:
-            why = f"{why}; would need about {(least / e.effect) ** 2:.1f} times the draws"
+            times = math.ceil(10 * (least / e.effect) ** 2) / 10
+            why = f"{why}; would need about {times} times the draws"
         found.append(
             {
                 "claim": e.claim,
