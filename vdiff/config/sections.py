@@ -311,9 +311,9 @@ class Theory(Measurement):
     """The paper's identities on a mixture of Gaussians whose drift is known."""
 
     errors: Distinct[float] = key(
-        [0, 0.25, 0.5], "Sizes of the error that is added to the true drift."
+        [0, 0.2, 0.4], "Sizes of the error that is added to the true drift."
     )
-    paths: int = key(6_000, "Paths of the Feynman-Kac expectation.", ge=100)
+    paths: int = key(8_000, "Paths of the Feynman-Kac expectation.", ge=100)
     path_steps: Positive = key(150, "Steps of a path.")
     flow_points: int = key(500, "Points whose density the ODE computes.", ge=10)
     lmbds: Distinct[Lambda] = key(

@@ -11,7 +11,8 @@ each form is C sigma^2 / g^2 times
 and has the mean of the denoising form once the constant at the right is added: so minimising any
 of them raises the ELBO, which is minus the implicit form and what does not depend on a. The
 explicit form needs the true score: it is had for the Swissroll, as a mixture along its spiral.
-The difference's noise is that of a . eps / sigma; what it would be for Gaussian data is a control.
+The difference's noise is that of a . eps / sigma; what it is for Gaussian data is a control, and on
+the Swissroll what it is for the true drift.
 """
 
 import math
@@ -78,6 +79,25 @@ def _passes(form: str, d: int) -> int:
     return {"denoising": 1, "explicit": 1, "sliced": 3, "implicit": 1 + 2 * d}[form]
 
 
+def _of_truth(
+    truth: Mixture, draw: tuple[Tensor, Tensor, Tensor, Tensor], C: float
+) -> tuple[Tensor, list[Tensor]]:
+    """The true drift a* of a draw, and controls of mean 0: ||a*||^2 less what it is by Stein's
+    identity, with g a* . eps / sigma and with g div a*; and the noise of the signs in div a*."""
+    x, s, eps, probe = draw
+    sde, y = truth.sde, truth.sde.perturb(x, s, eps).double()
+    true, scale, g = truth.a(y, s), C / truth.sde.weight(s), truth.sde.g(s)
+    square = sum_features(true.square())
+    stein = g / sde.sigma(s) * sum_features(true * eps)
+    div = truth.div_a(y, s)
+    _, sliced = hutchinson(lambda y: truth.a(y, s), y, probe.double())
+    return true, [
+        scale * (square + stein),
+        scale * (square + g * div),
+        scale * g * (sliced - div),
+    ]
+
+
 def _row(iteration: int, name: str, value: np.ndarray, base: np.ndarray, known: np.ndarray) -> dict:
     """A row of the schema forms but for its cost; values of the form and of denoising, per
     dimension, and controls."""
@@ -98,7 +118,7 @@ def measure(model: Model, settings: Forms) -> Measured:
     sde, rng = model.sde, generator("forms", model.run.seed)
     C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(model.eps_t)))
     reference = reference_of(sde, model.data)
-    truth = Mixture.spiral(sde, COMPONENTS).a if model.run.dataset == "swissroll" else None
+    truth = Mixture.spiral(sde, COMPONENTS) if model.run.dataset == "swissroll" else None
     controls, values = [], defaultdict(list)
     last = len(model.snapshots) - 1
     chosen = np.linspace(0, last, min(settings.checkpoints, last + 1)).round().astype(int)
@@ -109,10 +129,14 @@ def measure(model: Model, settings: Forms) -> Measured:
             x = model.data.draw(len(s), rng)
             eps = torch.randn(x.shape, generator=rng)
             draw = (x, s, eps, torch.randn(x.shape, generator=rng).sign())
-            true = truth(sde.perturb(x, s, eps).double(), s) if truth else None
             z, e = reference.coordinates(x, eps)
             known = [c * C / sde.weight(s) for c in reference.fluctuations(z, e, s)]
-            controls.append(torch.stack([*known, C * (e.square() - 1).sum(1) / 2], 1))
+            known.append(C * (e.square() - 1).sum(1) / 2)
+            true = None
+            if truth:
+                true, more = _of_truth(truth, draw, C)
+                known += more
+            controls.append(torch.stack(known, 1))
             for snapshot in snapshots:
                 a = on_device(model.drift(snapshot), model.device)
                 for name, value in forms_of(sde, a, draw, C, true).items():
