@@ -27,7 +27,9 @@ ALPHA = 0.05
 
 
 def faulty(name: str, x: np.ndarray, others: np.ndarray, train: np.ndarray, levels: int, rng):
-    """n images x (n, C, H, W) with a fault; others: more real ones, their clusters in the last."""
+    """n images x (n, C, H, W) with a fault; others: as many of all clusters but one."""
+    if name == "none":
+        return x
     if name == "blur of half a pixel":
         soft = gaussian_filter(x.astype(float), (0, 0, 0.5, 0.5), mode="nearest")
         return soft.round().astype(np.uint8)
@@ -75,6 +77,11 @@ def main():
     flat = maps["components"](torch.from_numpy(pool))
     cluster = KMeans(10, n_init=1, random_state=0).fit_predict(flat)
     copied = maps["pixels"](torch.from_numpy(train[: 20 * options.n]))
+
+    def seen(space: str, images: np.ndarray) -> np.ndarray:
+        of = maps["pixels" if space == "copies" else space]
+        return of(torch.from_numpy(np.ascontiguousarray(images)))
+
     counts = {fault: dict.fromkeys(TESTS, 0) for fault in FAULTS}
     n = min(options.n, len(pool) // 4)
     for _ in range(options.repeats):
@@ -82,18 +89,11 @@ def main():
         x, sound, real = (pool[order[k * n : (k + 1) * n]] for k in range(3))
         rest = order[3 * n :]
         others = pool[rest[cluster[rest] != 0][:n]]
+        beside = {space: (seen(space, sound), seen(space, real)) for space in TESTS}
         for fault in FAULTS:
-            bad = (
-                x
-                if fault == "none"
-                else faulty(fault, x, others, train[: 20 * n], data.levels, rng)
-            )
+            bad = faulty(fault, x, others, train[: 20 * n], data.levels, rng)
             for space in TESTS:
-                of = maps["pixels" if space == "copies" else space]
-                a, b, y = (
-                    of(torch.from_numpy(np.ascontiguousarray(v))) for v in (bad, sound, real)
-                )
-                counts[fault][space] += found(space, a, b, y, copied)
+                counts[fault][space] += found(space, seen(space, bad), *beside[space], copied)
     print(f"{options.dataset}, n = {n}, {options.repeats} repeats: share found at 5%")
     print(f"| fault | {' | '.join(TESTS)} |")
     print(f"|---|{'---|' * len(TESTS)}")

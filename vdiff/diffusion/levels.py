@@ -58,8 +58,8 @@ class Groups:
         edges = to_real(torch.linspace(0, 1, levels + 1, dtype=torch.float64)[:, None], real)[0][
             :, 0
         ]
-        cuts = _closest(mass, edges, k)
         total = torch.cat([mass.new_zeros(1), mass.cumsum(0)])
+        cuts = _closest(total, edges, k)
         return cls(edges[cuts].to(device), total[cuts].diff().log().to(device))
 
     def given(self, sde: SDE, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,14 +99,13 @@ def level_drift(network: Drift, sde: SDE, groups: Groups) -> Drift:
     return a
 
 
-def _closest(mass: Tensor, edges: Tensor, k: int) -> Tensor:
+def _closest(total: Tensor, edges: Tensor, k: int) -> Tensor:
     """Where to cut, (k + 1,), by dynamic programming over the last group of each.
 
     A group from i to j of mass P costs -P log(P / (e_j - e_i)), the part of the divergence that
     depends on the cuts.
     """
-    n = len(mass)
-    total = torch.cat([mass.new_zeros(1), mass.cumsum(0)])
+    n = len(total) - 1  # total: the mass below each edge
     P, width = total[None] - total[:, None], edges[None] - edges[:, None]
     later = torch.ones(n + 1, n + 1, dtype=torch.bool).triu(1)
     cost = torch.where(later, -P * torch.log(P / width), torch.inf)

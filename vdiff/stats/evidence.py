@@ -106,9 +106,14 @@ def finds(estimate: Estimate, level: float) -> float:
     return float((stats.t.isf(level, df) + stats.t.ppf(POWER, df)) * estimate.std_err)
 
 
+def _level(evidence: Sequence[Evidence]) -> float:
+    """The level of the strictest of Holm's tests: of both sides of every claim."""
+    return ALPHA / (2 * max(1, len(evidence)))
+
+
 def verdicts(evidence: Sequence[Evidence]) -> list[str]:
     """Of each; those without power apart, Holm's correction over both sides of the others."""
-    level = ALPHA / (2 * max(1, len(evidence)))
+    level = _level(evidence)
     weak = [e.effect < np.inf and finds(e.estimate, level) > e.effect for e in evidence]
     tested = [e.estimate for e, w in zip(evidence, weak, strict=True) if not w]
     p = np.array([[e.p_true, e.p_false] for e in tested]).ravel()
@@ -123,7 +128,7 @@ def verdicts(evidence: Sequence[Evidence]) -> list[str]:
 
 def rows(evidence: Sequence[Evidence]) -> list[dict]:
     """Rows of the schema claims."""
-    level, found = ALPHA / (2 * max(1, len(evidence))), []
+    level, found = _level(evidence), []
     for e, verdict in zip(evidence, verdicts(evidence), strict=True):
         least, est = finds(e.estimate, level), e.estimate
         why = e.why

@@ -14,6 +14,7 @@ from vdiff.model import Model
 from vdiff.nets.features import Turned, features, trained
 from vdiff.stats import quality
 from vdiff.stats.distances import sliced_wasserstein
+from vdiff.stats.intervals import Z95
 from vdiff.steps import Measured
 from vdiff.steps.sample import sample_images
 
@@ -63,7 +64,7 @@ def measures(
     n = min(len(x), len(y))
     found = {"kernel": quality.kernel_distance(x, y)}
     sliced = sliced_wasserstein(x[:n], y[:n], rng, 1, 99)
-    found["sliced_wasserstein"] = (sliced.value, (sliced.high - sliced.low) / 3.92)
+    found["sliced_wasserstein"] = (sliced.value, (sliced.high - sliced.low) / (2 * Z95))
     found["classifier"] = quality.classifier(x, y, rng)
     if name != "pixels":
         found |= quality.neighbours(x, y)

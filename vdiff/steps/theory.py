@@ -23,7 +23,7 @@ from torch import Tensor
 from vdiff.config import Theory
 from vdiff.diffusion.drift import Drift, in_float64, on_device
 from vdiff.diffusion.feynman_kac import log_weights
-from vdiff.diffusion.grids import quadratic
+from vdiff.diffusion.grids import quadratic, uniform
 from vdiff.diffusion.hierarchy import hierarchical
 from vdiff.diffusion.linear import Linear
 from vdiff.diffusion.mixture import Mixture
@@ -112,10 +112,7 @@ def layers(
     x = draw(n, rng).double()
     eps = torch.randn(n, 2, generator=rng, dtype=torch.float64)
     counts = [first * 2**k for k in range(settings.doublings + 1)]
-    bounds = [
-        hierarchical(sde, a, x, torch.linspace(0, sde.T, L + 1).double(), eps.expand(L, n, 2))
-        for L in counts
-    ]
+    bounds = [hierarchical(sde, a, x, uniform(sde, L).flip(0), eps.expand(L, n, 2)) for L in counts]
     square = sum_features(eps.square())
     known = torch.stack([square - 2, square.square() - 8], 1).numpy()  # of mean 0
     gains = torch.stack(bounds).diff(dim=0).numpy()  # (doublings, n)

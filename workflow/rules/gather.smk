@@ -53,7 +53,7 @@ rule claims:
     input:
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
-        grids=[
+        features=[
             path for pair in contents.compared_features(CONFIG).values() for path in inside(pair)
         ],
     output:
