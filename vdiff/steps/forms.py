@@ -17,6 +17,7 @@ the Swissroll what it is for the true drift.
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ COMPONENTS = (
 )
 
 
+Draw = tuple[Tensor, Tensor, Tensor, Tensor]
+"""x, s, eps and signs of a batch."""
+
+
 def times(sde: SDE, eps_t: float, n: int, rng: torch.Generator) -> Tensor:
     """n times of the debiased law on [eps_t, T], evenly spread, in any order."""
     law = Debiased(sde, eps_t)
@@ -50,9 +55,7 @@ def times(sde: SDE, eps_t: float, n: int, rng: torch.Generator) -> Tensor:
     return law.icdf(u)[torch.randperm(n, generator=rng)]
 
 
-def forms_of(
-    sde: SDE, a: Drift, draw: tuple[Tensor, Tensor, Tensor, Tensor], C: float, true: Tensor | None
-) -> dict[str, Tensor]:
+def forms_of(sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None) -> dict[str, Tensor]:
     """Every form with its constant, (B,) nats, of a draw (x, s, eps, signs); true (B, ...): the
     exact drift there, for the explicit form."""
     x, s, eps, probe = draw
@@ -79,9 +82,7 @@ def _passes(form: str, d: int) -> int:
     return {"denoising": 1, "explicit": 1, "sliced": 3, "implicit": 1 + 2 * d}[form]
 
 
-def _of_truth(
-    truth: Mixture, draw: tuple[Tensor, Tensor, Tensor, Tensor], C: float
-) -> tuple[Tensor, list[Tensor]]:
+def _of_truth(truth: Mixture, draw: Draw, C: float) -> tuple[Tensor, list[Tensor]]:
     """The true drift a* of a draw, and controls of mean 0: ||a*||^2 less what it is by Stein's
     identity, with g a* . eps / sigma and with g div a*; and the noise of the signs in div a*."""
     x, s, eps, probe = draw
@@ -113,36 +114,41 @@ def _row(iteration: int, name: str, value: np.ndarray, base: np.ndarray, known: 
     }
 
 
-def measure(model: Model, settings: Forms) -> Measured:
-    """Rows of the schema forms for some snapshots, all of the same draws."""
+def _draws(model: Model, settings: Forms, C: float) -> Iterator[tuple[Draw, Tensor | None, Tensor]]:
+    """Batches of draws, the true drift at each if it is known, and controls (B, P)."""
     sde, rng = model.sde, generator("forms", model.run.seed)
-    C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(model.eps_t)))
     reference = reference_of(sde, model.data)
     truth = Mixture.spiral(sde, COMPONENTS) if model.run.dataset == "swissroll" else None
-    controls, values = [], defaultdict(list)
+    for s in times(sde, model.eps_t, settings.draws, rng).split(settings.batch_size):
+        x = model.data.draw(len(s), rng)
+        eps = torch.randn(x.shape, generator=rng)
+        draw = (x, s, eps, torch.randn(x.shape, generator=rng).sign())
+        z, e = reference.coordinates(x, eps)
+        known = [c * C / sde.weight(s) for c in reference.fluctuations(z, e, s)]
+        known.append(C * (e.square() - 1).sum(1) / 2)
+        true = None
+        if truth:
+            true, more = _of_truth(truth, draw, C)
+            known += more
+        yield draw, true, torch.stack(known, 1)
+
+
+def measure(model: Model, settings: Forms) -> Measured:
+    """Rows of the schema forms for some snapshots, all of the same draws."""
+    sde = model.sde
+    C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(model.eps_t)))
+    draws, values = list(_draws(model, settings, C)), defaultdict(list)
     last = len(model.snapshots) - 1
     chosen = np.linspace(0, last, min(settings.checkpoints, last + 1)).round().astype(int)
     snapshots = [model.snapshots[k] for k in chosen]
-    spread = times(sde, model.eps_t, settings.draws, rng)
-    with bar(len(spread), f"forms {model.run.label}", unit="draw") as progress:
-        for s in spread.split(settings.batch_size):
-            x = model.data.draw(len(s), rng)
-            eps = torch.randn(x.shape, generator=rng)
-            draw = (x, s, eps, torch.randn(x.shape, generator=rng).sign())
-            z, e = reference.coordinates(x, eps)
-            known = [c * C / sde.weight(s) for c in reference.fluctuations(z, e, s)]
-            known.append(C * (e.square() - 1).sum(1) / 2)
-            true = None
-            if truth:
-                true, more = _of_truth(truth, draw, C)
-                known += more
-            controls.append(torch.stack(known, 1))
-            for snapshot in snapshots:
-                a = on_device(model.drift(snapshot), model.device)
+    with bar(len(snapshots) * len(draws), f"forms {model.run.label}", unit="batch") as progress:
+        for snapshot in snapshots:
+            a = on_device(model.drift(snapshot), model.device)
+            for draw, true, _ in draws:
                 for name, value in forms_of(sde, a, draw, C, true).items():
                     values[snapshot.iteration, name].append(value / model.dims)
-            progress.update(len(s))
-    together, rows = torch.cat(controls).numpy(), []
+                progress.update()
+    together, rows = torch.cat([known for _, _, known in draws]).numpy(), []
     found = {key: torch.cat(parts).numpy() for key, parts in values.items()}
     for (iteration, name), of in found.items():
         row = _row(iteration, name, of, found[iteration, "denoising"], together)
