@@ -54,7 +54,9 @@ rule claims:
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
         features=[
-            path for pair in contents.compared_features(CONFIG).values() for path in inside(pair)
+            path
+            for pair in contents.compared_features(CONFIG).values()
+            for path in inside(pair)
         ],
     output:
         csv=report(
