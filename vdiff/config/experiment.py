@@ -182,6 +182,12 @@ def _check_network(dataset: str, shape: tuple[int, ...] | None, network: Network
         )
 
 
+def _text_to_text(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(word, str) for pair in value.items() for word in pair
+    )
+
+
 def _well_formed(sweep: Any) -> bool:
     """Whether every key has a list of different values."""
     lists = list(sweep.values()) if isinstance(sweep, dict) else [None]
@@ -218,7 +224,38 @@ class Config(Strict):
     slice_minutes: PositiveFloat | None = key(None, "Cut trainings into jobs of that length.")
     slices: Positive = key(50, "At most so many more jobs for each training cut up.")
     only: list[str] | None = key(None, "Run only the experiments of these names.")
+    data: dict[str, str] = key(
+        {},
+        "Data sets to npz:PATH, read in their place; an experiment with a data set's name is then "
+        "called after the file.",
+    )
     experiments: dict[str, Experiment] = Field(min_length=1, description="Names to experiments.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _redirected(cls, raw: Any) -> Any:
+        """Experiments on sets that data replaces read the files, and no name says otherwise."""
+        if not isinstance(raw, dict) or not _text_to_text(raw.get("data")):
+            return raw
+        data, experiments = raw["data"], raw.get("experiments")
+        for known, path in data.items():
+            if known not in DATASETS or not path.startswith("npz:"):
+                raise ValueError(
+                    f"data takes {known} to {path}; it must take one of {', '.join(DATASETS)} "
+                    "to npz:PATH"
+                )
+        if not isinstance(experiments, dict):
+            return raw
+        renamed = {}
+        for name, e in experiments.items():
+            known = e.get("dataset") if isinstance(e, dict) else None
+            if isinstance(known, str) and known in data:
+                e = {**e, "dataset": data[known]}
+                name = Path(data[known][4:]).stem if name == known else name
+            if name in renamed:
+                raise ValueError(f"data gives two experiments the name {name}")
+            renamed[name] = e
+        return {**raw, "data": {}, "experiments": renamed}
 
     @field_validator("experiments", mode="before")
     @classmethod
