@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from vdiff.config.experiment import PAPER, Arm, Config, Experiment
-from vdiff.config.merging import merge, nested, read_yaml, validate
+from vdiff.config.merging import merge, read_yaml, validate
 from vdiff.config.run import Run, read_run, run_of
 from vdiff.config.sections import (
     DATASETS,
@@ -57,7 +57,7 @@ def _without_words_for_null(value: Any) -> Any:
 
 def load_config(overrides: dict | None = None) -> Config:
     """The preset that `overrides` names (demo if none), with the overrides merged over it."""
-    overrides = nested(_without_words_for_null(overrides or {}))
+    overrides = _without_words_for_null(overrides or {})
     preset = overrides.get("preset", "demo")
     if preset not in preset_names():
         raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")

@@ -30,20 +30,6 @@ def merge(base: dict, over: dict) -> dict:
     return merged
 
 
-def nested(over: dict) -> dict:
-    """over with its dotted keys as mappings, as `--config` has no other way to write them.
-
-    >>> nested({"data.cifar10": "npz:a.npz", "threads": 2})
-    {'data': {'cifar10': 'npz:a.npz'}, 'threads': 2}
-    """
-    found: dict = {}
-    for name, value in over.items():
-        for word in reversed(str(name).split(".")):
-            value = {word: value}
-        found = merge(found, value)
-    return found
-
-
 def _key(name: str) -> str:
     return f"The configuration key {name}"
 
