@@ -197,7 +197,7 @@ def features(rng, true_off, false_off):
     """Features of samples of both arms, off the real images' law by that much."""
     real = rng.standard_normal((100, 8))
     arms = [rng.standard_normal((100, 8)) + off for off in (true_off, false_off)]
-    return {"digits": tuple({"turns_samples": x, "turns_real": real} for x in arms)}
+    return {"digits": tuple({"features": x, "features_of_real": real} for x in arms)}
 
 
 @pytest.mark.parametrize(

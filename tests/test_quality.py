@@ -9,7 +9,7 @@ from vdiff.data import load
 from vdiff.data.images import Images
 from vdiff.errors import VdiffError
 from vdiff.model import Model
-from vdiff.nets.features import Turned, features, trained
+from vdiff.nets.features import TURNS, Classifier, features, labelled, learn, scaled, turned
 from vdiff.stats import quality
 from vdiff.steps.quality import measure, spaces, texture
 
@@ -104,12 +104,32 @@ def test_features_are_learned_from_turns_and_repeatable():
     x = torch.randint(0, 60, (200, 1, 8, 8), generator=rng)
     x[:, :, :3] += 150
     x = x.to(torch.uint8)
-    nets = [trained(x, 256, 60, 32, torch.Generator().manual_seed(1)) for _ in range(2)]
+    nets = []
+    for _ in range(2):
+        seed = torch.Generator().manual_seed(1)
+        nets.append(learn(Classifier(1, TURNS, seed), turned(x, 256), 60, seed))
     assert torch.equal(features(nets[0], x, 256), features(nets[1], x, 256))
-    turned = torch.rot90(x, 1, (2, 3)).float() * 2 / 255 - 1
-    assert (nets[0](turned).argmax(1) == 1).float().mean() > 0.95
-    plain = Turned(1, torch.Generator().manual_seed(1))
-    assert (plain(turned).argmax(1) == 1).float().mean() < 0.8
+    sideways = torch.rot90(x, 1, (2, 3)).float() * 2 / 255 - 1
+    assert (nets[0](sideways).argmax(1) == 1).float().mean() > 0.95
+    plain = Classifier(1, TURNS, torch.Generator().manual_seed(1))
+    assert (plain(sideways).argmax(1) == 1).float().mean() < 0.8
+
+
+def test_features_of_labels_know_the_classes():
+    """Of digits that it has not seen, by as many steps as the presets give it."""
+    data = load("digits")
+    (y, test_y), seed = data.labels(), torch.Generator().manual_seed(0)
+    batch = labelled(data.train_examples(), y, data.levels)
+    net = learn(Classifier(1, 10, seed), batch, Quality().feature_steps, seed)
+    said = net(scaled(data.test_examples(None), data.levels)).argmax(1)
+    assert (said == test_y).float().mean() > 0.9
+
+
+def test_without_labels_the_features_are_of_turns():
+    x = torch.randint(0, 9, (40, 1, 8, 8), dtype=torch.uint8)
+    for labels, name in ((None, "turns"), (torch.arange(40) % 3, "classes")):
+        found = spaces(x, labels, 256, Quality(feature_steps=2))
+        assert next(iter(found)) == name
 
 
 def test_texture_sees_noise_of_two_levels():
@@ -135,12 +155,12 @@ def test_a_run_has_every_measure(model):
     settings = Quality(count=40, real=60, steps=4, feature_steps=3)
     found = measure(model, settings).outputs
     rows = {(row["space"], row["measure"]): row for row in found["out"]}
-    assert {space for space, _ in rows} == {"turns", "random", "texture", "components", "pixels"}
+    assert {space for space, _ in rows} == {"classes", "random", "texture", "components", "pixels"}
     assert {row["samples"] for row in rows.values()} == {40}
     assert {row["real"] for row in rows.values()} == {60}
     assert all(np.isfinite([row["value"], row["std_err"]]).all() for row in rows.values())
-    assert rows["turns", "classifier"]["value"] > 0.3  # of 0.5: it is not trained
-    assert found["features"]["turns_samples"].shape[0] == 40
+    assert rows["classes", "classifier"]["value"] > 0.3  # of 0.5: it is not trained
+    assert found["features"]["features"].shape[0] == 40
 
 
 @pytest.mark.parametrize(
@@ -157,7 +177,8 @@ def test_too_few_images_are_refused(model, train, test, words, rng):
 def test_spaces_are_the_same_for_every_arm(model):
     images: Images = model.data
     first, second = (
-        spaces(images.train_examples(), images.levels, Quality(feature_steps=2)) for _ in range(2)
+        spaces(images.train, images.train_labels, images.levels, Quality(feature_steps=2))
+        for _ in range(2)
     )
     x = images.test_examples(20)
     for name, space in first.items():

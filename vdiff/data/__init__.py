@@ -46,6 +46,9 @@ class Data(Protocol):
     def test_examples(self, n: int | None) -> Tensor:
         """The first n test examples as stored, all of them for None."""
 
+    def labels(self) -> tuple[Tensor, Tensor] | None:
+        """The classes of the training and test images, (N,) int64; None where there are none."""
+
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         """(y, log_det) of test examples x with the noise of pass k; log_det (B,) in nats."""
 

@@ -17,12 +17,18 @@ from vdiff.machine.seeds import generator, uniform_per_example
 
 @dataclass(frozen=True)
 class Images:
-    """train, test: (N, C, H, W) uint8 with grey levels 0..levels-1; see `data.Data`."""
+    """train, test: (N, C, H, W) uint8 with grey levels 0..levels-1; see `data.Data`.
+
+    train_labels, test_labels: (N,) int64, the classes of the images where the set has them; no
+    density depends on them.
+    """
 
     train: Tensor
     test: Tensor
     levels: int = 256
     real: bool = True
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,6 +52,11 @@ class Images:
 
     def train_examples(self) -> Tensor:
         return self.train
+
+    def labels(self) -> tuple[Tensor, Tensor] | None:
+        if self.train_labels is None or self.test_labels is None:
+            return None
+        return self.train_labels, self.test_labels
 
     def test_examples(self, n: int | None) -> Tensor:
         return self.test[:n]

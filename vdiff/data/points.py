@@ -28,6 +28,9 @@ class Points:
     def train_examples(self) -> Tensor:
         raise VdiffError("points are drawn afresh; they have no training examples.")
 
+    def labels(self) -> None:
+        return None
+
     def test_examples(self, n: int | None) -> Tensor:
         return self.sampler(self.test_size, generator("test points"))[:n]
 

@@ -14,6 +14,8 @@ from vdiff.errors import VdiffError
 from vdiff.files.tidy import first_line, read_npz
 from vdiff.machine.seeds import generator
 
+MOST_CLASSES = 1000
+
 
 def _swissroll(root: Path, real: bool) -> Points:
     from sklearn.datasets import make_swiss_roll
@@ -29,10 +31,11 @@ def _swissroll(root: Path, real: bool) -> Points:
 def _digits(root: Path, real: bool) -> Images:
     from sklearn.datasets import load_digits
 
-    x = torch.from_numpy(load_digits().images.astype(np.uint8))[:, None]
+    digits = load_digits()
+    x = torch.from_numpy(digits.images.astype(np.uint8))[:, None]
     order = torch.randperm(len(x), generator=generator("digits split"))
-    x = x[order]
-    return Images(x[:1500], x[1500:], levels=17, real=real)
+    x, y = x[order], torch.from_numpy(digits.target.astype(np.int64))[order]
+    return Images(x[:1500], x[1500:], 17, real, y[:1500], y[1500:])
 
 
 def _photos(root: Path, real: bool) -> Images:
@@ -89,8 +92,15 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
                     f"The files of {kind} under {root} hold {x.dtype} images of shape "
                     f"{tuple(x.shape[1:])}, not torch.uint8 of {shape}; fetch them again."
                 )
-            parts.append(x.contiguous())
-        return Images(parts[0], parts[1], real=real)
+            y = torch.as_tensor(part.targets).long()
+            if len(y) != len(x):
+                raise VdiffError(
+                    f"The files of {kind} under {root} hold {len(x)} images and {len(y)} labels; "
+                    "fetch them again."
+                )
+            parts.append((x.contiguous(), y))
+        (x, y), (test_x, test_y) = parts
+        return Images(x, test_x, 256, real, y, test_y)
 
     return read
 
@@ -117,7 +127,8 @@ def _levels(path: Path, arrays: dict[str, np.ndarray]) -> int:
 
 
 def npz(path: Path, real: bool) -> Images:
-    """The arrays train_x and test_x of a user's NPZ file; levels is 256 unless it holds them."""
+    """The arrays train_x and test_x of a user's NPZ file, and train_y and test_y if it holds them;
+    levels is 256 unless it does."""
     arrays = read_npz(path, "train_x", "test_x")
     levels = _levels(path, arrays)
     train, test = (_images(path, name, arrays[name], levels) for name in ("train_x", "test_x"))
@@ -126,7 +137,27 @@ def npz(path: Path, real: bool) -> Images:
         raise VdiffError(
             f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
         )
-    return Images(train, test, levels, real)
+    return Images(train, test, levels, real, *_labels(path, arrays, len(train), len(test)))
+
+
+def _labels(path: Path, arrays: dict[str, np.ndarray], *sizes: int) -> list[Tensor | None]:
+    """The labels of a user's training and test images, or None for both."""
+    names = ("train_y", "test_y")
+    there = [name for name in names if name in arrays]
+    if not there:
+        return [None, None]
+    if len(there) == 1:
+        other = names[names[0] == there[0]]
+        raise VdiffError(f"{path} has {there[0]} but no {other}; give both or neither.")
+    for name, n in zip(names, sizes, strict=True):
+        y = arrays[name]
+        whole = np.issubdtype(y.dtype, np.integer) and y.shape == (n,)
+        if not whole or y.min() < 0 or y.max() >= MOST_CLASSES:
+            raise VdiffError(
+                f"{name} in {path} is {y.dtype} of shape {y.shape}; it must be {n} whole numbers "
+                f"from 0 to {MOST_CLASSES - 1}, a class for each image."
+            )
+    return [torch.from_numpy(arrays[name].astype(np.int64)) for name in names]
 
 
 def _images(path: Path, name: str, x: np.ndarray, levels: int) -> Tensor:

@@ -16,7 +16,7 @@ PANELS = {
     "recall": "recall",
     "coverage": "coverage",
 }
-SPACES = ("turns", "random", "texture", "components")
+SPACES = ("classes", "turns", "random", "texture", "components")
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
@@ -25,18 +25,19 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     frame = frame[frame["seed"] == frame["seed"].min()]
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 3.6), sharey=True)
     arms = style.looks(frame["arm"])
+    spaces = [space for space in SPACES if space in set(frame["space"])]
     for ax, (name, title) in zip(axes.flat, PANELS.items(), strict=True):
         for k, (arm, look) in enumerate(arms.items()):
             part = frame[(frame["arm"] == arm) & (frame["measure"] == name)].set_index("space")
-            part = part.loc[list(SPACES)]
-            rows = [j + 0.18 * (k - (len(arms) - 1) / 2) for j in range(len(SPACES))]
+            part = part.loc[spaces]
+            rows = [j + 0.18 * (k - (len(arms) - 1) / 2) for j in range(len(spaces))]
             ax.errorbar(
                 part["value"], rows, xerr=Z95 * part["std_err"], ls="", marker=look.marker, ms=3.5,
                 color=look.color, capsize=1.5, label=style.label(arm),
             )  # fmt: skip
         better = "higher" if name in ("precision", "recall", "coverage") else "lower"
         ax.set(title=title, xlabel=f"{better} is better")
-        ax.set_yticks(range(len(SPACES)), SPACES)
+        ax.set_yticks(range(len(spaces)), spaces)
     axes[0, 0].invert_yaxis()
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(arms), frameon=False)

@@ -14,6 +14,12 @@ PUBLISHED = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) o
         "MNIST/raw/t10k-images-idx3-ubyte": (
             "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
         ),
+        "MNIST/raw/train-labels-idx1-ubyte": (
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        ),
+        "MNIST/raw/t10k-labels-idx1-ubyte": (
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+        ),
     },
     "cifar10": {
         "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",

@@ -82,7 +82,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
     },
     "quality": {
         **WHO,
-        "space": "features: `turns` (learned), `random`, `texture`, `components` or `pixels`",
+        "space": "`classes` or `turns` (learned), `random`, `texture`, `components`, `pixels`",
         "measure": "of stats/quality.py; `sliced_wasserstein`",
         "value": "0 is best of kernel, classifier, sliced_wasserstein and copies; 1 of the others",
         "std_err": "its standard error over samples and real images",

@@ -288,8 +288,8 @@ def _lmbd_bound(name: str, part: pd.DataFrame) -> Evidence:
 def better_samples(pairs: Features) -> list[Evidence]:
     found = []
     for name, (true, false) in pairs.items():
-        real, n = true["turns_real"], len(true["turns_samples"])
-        difference = kernel_difference(true["turns_samples"], false["turns_samples"], real)
+        real, n = true["features_of_real"], len(true["features"])
+        difference = kernel_difference(true["features"], false["features"], real)
         found.append(
             Evidence(
                 "Samples improve with debiasing",

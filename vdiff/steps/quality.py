@@ -11,7 +11,7 @@ from vdiff.config import Quality
 from vdiff.errors import VdiffError
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
-from vdiff.nets.features import Turned, features, trained
+from vdiff.nets.features import TURNS, Classifier, features, labelled, learn, turned
 from vdiff.stats import quality
 from vdiff.stats.distances import sliced_wasserstein
 from vdiff.stats.intervals import Z95
@@ -19,6 +19,7 @@ from vdiff.steps import Measured
 from vdiff.steps.sample import sample_images
 
 COMPONENTS = 32  # principal
+LEARNED = ("classes", "turns")
 LEAST = 20  # images: five folds of a classifier, five nearest neighbours
 
 
@@ -26,15 +27,26 @@ Space = Callable[[Tensor], np.ndarray]
 """Images (N, C, H, W) uint8 to features (N, d)."""
 
 
-def spaces(train: Tensor, levels: int, settings: Quality) -> dict[str, Space]:
-    """Name to feature map; the same for every arm, for it depends on data and settings alone."""
+def spaces(
+    train: Tensor, labels: Tensor | None, levels: int, settings: Quality
+) -> dict[str, Space]:
+    """Name to feature map, the learned one first: classes of labels, or turns without them.
+
+    The same for every arm, for it depends on data and settings alone.
+    """
     rng = generator("features")
     flat = _flat(train[:10_000], levels)
     components = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
-    plain = Turned(train.shape[1], generator("random features")).requires_grad_(False)
-    net = trained(train, levels, settings.feature_steps, 64, rng)
+    channels = train.shape[1]
+    plain = Classifier(channels, TURNS, generator("random features")).requires_grad_(False)
+    if labels is None:
+        learned, classes, batch = "turns", TURNS, turned(train, levels)
+    else:
+        learned, classes = "classes", int(labels.max()) + 1
+        batch = labelled(train, labels, levels)
+    net = learn(Classifier(channels, classes, rng), batch, settings.feature_steps, rng)
     return {
-        "turns": lambda x: features(net, x, levels).numpy(),
+        learned: lambda x: features(net, x, levels).numpy(),
         "random": lambda x: features(plain, x, levels).numpy(),
         "texture": lambda x: texture(x.numpy().astype(np.float32) / (levels - 1)),
         "components": lambda x: components.transform(_flat(x, levels)),
@@ -73,7 +85,7 @@ def measures(
 
 def measure(model: Model, settings: Quality) -> Measured:
     """Rows of the schema quality, and the features of samples and test images for other tests."""
-    train, levels = model.data.train_examples(), model.data.levels
+    train, levels, labels = model.data.train_examples(), model.data.levels, model.data.labels()
     test = model.data.test_examples(settings.real)
     for name, images in (("training", train), ("test", test)):
         if len(images) < LEAST:
@@ -87,14 +99,14 @@ def measure(model: Model, settings: Quality) -> Measured:
     samples = torch.from_numpy(found.images)
     rows, arrays = [], {"samples": found.images[:64], "levels": levels}
     rng = np.random.default_rng(model.run.seed)
-    for name, space in spaces(train, levels, settings).items():
+    for name, space in spaces(train, labels and labels[0], levels, settings).items():
         raw = space(samples), space(test)
         x, y = quality.scaled(*raw, each=name != "pixels")
         values = measures(x, y, name, rng)
         if name == "pixels":
             values["copies"] = quality.copies(*raw, space(train))
-        else:
-            arrays |= {f"{name}_samples": x, f"{name}_real": y}
+        elif name in LEARNED:
+            arrays |= {"features": x, "features_of_real": y}
         for measured, (value, error) in values.items():
             rows.append({"space": name, "measure": measured, "value": value, "std_err": error})
     sizes = {"samples": len(samples), "real": len(test)}
