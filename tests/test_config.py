@@ -49,6 +49,10 @@ def in_swissroll(trajectory):
         ({"preset": "huge"}, ["preset", "'huge'", "demo"]),
         ({"only": ["cats"]}, ["only", "'cats'", "digits"]),
         ({"only": []}, ["only", "empty"]),
+        ({"data": {"cifar": "npz:a.npz"}}, ["data", "cifar10", "npz:PATH"]),
+        ({"data": {"digits": "a.npz"}}, ["data", "npz:PATH"]),
+        ({"data": {"digits": "npz:photos.npz"}}, ["two experiments", "photos"]),
+        ({"data": {"digits": "npz:a b.npz"}}, ["'a b'", "letters"]),
         ({"colour": 1}, ["colour", "unknown"]),
         (in_digits({"training": {"lrate": 1}}), ["digits.training.lrate", "unknown"]),
         (in_digits({"training": {"lr": "fast"}}), ["training.lr", "'fast'"]),
@@ -98,6 +102,15 @@ def test_overrides_are_laid_over_mapping_by_mapping():
     config = load_config(in_digits({"seeds": [4]}))
     assert config.experiments["digits"].seeds == [4]
     assert config.experiments["photos"].seeds == [0]
+
+
+def test_data_puts_a_file_in_the_place_of_a_set_and_into_the_name():
+    config = load_config({"data": {"digits": "npz:some/own_digits.npz"}})
+    assert list(config.experiments) == ["swissroll", "own_digits", "photos"]
+    assert config.experiments["own_digits"].dataset == "npz:some/own_digits.npz"
+    other = {"mine": {"dataset": "digits"}}
+    kept = load_config({"data": {"digits": "npz:a.npz"}, "experiments": other}).experiments
+    assert (kept["mine"].dataset, kept["a"].dataset) == ("npz:a.npz", "npz:a.npz")
 
 
 def test_only_keeps_the_named_experiments():

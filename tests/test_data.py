@@ -74,7 +74,25 @@ def test_a_users_own_arrays(tmp_path, shape):
     assert len(data.test) == 2
 
 
+def test_labels_follow_their_images(tmp_path):
+    from sklearn.datasets import load_digits
+
+    digits, data = load_digits(), load("digits")
+    known = {
+        x.astype(np.uint8).tobytes(): y for x, y in zip(digits.images, digits.target, strict=True)
+    }
+    for images, labels in zip((data.train, data.test), data.labels(), strict=True):
+        assert [known[x.numpy().tobytes()] for x in images] == labels.tolist()
+    x = np.zeros((4, 8, 8), np.uint8)
+    arrays = {"train_x": x, "test_x": x[:2], "train_y": np.arange(4), "test_y": np.arange(2)}
+    train, test = load(save(tmp_path / "own.npz", **arrays)).labels()
+    assert (train.tolist(), test.tolist()) == ([0, 1, 2, 3], [0, 1])
+    assert load("photos").labels() is None
+    assert load("swissroll").labels() is None
+
+
 OK = np.zeros((4, 8, 8), np.uint8)
+Y = np.arange(4)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +104,21 @@ OK = np.zeros((4, 8, 8), np.uint8)
         ({"train_x": OK, "test_x": OK[:, :4]}, "make them equal"),
         ({"train_x": OK + 9, "test_x": OK, "levels": 5}, "grey level 9 with levels 5"),
         ({"train_x": OK, "test_x": OK, "levels": 300}, "between 2 and 256"),
+        ({"train_x": OK, "test_x": OK, "train_y": Y}, "train_y but no test_y"),
+        ({"train_x": OK, "test_x": OK, "test_y": Y}, "test_y but no train_y"),
+        ({"train_x": OK, "test_x": OK, "train_y": Y, "test_y": Y[:3]}, "test_y .* 4 whole numbers"),
+        ({"train_x": OK, "test_x": OK, "train_y": Y / 2, "test_y": Y}, "train_y .* float64"),
+        ({"train_x": OK, "test_x": OK, "train_y": Y - 1, "test_y": Y}, "from 0 to 999"),
+        ({"train_x": OK, "test_x": OK, "train_y": Y, "test_y": Y + 999}, "from 0 to 999"),
+        (
+            {
+                "train_x": OK,
+                "test_x": OK,
+                "train_y": np.uint64(2**63) + Y.astype("u8"),
+                "test_y": Y,
+            },
+            "from 0 to 999",
+        ),
     ],
 )
 def test_unfit_arrays_are_refused(tmp_path, arrays, words):

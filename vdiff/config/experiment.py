@@ -182,9 +182,11 @@ def _check_network(dataset: str, shape: tuple[int, ...] | None, network: Network
         )
 
 
-def _text_to_text(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(word, str) for pair in value.items() for word in pair
+def _replaces(data: Any) -> bool:
+    """Whether it takes known data sets to files."""
+    return isinstance(data, dict) and all(
+        known in DATASETS and isinstance(path, str) and path.startswith("npz:")
+        for known, path in data.items()
     )
 
 
@@ -235,18 +237,12 @@ class Config(Strict):
     @classmethod
     def _redirected(cls, raw: Any) -> Any:
         """Experiments on sets that data replaces read the files, and no name says otherwise."""
-        if not isinstance(raw, dict) or not _text_to_text(raw.get("data")):
+        if not isinstance(raw, dict) or not _replaces(raw.get("data")):
             return raw
         data, experiments = raw["data"], raw.get("experiments")
-        for known, path in data.items():
-            if known not in DATASETS or not path.startswith("npz:"):
-                raise ValueError(
-                    f"data takes {known} to {path}; it must take one of {', '.join(DATASETS)} "
-                    "to npz:PATH"
-                )
         if not isinstance(experiments, dict):
             return raw
-        renamed = {}
+        renamed: dict = {}
         for name, e in experiments.items():
             known = e.get("dataset") if isinstance(e, dict) else None
             if isinstance(known, str) and known in data:
@@ -256,6 +252,13 @@ class Config(Strict):
                 raise ValueError(f"data gives two experiments the name {name}")
             renamed[name] = e
         return {**raw, "data": {}, "experiments": renamed}
+
+    @field_validator("data")
+    @classmethod
+    def _replacements(cls, data: dict) -> dict:
+        if not _replaces(data):
+            raise ValueError(f"it must take any of {', '.join(DATASETS)} to npz:PATH")
+        return data
 
     @field_validator("experiments", mode="before")
     @classmethod
