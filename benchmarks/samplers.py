@@ -1,11 +1,16 @@
 """Samplers side by side: quality and time of 1000 Euler-Maruyama steps against few evaluations.
 
     python benchmarks/samplers.py results/demo/runs/swissroll/debias-False/seed-0
+    python benchmarks/samplers.py results/demo/runs/digits/debias-True/seed-0
 
-For the trained net of that run folder (points in the plane) and for the exact drift of a mixture
+Points in the plane: for the trained net of that run folder and for the exact drift of a mixture
 of Gaussians, every sampler starts from the same points. Its distance to a large sample of the
 data is taken in each of some independent batches; shown are the mean and a 95% t interval. Times
 are medians over five turns in which all samplers take part in turn.
+
+Images: the kernel distance in learned features of each sampler's images to others that the first
+sampler drew, whose own distance to them is 0 in expectation; their distance to test images less
+that of those others (the relative test); 95% normal intervals. Times are of all images, once.
 """
 
 import argparse
@@ -16,7 +21,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from vdiff.config import read_run
+from vdiff.config import Quality, Sampling, read_run
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.mixture import Mixture
@@ -24,8 +29,12 @@ from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.samplers import sampler_of
 from vdiff.diffusion.stepping import noise_of
 from vdiff.machine.seeds import generator
+from vdiff.stats import quality
 from vdiff.stats.distances import sliced_wasserstein
+from vdiff.stats.intervals import Z95
 from vdiff.steps.opening import open_model
+from vdiff.steps.quality import spaces
+from vdiff.steps.sample import sample_images
 
 CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("euler_maruyama", "uniform", 1000, 0),
@@ -39,6 +48,16 @@ CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("adaptive", "uniform", 1, 1),
 ]
 TURNS = 5
+IMAGE_CASES = [
+    ("euler_maruyama", "uniform", 1000, 0),
+    ("euler_maruyama", "uniform", 300, 0),
+    ("euler_maruyama", "uniform", 100, 0),
+    ("exponential", "log_snr", 30, 0),
+    ("multistep", "log_snr", 30, 0),
+    ("multistep", "log_snr", 15, 0),
+    ("multistep", "log_snr", 30, 1),
+    ("heun", "quadratic", 20, 1),
+]
 
 
 def run(a, sde, sampler, grid, steps, lmbd, n):
@@ -91,14 +110,53 @@ def table(title, a, sde, draw, options):
     print(f"| the data themselves | | | 0 | {mean:.4f} ± {half:.4f} | | |")
 
 
+def image_table(model, count, feature_steps):
+    """Each sampler's images 0 to count - 1 against the first one's next as many."""
+    data, labels = model.data, model.data.labels()
+    settings = Quality(feature_steps=feature_steps)
+    maps = spaces(data.train_examples(), labels and labels[0], data.levels, settings)
+    name, space = next(iter(maps.items()))
+    real = space(data.test_examples(None))
+
+    def drawn(case, n):
+        sampler, grid, steps, lmbd = case
+        how = Sampling(sampler=sampler, grid=grid, steps=steps, lmbd=lmbd, count=n, batch_size=250)
+        start = time.perf_counter()
+        with torch.no_grad():
+            images = sample_images(model, model.drift(), how).images
+        return space(torch.from_numpy(images)), time.perf_counter() - start
+
+    both, seconds = drawn(IMAGE_CASES[0], 2 * count)
+    others = both[count:]
+    print(f"\n{model.run.dataset}, {count} images a sampler, features: {name}\n")
+    print(
+        "| sampler | grid | λ | steps | to the first sampler's | to test images, less theirs | s |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for case in IMAGE_CASES:
+        x, s = (both[:count], seconds / 2) if case == IMAGE_CASES[0] else drawn(case, count)
+        (scaled, y), (scaled_others, _) = (quality.scaled(v, real, True) for v in (x, others))
+        found = (
+            quality.kernel_distance(scaled, scaled_others),
+            quality.kernel_difference(scaled, scaled_others, y),
+        )
+        cells = " | ".join(f"{value:.4f} ± {Z95 * error:.4f}" for value, error in found)
+        sampler, grid, steps, lmbd = case
+        print(f"| {sampler} | {grid} | {lmbd} | {steps} | {cells} | {s:.1f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--batch", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=1000, help="images a sampler")
+    parser.add_argument("--feature-steps", type=int, default=Quality().feature_steps)
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = open_model(read_run(options.folder / "run.json"), options.folder / "snapshots.csv")
+    if len(model.data.shape) > 1:
+        return image_table(model, options.count, options.feature_steps)
     a = in_float64(model.drift())
     table("Learned drift, Swissroll", a, model.sde, model.data.draw, options)
     mixture = Mixture.spiral(model.sde)

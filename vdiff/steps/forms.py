@@ -55,26 +55,48 @@ def times(sde: SDE, eps_t: float, n: int, rng: torch.Generator) -> Tensor:
     return law.icdf(u)[torch.randperm(n, generator=rng)]
 
 
-def forms_of(sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None) -> dict[str, Tensor]:
-    """Every form with its constant, (B,) nats, of a draw (x, s, eps, signs); true (B, ...): the
-    exact drift there, for the explicit form."""
+def form_of(
+    name: str,
+    sde: SDE,
+    a: Drift,
+    draw: Draw,
+    C: float,
+    true: Tensor | None = None,
+    differentiable: bool = False,
+) -> Tensor:
+    """The form of that name with its constant, (B,) nats, of a draw (x, s, eps, signs).
+
+    true (B, ...): the exact drift there, for the explicit form. differentiable: by a's weights.
+    """
     x, s, eps, probe = draw
-    y, d = sde.perturb(x, s, eps), x[0].numel()
-    scale, g = C / sde.weight(s), sde.g(s)
+    if name == "denoising":
+        return C * dsm_loss(sde, a, x, s, eps).double()
+    y = sde.perturb(x, s, eps)
 
     def field(y: Tensor) -> Tensor:
         return a(y, s.to(y.dtype))
 
-    found = {"denoising": C * dsm_loss(sde, a, x, s, eps).double()}
-    a_y, sliced = hutchinson(field, y, probe)
-    half = sum_features(a_y.square()).double() / 2
-    found["sliced"] = scale * (half + g * sliced) + C * d / 2
-    if x.ndim == 2:
-        found["implicit"] = scale * (half + g * exact_divergence(field, y)[1]) + C * d / 2
-    if true is not None:
-        distance = sum_features((a_y - true).square()) - sum_features(true.square())
-        found["explicit"] = scale * distance / 2 + C * d / 2
-    return found
+    if name == "explicit":
+        if true is None:
+            raise ValueError("the explicit form needs the true drift")
+        within = sum_features((field(y) - true).square()) - sum_features(true.square())
+        within = within / 2
+    else:
+        if name == "sliced":
+            a_y, div = hutchinson(field, y, probe, differentiable)
+        else:
+            a_y, div = exact_divergence(field, y, differentiable)
+        within = sum_features(a_y.square()).double() / 2 + sde.g(s) * div
+    return C / sde.weight(s) * within + C * x[0].numel() / 2
+
+
+def forms_of(sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None) -> dict[str, Tensor]:
+    """Every form that these data allow, as `form_of` has it: the implicit one needs an exact
+    divergence, which is cheap for points alone, and the explicit one the truth."""
+    names = ["denoising", "sliced"]
+    names += ["implicit"] if draw[0].ndim == 2 else []
+    names += ["explicit"] if true is not None else []
+    return {name: form_of(name, sde, a, draw, C, true) for name in names}
 
 
 def _passes(form: str, d: int) -> int:
