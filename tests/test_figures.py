@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from vdiff.errors import VdiffError
-from vdiff.figures import bpd, published_curves, style
+from vdiff.figures import examples, style
 from vdiff.figures.draw import draw
 from vdiff.figures.samples import tile
 from vdiff.files import tidy
+from vdiff.resources import published_curves
 from vdiff.stats.aggregate import mean_curves
 
 
@@ -129,20 +130,22 @@ def test_bad_input_is_one_sentence(tmp_path, inputs):
         draw("lambda-grid", inputs["lambda-grid"], [tmp_path / "x.png"], columns=[30])
 
 
-def test_published_curves_lie_over_ours_within_the_panel(inputs):
-    table = published_curves.read().query("iteration > 1")
+def test_published_curves_stand_beside_ours_against_images_seen(inputs):
+    """In batches of 128; where only values were published, they are lines across."""
+    table = published_curves().query("iteration > 1")
     with style.paper():
-        figure = bpd.draw(inputs["bpd"], published=True)
-    ax = figure.axes[0]
-    drawn = [line.get_xydata() for line in ax.lines]
-    drawn = [line[np.isfinite(line).all(1)] for line in drawn]
-    low, high = ax.get_ylim()
-    for debias in (False, True):
-        curve = table.loc[table["debias"] == debias, ["iteration", "bpd"]].dropna().to_numpy()
-        assert any(line.shape == curve.shape and np.allclose(line, curve) for line in drawn)
-        late = curve[curve[:, 0] > 20_000, 1]
-        assert low < late.min() and late.max() < high
-    plt.close(figure)
+        figure = examples.draw(inputs["bpd"], beside="cifar10")
+        across = examples.draw(inputs["bpd"], beside="mnist")
+    for ax in figure.axes:
+        drawn = [line.get_xydata() for line in ax.lines]
+        low, high = ax.get_ylim()
+        for debias in (False, True):
+            curve = table.loc[table["debias"] == debias, ["iteration", "bpd"]].to_numpy()
+            curve[:, 0] *= 128
+            assert any(line.shape == curve.shape and np.allclose(line, curve) for line in drawn)
+            assert low < curve[:, 1].min() and curve[:, 1].max() < high
+    assert any(set(line.get_ydata()) == {1.17} for line in across.axes[0].lines)
+    plt.close("all")
 
 
 def test_fonts_travel_with_the_figure(tmp_path, inputs):

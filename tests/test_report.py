@@ -23,12 +23,11 @@ from vdiff.report.contents import described, figures
 from vdiff.report.page import write_report
 
 # One experiment with an arm beyond the paper: its three figures, and three of all experiments.
+SMALL_ARMS = {"other": {"training": {"lr": 0.5}}, "debias-True": {}}
 SMALL = {
     "preset": "smoke",
     "only": ["cosine"],
-    "experiments": {
-        "cosine": {"arms": {"other": {"training": {"lr": 0.5}}, "debias-True": {}}},
-    },
+    "experiments": {"cosine": {"arms": SMALL_ARMS}},
 }
 FIGURES = 6
 CURVES = [
@@ -64,6 +63,18 @@ def results(tmp_path):
     draw("published-curves", [], [path for path in pictures if path.suffix == ".png"])
     draw("published-curves", [], [folder / "figures/bpd-of-a-former-run.png"])
     return folder
+
+
+def test_the_page_stands_beside_what_was_published(results):
+    """On a part of CIFAR-10: what differs from the paper's preset is named, key by key."""
+    describe(results, experiments={"cosine": {"published_on": "cifar10", "arms": SMALL_ARMS}})
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    assert "Beside the paper: cosine" in page
+    assert "kind cosine (vp), " in page
+    assert re.search(r"channels \d+ \(128\)", page)
+    assert "training images seen 256 (12,800,000), test images 9 (10,000)" in page
+    assert re.search(r"debias True</td><td class=.number.>3.1[0-9]</td>", page)
 
 
 def test_the_page_needs_nothing_but_itself(results):

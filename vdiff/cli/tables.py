@@ -45,13 +45,12 @@ def curves(evaluation: Path, out: Path) -> None:
 @click.option("--columns", help="Steps to show, comma-separated (lambda figures).")
 @click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
 @click.option("--titles", help="Arms of the inputs, comma-separated (samples).")
-@click.option("--published", type=bool, help="For bpd: draw the published curves beside ours.")
-@click.option("--dataset", help="For examples: draw what was published on that data set.")
-def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, published, dataset) -> None:
+@click.option("--beside", help="For examples: draw what was published on that data set.")
+def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, beside) -> None:
     """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
     from vdiff.figures.draw import draw
 
-    options = {"experiment": experiment, "published": published, "dataset": dataset}
+    options = {"experiment": experiment, "beside": beside}
     if columns:
         options["columns"] = _numbers("columns", columns, int)
     if lmbds:

@@ -24,6 +24,7 @@ from vdiff.config.sections import (
 )
 
 PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True less False
+PUBLISHED_ON = ("mnist", "cifar10")  # data sets with published numbers
 NAME = re.compile(r"[A-Za-z0-9_]+")
 ARM = re.compile(r"[A-Za-z0-9_.=-]*[A-Za-z0-9]")
 TRAINED = ("sde", "network", "training")  # the sections that an arm may override
@@ -57,6 +58,9 @@ class Experiment(Measurements):
     """One data set, the arms trained on it, and what is measured."""
 
     dataset: Dataset = key(..., "swissroll, digits, photos, mnist, cifar10 or npz:PATH.")
+    published_on: Literal["mnist", "cifar10"] | None = key(
+        None, "Data set whose published numbers are shown beside; by default the experiment's own."
+    )
     seeds: list[Seed] = key([0], "Each arm is trained once for each.", min_length=1)
     sde: Forward = key(VP(), "The forward SDE.")
     network: Network = key(Network(), "The network.")
@@ -109,6 +113,15 @@ class Experiment(Measurements):
                 if len({repr(v) for v in values}) < len(values):
                     raise ValueError(f"{path} names a value twice")
         return sweep
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, raw: Any) -> Any:
+        """A known data set stands beside its own published numbers."""
+        if not isinstance(raw, dict) or raw.get("published_on") is not None:
+            return raw
+        known = raw.get("dataset")
+        return {**raw, "published_on": known if known in PUBLISHED_ON else None}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -246,7 +259,8 @@ class Config(Strict):
         for name, e in experiments.items():
             known = e.get("dataset") if isinstance(e, dict) else None
             if isinstance(known, str) and known in data:
-                e = {**e, "dataset": data[known]}
+                beside = {"published_on": known} if known in PUBLISHED_ON else {}
+                e = {**beside, **e, "dataset": data[known]}
                 name = Path(data[known][4:]).stem if name == known else name
             if name in renamed:
                 raise ValueError(f"data gives two experiments the name {name}")

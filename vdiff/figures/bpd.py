@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vdiff.figures import curves, published_curves, style
+from vdiff.figures import curves, style
 
 
-def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool = False):
-    """inputs: one CSV of the schema curves; published: draw the published curves beside them."""
+def draw(inputs: Sequence[Path], experiment: str | None = None):
+    """inputs: one CSV of the schema curves."""
     frame = curves.of_experiment(inputs[0], "curves", experiment)
     names = curves.estimators(frame)
     figure, axes = curves.panels(names)
@@ -24,11 +24,6 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, published: bool 
     # The untrained net is far off; the range is that of the curves once they have come down.
     late = frame[frame["iteration"] >= frame["iteration"].max() * 0.15]
     low, high = (late["bpd"] - late["se_test"]).min(), (late["bpd"] + late["se_test"]).max()
-    if published:
-        theirs = published_curves.read()
-        published_curves.overlay(axes[0], theirs)
-        theirs = theirs.loc[theirs["iteration"] >= theirs["iteration"].max() * 0.15, "bpd"]
-        low, high = min(low, theirs.min()), max(high, theirs.max())
     start = frame.loc[frame["iteration"] == 0, "bpd"]
     axes[0].set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
     axes[0].set_ylabel("test bpd (bits/dim)")

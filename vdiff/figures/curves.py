@@ -22,11 +22,11 @@ def of_experiment(path: Path, schema: str, experiment: str | None) -> pd.DataFra
     return part
 
 
-def panels(names: Sequence[str]):
+def panels(names: Sequence[str], height: float = 2.4):
     """(figure, axes) with one panel per name, axes shared."""
     width = style.COLUMN if len(names) == 1 else style.PAGE
     figure, axes = plt.subplots(
-        1, len(names), figsize=(width, 2.4), sharex=True, sharey=True, squeeze=False
+        1, len(names), figsize=(width, height), sharex=True, sharey=True, squeeze=False
     )
     return figure, axes[0]
 

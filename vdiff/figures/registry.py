@@ -95,14 +95,9 @@ def _experiment(config: Config, name: Name) -> dict[str, str]:
 
 
 def _with_published(config: Config, name: Name) -> dict[str, str]:
-    """The published curves belong beside the paper's own CIFAR-10 experiment."""
-    published = {"published": "true"} if _of(config, name).dataset == "cifar10" else {}
-    return {**_experiment(config, name), **published}
-
-
-def _with_dataset(config: Config, name: Name) -> dict[str, str]:
-    """What was published on the same data set is drawn beside it."""
-    return {**_experiment(config, name), "dataset": _of(config, name).dataset}
+    """What was published on the data set, or on that it is a part of, is drawn beside it."""
+    beside = _of(config, name).published_on
+    return {**_experiment(config, name), **({"beside": beside} if beside else {})}
 
 
 def _of(config: Config, name: Name) -> Experiment:
@@ -161,10 +156,10 @@ FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (  # in the order of the report
         Figure(
-            "bpd", LIKELIHOOD, _each, _tables("curves"), "bpd", options=_with_published,
+            "bpd", LIKELIHOOD, _each, _tables("curves"), "bpd", options=_experiment,
         ),
         Figure(
-            "examples", LIKELIHOOD, _each, _tables("curves"), "examples", options=_with_dataset,
+            "examples", LIKELIHOOD, _each, _tables("curves"), "examples", options=_with_published,
         ),
         Figure("differences", LIKELIHOOD, _compared, _tables("differences"), "differences"),
         Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),

@@ -7,13 +7,15 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from vdiff.config import PAPER, Config
+from vdiff.config import PAPER, Arm, Config, load_config
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.atomic import write_bytes
 from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv, read_json
 from vdiff.report.contents import read_config, tables
+from vdiff.resources import CURVES_ON, published_curves, published_values
+from vdiff.stats.beside import beside
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
@@ -33,6 +35,7 @@ def write_report(folder: Path, out: Path) -> None:
         claims=[_claim(row) for row in claims.to_dict("records")],
         counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN, MORE)},
         gains=_gains(folder, config),
+        beside=_beside(folder, config, claims),
         figures=_figures(folder / "figures", config),
         times=_times(folder / "benchmarks"),
         # What made each file is in manifest.json; the page shows what made them all.
@@ -82,11 +85,48 @@ def _gains(folder: Path, config: Config) -> list[dict]:
 def _changes(config: Config, experiment: str, arm: str) -> str:
     """The keys in which an arm differs from the paper's debiased one."""
     arms = config.experiments[experiment].arms
+    return ", ".join(f"{k} {own}" for k, own, _ in _differing(arms[arm], arms[PAPER[0]]))
+
+
+def _differing(arm: Arm, other: Arm) -> list[tuple[str, object, object]]:
+    """(key, the arm's value, the other's) of every key in which two arms differ."""
     found = []
     for section in ("sde", "network", "training"):
-        own, base = (getattr(arms[a], section).model_dump() for a in (arm, PAPER[0]))
-        found += [f"{k} {v}" for k, v in own.items() if base.get(k) != v]
-    return ", ".join(found)
+        own, base = (getattr(a, section).model_dump() for a in (arm, other))
+        found += [(k, v, base.get(k)) for k, v in own.items() if base.get(k) != v]
+    return found
+
+
+def _beside(folder: Path, config: Config, claims: pd.DataFrame) -> list[dict]:
+    """For each experiment on data with published numbers: its name and theirs, what differs from
+    the paper's preset, and a table of both."""
+    curves, found = read_csv(folder / "curves.csv", "curves"), []
+    paper = load_config({"preset": "paper"}).experiments
+    for name, e in config.experiments.items():
+        if e.published_on is None or PAPER[0] not in e.arms:
+            continue
+        own = curves[curves["experiment"] == name]
+        theirs = published_curves() if e.published_on == CURVES_ON else None
+        values = published_values(e.published_on)
+        rows = beside(own, claims[claims["experiment"] == name], values, theirs)
+        base = paper[e.published_on].arms[PAPER[0]]
+        differ = [f"{k} {v} ({b})" for k, v, b in _differing(e.arms[PAPER[0]], base)]
+        seen = own[own["arm"] == PAPER[0]]["examples"].max()
+        differ.append(f"training images seen {seen:,} ({values['examples'].max():,})")
+        differ.append(f"test images {own['images'].max():,} (10,000)")
+        found.append({"experiment": name, "on": e.published_on, "differ": ", ".join(differ),
+                      "rows": [_beside_row(row) for row in rows]})  # fmt: skip
+    return found
+
+
+def _beside_row(row: dict) -> dict:
+    interval = f" ({row['low']:.3g} to {row['high']:.3g})" if pd.notna(row["low"]) else ""
+    return {
+        "quantity": row["quantity"],
+        "published": f"{row['published']:.3g}",
+        "ours": f"{row['ours']:.3g}{interval}",
+        "agrees": row["agrees"] or "",
+    }
 
 
 def _figures(folder: Path, config: Config) -> list[dict]:
