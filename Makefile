@@ -4,11 +4,12 @@ BIN := .venv/bin
 READY := .venv/ready
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
+JOBS ?= all
 
-.PHONY: demo test test-all test-cluster lint reference clean
+.PHONY: demo test test-all test-cluster figures lint pages clean
 
 demo: $(READY)
-	$(RUN) snakemake --cores all
+	$(RUN) snakemake --cores $(JOBS)
 
 test: $(READY)
 	$(RUN) pytest -n $(CORES)
@@ -28,8 +29,12 @@ lint: $(READY)
 	$(RUN) mypy
 	$(RUN) codespell
 
+# The figures and reports of the kept results, from their tables alone.
+figures: $(READY)
+	$(RUN) snakemake --cores $(JOBS) --forcerun kept_page -- reference
+
 # The pages that are made from the code.
-reference: $(READY)
+pages: $(READY)
 	$(RUN) vdiff reference configuration >docs/configuration.md
 
 $(READY): requirements.lock pyproject.toml

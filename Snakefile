@@ -10,6 +10,7 @@ include: "workflow/rules/gather.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/gallery.smk"
+include: "workflow/rules/reference.smk"
 
 
 rule all:

@@ -15,7 +15,7 @@ MARKDOWN = [
 
 
 def test_the_page_of_the_configuration_is_fresh():
-    """If this fails: make reference."""
+    """If this fails: make pages."""
     assert (ROOT / "docs" / "configuration.md").read_text() == PAGES["configuration"]()
 
 

@@ -102,6 +102,37 @@ def test_lint_and_rulegraph(finished):
     assert "digraph" in snakemake(finished[0], "--rulegraph")
 
 
+def test_kept_results_are_drawn_again_to_the_same_bytes_without_torch(finished_copy):
+    """By Snakemake from results/reference, and from a crate; a torch that raises is never met."""
+    results, kept = (finished_copy / "results" / name for name in ("smoke", "reference/smoke"))
+    done = CliRunner().invoke(main, ["keep", str(results), str(kept)])
+    assert done.exit_code == 0, done.output
+    assert not list(kept.rglob("*.pt")) + list(kept.rglob("per_image.npz"))
+    (finished_copy / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    output = snakemake(finished_copy, "reference")
+    assert "not as the manifest has it" not in output
+    made = [path.relative_to(results) for path in (results / "figures").iterdir()]
+    for name in (*made, "report.html"):
+        assert (kept / name).read_bytes() == (results / name).read_bytes(), name
+
+
+def test_a_changed_figure_or_a_lost_table_is_named(finished_copy):
+    results = finished_copy / "results" / "smoke"
+    table = pd.read_csv(results / "train.csv").assign(loss=1.0)
+    table.to_csv(results / "train.csv", index=False)
+    done = CliRunner().invoke(main, ["report", str(results)])
+    assert done.exit_code == 0
+    assert "loss.png is not as the manifest has it" in done.output
+    (results / "curves.csv").unlink()
+    done = CliRunner().invoke(main, ["report", str(results)])
+    assert done.exit_code == 1
+    assert "curves.csv" in done.output
+    assert "Traceback" not in done.output
+    done = CliRunner().invoke(main, ["keep", str(results), str(finished_copy / "kept")])
+    assert done.exit_code == 1
+    assert not (finished_copy / "kept").exists()
+
+
 def test_a_browser_shows_the_report(finished, tmp_path):
     results = finished[0] / "results" / "smoke"
     dom, messages = opened(results / "report.html", tmp_path)
@@ -139,6 +170,10 @@ def test_results_become_a_research_object(finished, tmp_path):
     folder, _ = finished
     results, out = folder / "results" / "smoke", tmp_path / "smoke.zip"
     assert CliRunner().invoke(main, ["export", str(results), "--out", str(out)]).exit_code == 0
+    ZipFile(out).extractall(tmp_path / "crate")
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "crate")])
+    assert done.exit_code == 0
+    assert "not as the manifest has it" not in done.output
     crate = ROCrate(out)
     files = {e.id for e in crate.data_entities if e.type == "File"}
     with ZipFile(out) as archive:

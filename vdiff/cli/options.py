@@ -70,11 +70,14 @@ def words_of(settings: BaseModel) -> list[str]:
     """A section as options of the command line, the inverse of `settings_of`."""
     words = []
     for name, value in settings.model_dump().items():
-        if isinstance(value, list):
-            value = ",".join(str(item) for item in value)
         if value is not None:
-            words.append(f"{_spelling(name)}={value}")
+            words.append(f"{_spelling(name)}={text_of(value)}")
     return words
+
+
+def text_of(value: Any) -> str:
+    """A value as the command line has it: a list with commas."""
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def is_list(field: FieldInfo) -> bool:

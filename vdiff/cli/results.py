@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vdiff.cli.group import PATH, from_json, main
+from vdiff.errors import VdiffError
 from vdiff.files.tidy import write_json
 
 log = logging.getLogger("vdiff")
@@ -41,19 +42,59 @@ def manifest(results: Path, rules: str, out: Path) -> None:
 
 @main.command()
 @click.argument("results", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The HTML page to write.")
-def report(results: Path, out: Path) -> None:
-    """One self-contained page from a RESULTS folder with figures, claims.csv and manifest.json."""
+@click.argument("kept", type=PATH)
+def keep(results: Path, kept: Path) -> None:
+    """Copy into the folder KEPT what the report of a finished RESULTS folder is made from.
+
+    Tables, claims, arrays that figures read, pictures (PNG) and the manifest; no weights. `vdiff
+    report KEPT` makes the rest again.
+    """
+    from vdiff.files.atomic import write_bytes
+    from vdiff.report.contents import kept_files, read_config
+
+    names = kept_files(results, read_config(results))
+    contents = {}
+    for name in names:
+        try:
+            contents[name] = (results / name).read_bytes()
+        except OSError as error:
+            raise VdiffError(f"{results / name} cannot be read: {error.strerror}.") from None
+    for name, content in contents.items():
+        write_bytes(kept / name, content)
+    size = sum(map(len, contents.values())) / 1e6
+    log.info("%d files, %.1f MB, are in %s.", len(contents), size, kept)
+
+
+@main.command()
+@click.argument("results", type=PATH)
+@click.option("--out", type=PATH, help="The HTML page to write; by default RESULTS/report.html.")
+@click.option("--page-only", is_flag=True, help="Take the figures as they are.")
+def report(results: Path, out: Path | None, page_only: bool) -> None:
+    """Every figure of RESULTS and one self-contained page, from its tables; no torch needed.
+
+    RESULTS is a folder with config.json, tables, claims.csv and manifest.json: of a finished run,
+    a kept one, or the files of an unpacked crate. Says which figures differ from the manifest's.
+    """
     from vdiff.report.contents import read_config, strangers
     from vdiff.report.page import write_report
+    from vdiff.report.redraw import redraw
 
+    out = out or results / "report.html"
+    if not page_only:
+        same, changed = redraw(results)
+        log.info(
+            "%d files of figures are drawn, %d of them as the manifest has them.",
+            same + len(changed), same,
+        )  # fmt: skip
+        for name in changed:
+            log.warning("%s is not as the manifest has it.", name)
     write_report(results, out)
     log.info("The report is %s.", out)
-    others = [path for path in strangers(results, read_config(results)) if path != out]
-    if others:
+    foreign = [path for path in strangers(results, read_config(results)) if path != out]
+    if foreign:
         log.info(
             "%d files in %s are not of its configuration and left out (vdiff clean lists them).",
-            len(others), results,
+            len(foreign), results,
         )  # fmt: skip
 
 

@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vdiff.config import Config, Experiment
-from vdiff.steps import number
 from vdiff.steps.catalogue import STEPS
 
 Name = str | None
 """An experiment's name; None for a figure of all experiments."""
+Options = dict[str, str | Sequence[str] | Sequence[int] | Sequence[float]]
+"""Of a drawing function: keyword to value."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """names: for whom it is drawn; inputs, options: of the drawing command.
+    """names: for whom it is drawn; inputs, options: of the drawing function.
 
     moving: an animation, GIF and WebP instead of PNG and PDF.
     """
@@ -27,7 +28,7 @@ class Figure:
     names: Callable[[Config], Sequence[Name]]
     inputs: Callable[[Config, Name], list[str]]
     module: str = ""
-    options: Callable[[Config, Name], dict[str, str]] = lambda config, name: {}
+    options: Callable[[Config, Name], Options] = lambda config, name: {}
     moving: bool = False
 
     def stem(self, name: Name) -> str:
@@ -90,11 +91,11 @@ def _tables(*names: str) -> Callable[[Config, Name], list[str]]:
     return lambda config, name: [f"{table}.csv" for table in names]
 
 
-def _experiment(config: Config, name: Name) -> dict[str, str]:
+def _experiment(config: Config, name: Name) -> Options:
     return {"experiment": str(name)}
 
 
-def _with_published(config: Config, name: Name) -> dict[str, str]:
+def _with_published(config: Config, name: Name) -> Options:
     """What was published on the data set, or on that it is a part of, is drawn beside it."""
     beside = _of(config, name).published_on
     return {**_experiment(config, name), **({"beside": beside} if beside else {})}
@@ -110,8 +111,8 @@ def _grids(config: Config, name: Name) -> list[str]:
     return [f"{run_folder(str(name), arm, seed)}/samples.npz" for arm in e.arms]
 
 
-def _with_arms(config: Config, name: Name) -> dict[str, str]:
-    return {**_experiment(config, name), "titles": ",".join(_of(config, name).arms)}
+def _with_arms(config: Config, name: Name) -> Options:
+    return {**_experiment(config, name), "titles": list(_of(config, name).arms)}
 
 
 def _last_grid(config: Config, name: Name) -> list[str]:
@@ -128,22 +129,17 @@ def _ends(config: Config, name: Name) -> list[str]:
     return [path for path in _histograms(config, name) if path.endswith(endings)]
 
 
-def _steps(values: Sequence[int]) -> str:
-    return ",".join(str(i) for i in values)
-
-
-def _grid_options(config: Config, name: Name) -> dict[str, str]:
+def _grid_options(config: Config, name: Name) -> Options:
     """The published grid has every lambda but 1."""
     t = _of(config, name).trajectory
     assert t is not None
-    rows = [number(v) for v in t.lmbds if v != 1]
-    return {"columns": _steps(t.columns), "lmbds": ",".join(rows)}
+    return {"columns": t.columns, "lmbds": [v for v in t.lmbds if v != 1]}
 
 
-def _strip_options(config: Config, name: Name) -> dict[str, str]:
+def _strip_options(config: Config, name: Name) -> Options:
     t = _of(config, name).trajectory
     assert t is not None
-    return {"columns": _steps(t.strip_columns), "lmbds": "0,1"}
+    return {"columns": t.strip_columns, "lmbds": [0, 1]}
 
 
 def _compared(config: Config) -> Sequence[Name]:

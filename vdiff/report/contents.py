@@ -84,6 +84,17 @@ def compared_features(config: Config) -> dict[str, tuple[str, str]]:
     }
 
 
+def kept_files(folder: Path, config: Config) -> list[str]:
+    """What the report is made from: no weights, no results of single runs that no figure reads."""
+    found = ["config.json", "claims.csv", "claims.json", "manifest.json", *tables(config)]
+    for figure in FIGURES.values():
+        for name in figure.names(config):
+            found += figure.inputs(config, name)
+    found += [name for name in figures(config) if name.endswith((".png", ".webp"))]
+    found += sorted(f"benchmarks/{path.name}" for path in folder.glob("benchmarks/*.tsv"))
+    return [name for name in dict.fromkeys(found) if not name.endswith("-dark.png")]
+
+
 def strangers(folder: Path, config: Config) -> list[Path]:
     """Files of a results folder that its configuration does not ask for, in order.
 

@@ -8,7 +8,7 @@ import sys
 from importlib.resources import files as package_files
 from pathlib import Path
 
-from vdiff.cli.options import words_of
+from vdiff.cli.options import text_of, words_of
 from vdiff.config import load_config, run_of
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
@@ -128,7 +128,7 @@ def figure_words(figure):
         ]
         command = ["animate"] if figure.moving else ["plot", figure.name]
         return shlex.join(
-            [*command, *files, *(f"--{k}={v}" for k, v in options.items())]
+            [*command, *files, *(f"--{k}={text_of(v)}" for k, v in options.items())]
         )
 
     return words

@@ -67,4 +67,4 @@ rule report_page:
         folder=subpath(output[0], parent=True),
         code=code_hash("report.page"),
     shell:
-        "python -m vdiff --log {log:q} report {params.folder:q} --out {output:q}"
+        "python -m vdiff --log {log:q} report {params.folder:q} --page-only --out {output:q}"

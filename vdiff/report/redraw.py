@@ -1,0 +1,37 @@
+"""Every figure of a results folder, drawn again from its tables."""
+
+from pathlib import Path
+
+from vdiff.figures.animation import animate
+from vdiff.figures.draw import draw
+from vdiff.figures.registry import FIGURES
+from vdiff.files.manifest import sha256
+from vdiff.files.tidy import read_json
+from vdiff.machine.progress import bar
+from vdiff.report.contents import read_config
+
+
+def redraw(folder: Path) -> tuple[int, list[str]]:
+    """Draw all figures; returns how many files are as the manifest has them, and which are not."""
+    config = read_config(folder)
+    made = read_json(folder / "manifest.json").get("results", {})
+    todo = [(figure, name) for figure in FIGURES.values() for name in figure.names(config)]
+    same, others = 0, []
+    with bar(len(todo), f"draw {folder}", unit="figure") as progress:
+        for figure, name in todo:
+            inputs = [folder / path for path in figure.inputs(config, name)]
+            files = [f"figures/{figure.stem(name)}{ending}" for ending in figure.endings]
+            paths = [folder / file for file in files]
+            if figure.moving:
+                animate(inputs, paths)
+            else:
+                dark = [path for path in paths if path.stem.endswith("-dark")]
+                light = [path for path in paths if path not in dark]
+                draw(figure.name, inputs, light, dark, **figure.options(config, name))
+            for file in files:
+                if sha256(folder / file) == made.get(file, {}).get("sha256"):
+                    same += 1
+                else:
+                    others.append(file)
+            progress.update()
+    return same, others
