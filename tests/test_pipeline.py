@@ -17,6 +17,7 @@ from support.browser import opened
 from support.pipeline import copy_project, planned, snakemake
 
 from vdiff.cli import main
+from vdiff.config import load_config
 from vdiff.files.schemas import SCHEMAS
 
 
@@ -302,3 +303,42 @@ def test_small_sets_run_to_the_report_under_any_path(tmp_path, train, test):
     own_images(folder, 0, train, test)
     output = snakemake(folder, "--configfile", "own.yaml", "--config", "results=my results")
     assert "the report is my results/smoke/report.html" in output
+
+
+PAPER_CUT = """
+preset: paper
+only: [cifar10_small]
+notebook: false
+threads: 2
+data: {cifar10: "npz:cifar10_small.npz"}
+experiments:
+  cifar10:
+    arms: {debias-False: null}
+    training: {iterations: 2, batch_size: 4, log_every: 1, snapshot_every: 2}
+    evaluation: {images: 2, pilot: 64, passes: 2, batch_size: 8}
+    likelihood: {images: 2, tolerance: 0.1, passes: 2, pilot: 64}
+    sampling: {steps: 2, frames: 2, count: 4}
+    variance: null
+    forms: null
+    quality: null
+"""
+
+
+@pytest.mark.slow
+def test_the_papers_cifar10_net_goes_through_the_pipeline(tmp_path):
+    """Its 35.7 million parameters and its data path, two iterations, to the report."""
+    copy_project(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 32, 32, 3), dtype="uint8")
+    np.savez(tmp_path / "cifar10_small.npz", train_x=x, test_x=x[:10])
+    (tmp_path / "cut.yaml").write_text(PAPER_CUT)
+    output = snakemake(tmp_path, "--configfile", "cut.yaml", "--config", "preset=paper")
+    assert "the report is results/paper/report.html" in output
+    results = tmp_path / "results" / "paper"
+    page = (results / "report.html").read_text()
+    assert "Beside the paper: cifar10_small" in page
+    run = json.loads((results / "runs/cifar10_small/debias-True/seed-0/run.json").read_text())
+    full = load_config({"preset": "paper"}).experiments["cifar10"].arms["debias-True"]
+    assert run["network"] == full.network.model_dump(mode="json")
+    assert np.isfinite(pd.read_csv(results / "evaluation.csv")["bpd"]).all()
+    assert np.isfinite(pd.read_csv(results / "likelihood.csv")["bpd_ode"]).all()
