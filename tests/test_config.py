@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from support.pipeline import copy_project, planned, snakemake
 
 from vdiff.config import (
+    PAPER,
     Config,
     Evaluation,
     Experiment,
@@ -102,6 +103,14 @@ def test_overrides_are_laid_over_mapping_by_mapping():
     config = load_config(in_digits({"seeds": [4]}))
     assert config.experiments["digits"].seeds == [4]
     assert config.experiments["photos"].seeds == [0]
+
+
+def test_switching_off_one_of_the_papers_arms_leaves_the_other():
+    config = load_config({"preset": "paper", "experiments": {"mnist": {"arms": {PAPER[1]: None}}}})
+    assert list(config.experiments["mnist"].arms) == ["debias-True"]
+    with pytest.raises(VdiffError, match=r"arms is .* every arm is switched off"):
+        off = {"mnist": {"arms": dict.fromkeys(PAPER)}}
+        load_config({"preset": "paper", "experiments": off})
 
 
 def test_data_puts_a_file_in_the_place_of_a_set_and_into_the_name():

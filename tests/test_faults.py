@@ -8,13 +8,14 @@ import sys
 import threading
 
 import pytest
+import torch
 from filelock import FileLock
 from support.training import TINY, results, start
 
 from vdiff.data import load
 from vdiff.errors import VdiffError
 from vdiff.files.tidy import write_json
-from vdiff.machine.devices import claim
+from vdiff.machine.devices import Wanted, choose, claim
 
 root_only = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("mount"), reason="needs root, to mount a small disk"
@@ -131,19 +132,48 @@ def test_a_second_training_waits_for_the_first_and_takes_over(tmp_path):
     assert results(shared) == results(whole)
 
 
+GPUS = {"cuda:0": "GPU-a", "cuda:1": "GPU-b"}
+
+
 def test_each_process_gets_a_gpu_of_its_own(tmp_path):
-    names = ["GPU-a", "GPU-b"]
-    first, lock = claim(names, tmp_path)
-    second, other = claim(names, tmp_path)
-    assert [first, second] == [0, 1]
+    first, lock = claim(GPUS, tmp_path)
+    second, other = claim(GPUS, tmp_path)
+    assert [first, second] == ["cuda:0", "cuda:1"]
     found = []
-    third = threading.Thread(target=lambda: found.append(claim(names, tmp_path)))
+    third = threading.Thread(target=lambda: found.append(claim(GPUS, tmp_path, Wanted(wait=True))))
     third.start()
     third.join(0.5)
     assert not found  # it waits
     other.release()
     third.join(10)
-    assert found[0][0] == 1
+    assert found[0][0] == "cuda:1"
     lock.release()
     assert isinstance(found[0][1], FileLock)
     found[0][1].release()
+
+
+def test_a_gpu_in_use_is_refused_with_who_holds_it_unless_shared(tmp_path):
+    """By hand one GPU is named; a holder of old that left no record is another process."""
+    only = {"cuda:1": "GPU-b"}
+    _, lock = claim(only, tmp_path)
+    with pytest.raises(VdiffError, match=rf"cuda:1 by process {os.getpid()} \(vdiff .*--share"):
+        claim(only, tmp_path)
+    assert claim(GPUS, tmp_path)[0] == "cuda:0"
+    assert claim(only, tmp_path, Wanted(share=True)) == ("cuda:1", None)
+    (tmp_path / "GPU-b.json").unlink()
+    with pytest.raises(VdiffError, match="cuda:1 by another process"):
+        claim(only, tmp_path)
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [("cuda", "sees no GPU"), ("cuda:1", "sees no GPU"), ("gpu", "must be auto, cpu, cuda"),
+     ("meta:x", "must be auto")],
+)  # fmt: skip
+def test_a_device_that_is_not_there_is_one_sentence(device, words):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(VdiffError, match=words):
+        choose(Wanted(device))
+    assert choose(Wanted("auto")) == "cpu"

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from vdiff.cli.group import main, note
-from vdiff.cli.options import DEVICE, PATH, ROOT, RUN, SNAPSHOTS, options_of, settings_of
+from vdiff.cli.options import PATH, ROOT, RUN, SNAPSHOTS, options_of, settings_of, with_device
 from vdiff.config import read_run
 from vdiff.errors import VdiffError
 from vdiff.files.tidy import read_npz, write_csv, write_npz
+from vdiff.machine.devices import Wanted
 from vdiff.steps.catalogue import STEPS, Step
 
 log = logging.getLogger("vdiff")
@@ -21,7 +22,7 @@ def _command(step: Step) -> click.Command:
     """`vdiff STEP --run FILE --snapshots CSV --out FILE`, with its section's fields as options."""
 
     def measure(
-        run_file: Path, snapshots: Path, data_root: Path, device: str, **given: Any
+        run_file: Path, snapshots: Path, data_root: Path, device: Wanted, **given: Any
     ) -> None:
         settings = settings_of(step.settings, given)
         axis = {step.axis.name: given[step.axis.name]} if step.axis else {}
@@ -39,7 +40,7 @@ def _command(step: Step) -> click.Command:
         if found.message:
             log.info("%s", found.message)
 
-    command: Any = DEVICE(ROOT(measure))
+    command: Any = with_device(ROOT(measure))
     command = options_of(step.settings)(command)
     if step.axis:
         command = click.option(f"--{step.axis.name}", required=True, help=step.axis.help)(command)
@@ -55,15 +56,15 @@ def _command(step: Step) -> click.Command:
     return click.command(step.name, help=step.settings.__doc__)(RUN(SNAPSHOTS(command)))
 
 
-def _opened(step: Step, run_file: Path, snapshots: Path, data_root: Path, device: str) -> Any:
+def _opened(step: Step, run_file: Path, snapshots: Path, data_root: Path, device: Wanted) -> Any:
     """The model, if the step fits its data; its data and device are noted for the record."""
     from vdiff.machine.devices import choose, name_of
     from vdiff.steps.opening import open_model
 
     run = read_run(run_file)
-    device = choose(device)
-    model = open_model(run, snapshots, data_root, device)
-    note(device=name_of(device), data={run.dataset: model.data.checksum()})
+    chosen = choose(device)
+    model = open_model(run, snapshots, data_root, chosen)
+    note(device=name_of(chosen), data={run.dataset: model.data.checksum()})
     images = len(model.data.shape) == 3
     if step.images is not None and images != step.images:
         has, needs = ("images", "points in the plane")[:: 1 if images else -1]

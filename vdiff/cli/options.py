@@ -1,6 +1,7 @@
 """Options of the commands: those that several share, and those made from a section's fields."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -10,16 +11,32 @@ from pydantic.fields import FieldInfo
 
 from vdiff.cli.group import PATH
 from vdiff.config import validate
+from vdiff.machine.devices import Wanted
 
 Command = Callable[..., Any]
 M = TypeVar("M", bound=BaseModel)
 
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="auto takes a GPU where torch sees one.",
-)
+
+def with_device(command: Command) -> Command:
+    """A decorator: options that arrive as one `Wanted`, the argument device."""
+
+    @wraps(command)
+    def wanted(*args: Any, device: str, share: bool, wait: bool, **given: Any) -> Any:
+        return command(*args, device=Wanted(device, share, wait), **given)
+
+    for option in (
+        click.option("--wait", is_flag=True, help="Wait for a GPU that others of vdiff hold."),
+        click.option("--share", is_flag=True, help="Use a GPU together with others of vdiff."),
+        click.option(
+            "--device",
+            default="auto",
+            help="cpu, cuda, cuda:N or another kind of torch's; auto: a GPU if torch sees one.",
+        ),
+    ):
+        wanted = option(wanted)
+    return wanted
+
+
 ROOT = click.option(
     "--data-root",
     "--dataroot",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vdiff.cli.group import from_json, main, note
-from vdiff.cli.options import DEVICE, PATH, ROOT, options_of, settings_of
+from vdiff.cli.options import PATH, ROOT, options_of, settings_of, with_device
 from vdiff.config import (
     DATASETS,
     Evaluation,
@@ -25,6 +25,7 @@ from vdiff.config import (
 from vdiff.errors import VdiffError
 from vdiff.files.codehash import code_hash
 from vdiff.files.tidy import write_csv, write_json
+from vdiff.machine.devices import Wanted
 
 log = logging.getLogger("vdiff")
 
@@ -63,10 +64,10 @@ def configure(run: str, out: Path) -> None:
     help="After N minutes, save and exit with code 1.",
 )
 @ROOT
-@DEVICE
+@with_device
 def train(
     run_file: Path | None, saveroot: Path, expname: str | None, out: Path | None,
-    state: Path | None, slice_minutes: float | None, data_root: Path, device: str, **given: Any,
+    state: Path | None, slice_minutes: float | None, data_root: Path, device: Wanted, **given: Any,
 ) -> None:  # fmt: skip
     """Train one network by score matching; resumes from its state folder.
 

@@ -85,12 +85,12 @@ class Experiment(Measurements):
         """Swept, and with the experiment's sections under each arm's own."""
         if not isinstance(raw, dict):
             return raw
-        arms = raw.get("arms")
-        if arms is None or arms == {}:
-            arms = {name: {} for name in sorted(PAPER)}
-        if not isinstance(arms, dict):
+        given = raw.get("arms")
+        if not isinstance(given or {}, dict):
             return raw
-        arms = {name: arm for name, arm in arms.items() if arm is not None}
+        arms = {name: arm for name, arm in (given or {}).items() if arm is not None}
+        if not arms:  # none is named: the paper's, but for those switched off
+            arms = {name: {} for name in sorted(PAPER) if name not in (given or {})}
         base = {name: raw[name] for name in TRAINED if isinstance(raw.get(name), dict)}
         filled = {}
         for name, arm in arms.items():
@@ -145,6 +145,13 @@ class Experiment(Measurements):
             if pair[0] == pair[1]:
                 raise ValueError(f"pairs compares {pair[0]} with itself")
         return self
+
+    @field_validator("arms")
+    @classmethod
+    def _some_arm(cls, arms: dict) -> dict:
+        if not arms:
+            raise ValueError("every arm is switched off; leave at least one")
+        return arms
 
     @field_validator("seeds", "pairs")
     @classmethod
@@ -233,7 +240,11 @@ class Config(Strict):
     preset: str = key("demo", "Which preset the other keys are laid over.")
     results: Folder = key("results", "Folder of all results; a preset's are in a folder in it.")
     data_root: Folder = key("data", "Folder of the torchvision sets.")
-    device: Literal["auto", "cpu", "cuda"] = key("auto", "auto takes a GPU if torch sees one.")
+    device: str = key(
+        "auto",
+        "cpu, cuda, cuda:N or another kind of torch's; auto takes a GPU if torch sees one.",
+        pattern=r"^[a-z]+(:[0-9]+)?$",
+    )
     threads: Positive = key(1, "CPU threads of a job.")
     notebook: bool = key(False, "Also run the tutorial notebook.")
     slice_minutes: PositiveFloat | None = key(None, "Cut trainings into jobs of that length.")

@@ -1,9 +1,12 @@
-"""Which device a process computes on: no two processes of vdiff take the same GPU."""
+"""Which device a process computes on: no two processes of vdiff take the same GPU unasked."""
 
+import json
 import logging
 import os
+import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,46 +18,103 @@ POLL = 2.0  # seconds between looks while all are taken
 _held: list[FileLock] = []  # until the process ends, however it ends
 
 
-def choose(name: str) -> str:
-    """The device for auto, cpu or cuda: a free GPU, which this process then keeps.
+@dataclass(frozen=True)
+class Wanted:
+    """A device by its name, and what to do about a GPU that another process of vdiff holds:
+    share it, wait until it is free, or, with neither, refuse."""
 
-    Of several GPUs that torch sees (CUDA_VISIBLE_DEVICES, as schedulers set it, limits them) the
-    first that no other process of this user has chosen; when all are taken, waits. A process of
-    torchrun gets plain cuda, whose number it knows. Raises VdiffError for cuda without a GPU.
+    name: str = "auto"
+    share: bool = False
+    wait: bool = False
+
+
+def choose(wanted: Wanted) -> str:
+    """The device for auto, cpu, cuda, cuda:N or another kind of torch's, such as xpu.
+
+    auto and cuda mean a free GPU of those that torch sees (CUDA_VISIBLE_DEVICES, as schedulers set
+    it, limits them), cuda:N that one; this process then keeps it. A process of torchrun gets plain
+    cuda, whose number it knows. Raises VdiffError for a device that is not there, that others hold
+    and is not to be shared or waited for, or that has no float64.
     """
     import torch
 
-    if name == "cpu":
+    name = wanted.name
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cuda"):
+        return _other(name)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        if name == "cuda":
-            raise VdiffError("The device is cuda, but torch sees no GPU; use cpu or auto.")
-        return "cpu"
+        raise VdiffError(f"The device is {name}, but torch sees no GPU; use cpu or auto.")
+    if index and int(index) >= count:
+        raise VdiffError(f"The device is {name}, but torch sees {count} GPUs, from cuda:0.")
     if "LOCAL_RANK" in os.environ:
         return "cuda"
-    uuids = [str(torch.cuda.get_device_properties(k).uuid) for k in range(count)]
-    number, lock = claim(uuids, Path(tempfile.gettempdir()) / f"vdiff-gpus-{os.getuid()}")
-    _held.append(lock)
-    return f"cuda:{number}"
+    numbers = [int(index)] if index else list(range(count))
+    uuids = {f"cuda:{k}": str(torch.cuda.get_device_properties(k).uuid) for k in numbers}
+    folder = Path(tempfile.gettempdir()) / f"vdiff-gpus-{os.getuid()}"
+    device, lock = claim(uuids, folder, wanted)
+    if lock:
+        _held.append(lock)
+    return device
 
 
-def claim(names: list[str], folder: Path) -> tuple[int, FileLock]:
-    """The position of the first free name, and the lock that holds it; waits while none is."""
+def _other(name: str) -> str:
+    """Raises VdiffError unless this torch has the device and it can hold float64."""
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise VdiffError(
+            f"The device is {name}, which torch cannot use here "
+            f"({str(error).splitlines()[0].rstrip('.')}); it must be auto, cpu, cuda, cuda:N or "
+            "another that holds float64."
+        ) from None
+    return name
+
+
+def claim(
+    places: dict[str, str], folder: Path, wanted: Wanted = Wanted()
+) -> tuple[str, FileLock | None]:
+    """The first free place and the lock that holds it; places: names to names of their locks.
+
+    While none is free: the first place without a lock if it may be shared, a VdiffError that says
+    who holds them if it is not to wait, otherwise waits.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     told = False
     while True:
-        for k, name in enumerate(names):
+        for place, name in places.items():
             lock = FileLock(folder / f"{name}.lock", timeout=0)
             try:
                 lock.acquire()
             except Timeout:
                 continue
-            return k, lock
+            (folder / f"{name}.json").write_text(json.dumps([os.getpid(), sys.argv[1:]]))
+            return place, lock
+        holders = ", ".join(f"{p} by {_holder(folder / f'{n}.json')}" for p, n in places.items())
+        if wanted.share:
+            return next(iter(places)), None
+        if not wanted.wait:
+            raise VdiffError(
+                f"GPUs are in use: {holders}; give --share to use one together, --wait to wait for "
+                "it, or another --device."
+            )
         if not told:
-            log.info("All %d GPUs are taken; waiting for one.", len(names))
+            log.info("GPUs are in use: %s; waiting.", holders)
             told = True
         time.sleep(POLL)
+
+
+def _holder(record: Path) -> str:
+    """Who wrote the record beside a lock, in words."""
+    try:
+        pid, words = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return "another process"
+    return f"process {pid} (vdiff {' '.join(words[:6])}{' ...' if len(words) > 6 else ''})"
 
 
 def place(network, device: str):

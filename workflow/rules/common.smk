@@ -59,7 +59,9 @@ shell.prefix(
 )
 # Where and on what to compute. No result depends on it, so rules have it as a resource, whose
 # changes rerun nothing.
-MACHINE = shlex.join([f"--data-root={CONFIG.data_root}", f"--device={CONFIG.device}"])
+MACHINE = shlex.join(
+    [f"--data-root={CONFIG.data_root}", f"--device={CONFIG.device}", "--wait"]
+)
 SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else []
 
 
