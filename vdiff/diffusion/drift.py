@@ -18,6 +18,9 @@ Drift = Callable[[Tensor, Tensor], Tensor]
 SMALLEST = 1e-5  # time below which 1 / sigma of the noise parameterisation is held: sigma(0) = 0
 
 
+UNUSABLE = "The network's output is not finite; its weights are unusable."
+
+
 def drift_of(network: Drift, sde: SDE, parameterisation: str = "drift") -> Drift:
     """The drift a(y, s) of a network that outputs a itself ("drift"), the score a / g ("score") or
     the noise that it expects in y, -a sigma / g ("noise")."""
@@ -63,7 +66,7 @@ def checked(a: Drift) -> Drift:
     def finite(y: Tensor, s: Tensor) -> Tensor:
         out = a(y, s)
         if not torch.isfinite(out).all():
-            raise VdiffError("The network's output is not finite; its weights are unusable.")
+            raise VdiffError(UNUSABLE)
         return out
 
     return finite

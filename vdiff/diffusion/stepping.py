@@ -22,12 +22,29 @@ def at(times: Tensor, i: int, x: Tensor) -> Tensor:
     return times[i].expand(len(x)).to(x.device)
 
 
-def report(i: int, x: Tensor, callback: Callback | None) -> None:
-    """Check the state after step i and show it."""
-    if not torch.isfinite(x).all():
-        raise VdiffError(f"The state is not finite after step {i}; take more steps.")
-    if callback is not None:
-        callback(i, x)
+class Watch:
+    """Shows the states to a callback, and knows after which step one was not finite.
+
+    To read that a host must wait for its device, which on GPUs happens once, at the end.
+    """
+
+    def __init__(self, callback: Callback | None) -> None:
+        self.callback = callback
+        self.first = torch.zeros((), dtype=torch.int64)
+
+    def see(self, i: int, x: Tensor) -> None:
+        """The state after step i."""
+        first = self.first.to(x.device)
+        self.first = torch.where((first == 0) & ~torch.isfinite(x).all(), i, first)
+        if x.device.type == "cpu":
+            self.check()
+        if self.callback is not None:
+            self.callback(i, x)
+
+    def check(self) -> None:
+        """Raise VdiffError if a state was not finite."""
+        if i := int(self.first):
+            raise VdiffError(f"The state is not finite after step {i}; take more steps.")
 
 
 def check_ode(reverse: Reverse, name: str) -> None:

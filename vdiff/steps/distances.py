@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vdiff.config import Distances
-from vdiff.diffusion.drift import Drift, in_float64, on_device
+from vdiff.diffusion.drift import Drift, in_float64
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.reverse import Reverse
@@ -24,21 +24,29 @@ Draw = Callable[[int, torch.Generator], Tensor]
 
 
 def sample_points(
-    sde: SDE, a: Drift, sampler: str, steps: int, lmbd: float, n: int, *keys: int | str
+    sde: SDE,
+    a: Drift,
+    sampler: str,
+    steps: int,
+    lmbd: float,
+    n: int,
+    *keys: int | str,
+    device: str = "cpu",
 ) -> np.ndarray:
     """n points (n, 2) float64 by `steps` steps of a sampler on its own grid, from the prior.
 
-    Euler-Maruyama runs on the paper's even grid, the others on log SNR.
+    The drift is on `device`. Euler-Maruyama runs on the paper's even grid, the others on log SNR.
     """
     grid = "uniform" if sampler == "euler_maruyama" else "log_snr"
     rng = generator(*keys)
     x = sde.prior_sd * torch.randn(n, 2, generator=rng, dtype=torch.float64)
     times = grid_of(grid, sde, steps)
-    return sampler_of(sampler)(Reverse(sde, a, lmbd), x, times, noise_of(rng), None).numpy()
+    x = x.to(device)
+    return sampler_of(sampler)(Reverse(sde, a, lmbd), x, times, noise_of(rng), None).cpu().numpy()
 
 
 def distance_rows(
-    sde: SDE, a: Drift, draw: Draw, settings: Distances, seed: int, name: str
+    sde: SDE, a: Drift, draw: Draw, settings: Distances, seed: int, name: str, device: str = "cpu"
 ) -> list[dict]:
     """Distances of every lambda from the data and from lambda 0, as in the schema distances."""
     n, rng = settings.samples, np.random.default_rng(seed)
@@ -48,8 +56,10 @@ def distance_rows(
     with bar(len(cases), name, unit="case") as progress:
         for sampler, steps, lmbd in cases:
             key = ("distances", seed, sampler, steps)
-            x = sample_points(sde, a, sampler, steps, lmbd, n, *key, f"{lmbd:g}")
-            zero = sample_points(sde, a, sampler, steps, 0.0, n, *key, "reference")
+            x, zero = (
+                sample_points(sde, a, sampler, steps, v, n, *key, word, device=device)
+                for v, word in ((lmbd, f"{lmbd:g}"), (0.0, "reference"))
+            )
             for reference, y in (("data", data), ("lmbd 0", zero)):
                 case = {"sampler": sampler, "lmbd": lmbd, "steps": steps, "reference": reference}
                 compared = compare(x, y, rng, settings.permutations, settings.resamples)
@@ -64,9 +74,9 @@ def measure(model: Model, settings: Distances, source: str) -> Measured:
     draw: Draw
     if source == "exact":
         mixture = Mixture.spiral(model.sde)
-        a, draw = mixture.a, mixture.draw
+        a, draw, device = mixture.a, mixture.draw, "cpu"
     else:
-        a, draw = in_float64(on_device(model.drift(), model.device)), model.data.draw
+        a, draw, device = in_float64(model.drift()), model.data.draw, model.device
     name = f"distances {source}"
-    rows = distance_rows(model.sde, a, draw, settings, model.run.seed, name)
+    rows = distance_rows(model.sde, a, draw, settings, model.run.seed, name, device)
     return Measured({"out": [{"source": source, **row} for row in rows]})

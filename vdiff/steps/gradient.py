@@ -32,11 +32,11 @@ def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradi
     fitted            q fitted to gradients at the network's output, as training does it
     best              q of the least variance that these slices allow
     """
-    fitted = Fitted.fresh(model.sde, model.eps_t)
+    fitted = Fitted.fresh(model.sde, model.eps_t, model.device)
     slices = slice_gradients(model, a, settings, fitted, name)
     fitted.refit()
     laws = _paper_laws(model, fitted.base)
-    laws["fitted"] = Law.unbiased(fitted.weights.numpy())
+    laws["fitted"] = Law.unbiased(fitted.weights.cpu().numpy())
     laws["best"] = Law.unbiased(slices.best())
     rows = [{"law": law, **slices.of(found)} for law, found in laws.items()]
     # Evenly spread times leave other variances, and so another best law.
@@ -104,12 +104,13 @@ def _gradient(
     turn: tuple[int, int, int],
 ) -> Tensor:
     """The gradient of one batch with times in one slice, the last number of `turn`, flat."""
-    sde, base = model.sde, fitted.base
+    sde, base, device = model.sde, fitted.base, model.device
     rng = generator("gradient", model.run.seed, *turn)
     x = model.data.draw(batch_size, rng)
     u = torch.rand(len(x), generator=rng, dtype=torch.float64)
-    s = base.icdf((turn[-1] + u) / SLICES)
-    losses = dsm_loss(sde, a, x, s, torch.randn(x.shape, generator=rng))
+    s = base.icdf((turn[-1] + u) / SLICES).to(device)
+    eps = torch.randn(x.shape, generator=rng).to(device)
+    losses = dsm_loss(sde, a, x.to(device), s, eps)
     fitted.see(s, losses.detach())
     loss = (sde.weight(s) / base.density(s) * losses).mean()
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]).cpu()

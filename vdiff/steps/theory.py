@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from vdiff.config import Theory
-from vdiff.diffusion.drift import Drift, in_float64, on_device
+from vdiff.diffusion.drift import Drift, in_float64
 from vdiff.diffusion.feynman_kac import log_weights
 from vdiff.diffusion.grids import quadratic, uniform
 from vdiff.diffusion.hierarchy import hierarchical
@@ -105,14 +105,19 @@ def lmbd_bound(sde: SDE, settings: Theory) -> Iterator[dict]:
 
 
 def layers(
-    sde: SDE, a: Drift, draw: Callable, settings: Theory, rng: torch.Generator
+    sde: SDE, a: Drift, draw: Callable, settings: Theory, rng: torch.Generator, device: str = "cpu"
 ) -> Iterator[dict]:
-    """All L layers of an example share its noise: their sum is a smooth function of L."""
+    """All L layers of an example share its noise: their sum is a smooth function of L.
+
+    The drift is on `device`.
+    """
     n, first = settings.layer_points, settings.layers
     x = draw(n, rng).double()
     eps = torch.randn(n, 2, generator=rng, dtype=torch.float64)
     counts = [first * 2**k for k in range(settings.doublings + 1)]
-    bounds = [hierarchical(sde, a, x, uniform(sde, L).flip(0), eps.expand(L, n, 2)) for L in counts]
+    grids = [uniform(sde, L).flip(0).to(device) for L in counts]
+    there, noise = x.to(device), eps.to(device)
+    bounds = [hierarchical(sde, a, there, t, noise.expand(len(t) - 1, n, 2)).cpu() for t in grids]
     square = sum_features(eps.square())
     known = torch.stack([square - 2, square.square() - 8], 1).numpy()  # of mean 0
     gains = torch.stack(bounds).diff(dim=0).numpy()  # (doublings, n)
@@ -139,12 +144,11 @@ def measure(model: Model, settings: Theory) -> Measured:
         rng = generator("theory", statement.__name__, seed)
         rows += [{"source": "exact", **r} for r in statement(mixture, settings, rng)]
     rows += [{"source": "exact", **r} for r in lmbd_bound(sde, settings)]
-    learned = in_float64(on_device(model.drift(), model.device))
     with torch.no_grad():
-        for source, a, draw in (
-            ("exact", mixture.a, mixture.draw),
-            ("learned", learned, model.data.draw),
+        for source, a, draw, device in (
+            ("exact", mixture.a, mixture.draw, "cpu"),
+            ("learned", in_float64(model.drift()), model.data.draw, model.device),
         ):
-            found = layers(sde, a, draw, settings, generator("layers", seed))
+            found = layers(sde, a, draw, settings, generator("layers", seed), device)
             rows += [{"source": source, **r} for r in found]
     return Measured({"out": rows})

@@ -81,9 +81,9 @@ def measure(model: Model, settings: Variance) -> Measured:
     gradients = []
     for k in sorted({min(1, last), last}):
         snapshot = model.snapshots[k]
-        a = on_device(model.drift(snapshot), model.device)
+        a = model.drift(snapshot)
         name = f"gradient {model.run.label} at {snapshot.iteration}"
         rows = gradient_rows(model, a, settings, name)
         gradients += [{"iteration": snapshot.iteration, **row} for row in rows]
-    reference = reference_of(model.sde, model.data)
+    reference, a = reference_of(model.sde, model.data), on_device(a, model.device)
     return Measured({"out": variance_in_time(model, a, reference, settings), "gradient": gradients})

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.solver import solve
-from vdiff.diffusion.stepping import Callback, Noise, check_ode, report
+from vdiff.diffusion.stepping import Callback, Noise, Watch, check_ode
 
 TOLERANCE = 1e-5
 
@@ -22,6 +22,8 @@ def adaptive(
         return -reverse.mu(x, s.clamp(min=1e-8).expand(len(x)))
 
     path, _ = solve(backward, x.double(), times.to(x.device), TOLERANCE)
+    watch = Watch(callback)
     for i, state in enumerate(path[1:], 1):
-        report(i, state, callback)
+        watch.see(i, state)
+    watch.check()
     return path[-1]

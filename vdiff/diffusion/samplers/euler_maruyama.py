@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, at, report
+from vdiff.diffusion.stepping import Callback, Noise, Watch, at
 
 
 @torch.no_grad()
@@ -12,11 +12,12 @@ def euler_maruyama(
     reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
 ) -> Tensor:
     """x + dt mu + sqrt(dt) sigma z; one network evaluation a step."""
-    x = x.double()
+    x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         dt = float(times[i] - times[i + 1])
         x = x + dt * reverse.mu(x, at(times, i, x))
         if reverse.lmbd < 1:
             x = x + dt**0.5 * float(reverse.sigma(times[i])) * noise(x)
-        report(i + 1, x, callback)
+        watch.see(i + 1, x)
+    watch.check()
     return x

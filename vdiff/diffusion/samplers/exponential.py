@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, at, report
+from vdiff.diffusion.stepping import Callback, Noise, Watch, at
 
 
 @torch.no_grad()
@@ -13,9 +13,10 @@ def exponential(
     reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
 ) -> Tensor:
     """Exact while xhat stays; stable at any step and lmbd; one network evaluation a step."""
-    x = x.double()
+    x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])
         x = step.move(x, xhat(reverse, x, at(times, i, x)), noise(x) if step.sd > 0 else None)
-        report(i + 1, x, callback)
+        watch.see(i + 1, x)
+    watch.check()
     return x

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, at, check_ode, report
+from vdiff.diffusion.stepping import Callback, Noise, Watch, at, check_ode
 
 
 @torch.no_grad()
@@ -13,12 +13,13 @@ def heun(
 ) -> Tensor:
     """Raises VdiffError unless lmbd = 1. A last step to 0 is Euler's: a is not defined there."""
     check_ode(reverse, "heun")
-    x = x.double()
+    x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         dt = float(times[i] - times[i + 1])
         slope = reverse.mu(x, at(times, i, x))
         if times[i + 1] > 0:
             slope = (slope + reverse.mu(x + dt * slope, at(times, i + 1, x))) / 2
         x = x + dt * slope
-        report(i + 1, x, callback)
+        watch.see(i + 1, x)
+    watch.check()
     return x

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, at, report
+from vdiff.diffusion.stepping import Callback, Noise, Watch, at
 
 
 @torch.no_grad()
@@ -13,7 +13,7 @@ def multistep(
     reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
 ) -> Tensor:
     """xhat goes on along its last slope in log SNR; the first and a last step to 0 hold it."""
-    x = x.double()
+    x, watch = x.double(), Watch(callback)
     before: Tensor | None = None
     H_before = 0.0
     for i in range(len(times) - 1):
@@ -23,5 +23,6 @@ def multistep(
         if before is not None:
             x = x + step.slope / H_before * (now - before)
         before, H_before = now, step.H
-        report(i + 1, x, callback)
+        watch.see(i + 1, x)
+    watch.check()
     return x

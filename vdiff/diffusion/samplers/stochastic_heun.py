@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, at, report
+from vdiff.diffusion.stepping import Callback, Noise, Watch, at
 
 
 @torch.no_grad()
@@ -17,7 +17,7 @@ def stochastic_heun(
     reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
 ) -> Tensor:
     """A last step to 0 has no corrector: there xhat is the end itself."""
-    x = x.double()
+    x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])
         now = xhat(reverse, x, at(times, i, x))
@@ -25,5 +25,6 @@ def stochastic_heun(
         if times[i + 1] > 0:
             end = xhat(reverse, x, at(times, i + 1, x))
             x = x + step.slope / step.H * (end - now)
-        report(i + 1, x, callback)
+        watch.see(i + 1, x)
+    watch.check()
     return x
