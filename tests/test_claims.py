@@ -94,6 +94,23 @@ def test_claims_of_equality_on_both_sides(true, verdict, least):
     assert np.mean([v == verdict for v in found]) >= least
 
 
+@pytest.mark.parametrize(("effect", "wrong"), [(0.0, HOLDS), (0.1, FAILS)])
+def test_a_trivial_effect_is_none_and_errors_stay_rare(effect, wrong):
+    """On the border of either verdict, and in the middle of a trivial effect one is found."""
+    rng, repeats = np.random.default_rng(7), 4000
+
+    def said(true, error):
+        z = true + error * rng.standard_normal(repeats)
+        each = [[claim(student(v, error, np.inf, 1, trivial=0.1), 0.4)] for v in z]
+        return np.array([verdicts(e)[0] for e in each])
+
+    rate = (said(effect, 0.02) == wrong).mean()
+    assert rate <= ALPHA + 3 * (ALPHA / repeats) ** 0.5
+    assert (said(0.0, 0.02) == FAILS).mean() > 0.93
+    assert (said(0.2, 0.02) == HOLDS).mean() > 0.99
+    assert (said(0.05, 0.005) == HOLDS).mean() > 0.99
+
+
 def test_values_without_noise_decide():
     assert verdicts([claim(exact(1.0, True)), claim(exact(-1.0, False))]) == [HOLDS, FAILS]
 
@@ -131,7 +148,7 @@ def tables(rng, effect):
         return centre + se * (side * effect + rng.standard_normal())
 
     difference = {"iteration": 9, "difference": draw(0, 0.01, -1), "std_err": 0.01}
-    ratio = {"log_sd_ratio": draw(0, 0.05), "log_sd_ratio_std_err": 0.05}
+    ratio = {"log_sd_ratio": draw(0, 0.005), "log_sd_ratio_std_err": 0.005}
     estimators = ("published", "efficient")
     differences = [{"estimator": e, **difference, **ratio} for e in estimators]
     cosines = {"uniform": draw(1.0, 0.001, -1), "debiased": draw(0.98, 0.001)}
@@ -162,11 +179,14 @@ def tables(rng, effect):
 def test_tables_lead_to_their_verdicts(effect, verdict):
     rng = np.random.default_rng(2)
     rows = [row for _ in range(20) for row in judge(tables(rng, effect), {})]
-    # The bound of the lambda member has no noise: its verdict is never open.
-    found = [row["verdict"] for row in rows if not row["claim"].startswith("Every lambda has")]
-    assert len(rows) == 20 * 12
-    assert len(found) == 20 * 11
+    # The bound of the lambda member has no noise: its verdict is never open. Nor are those of
+    # effects that were published with a size: none at all is less than a quarter of it.
+    sized = [row["verdict"] for row in rows if row["claim"].startswith("Debiased training")]
+    others = ("Every lambda has", "Debiased training")
+    found = [row["verdict"] for row in rows if not row["claim"].startswith(others)]
+    assert (len(rows), len(found), len(sized)) == (20 * 12, 20 * 9, 20 * 2)
     assert np.mean([v == verdict for v in found]) >= 0.95
+    assert np.mean([v == (verdict if effect else FAILS) for v in sized]) >= 0.95
 
 
 def test_an_estimate_without_error_resolves_nothing():

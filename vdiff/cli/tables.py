@@ -95,13 +95,16 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
     from vdiff.report.contents import compared_features, parts, read_config
     from vdiff.stats.claims import judge, of_pairs
 
+    def features(path: str) -> dict:
+        return read_npz(results / path, "features", "features_of_real")
+
     config = read_config(results)
     tables = {schema: read_csv(results / f"{schema}.csv", schema) for schema in parts(config)}
     if "differences" in tables:
         pairs = {name: e.claimed for name, e in config.experiments.items()}
         tables["differences"] = of_pairs(tables["differences"], pairs)
     samples = {
-        name: (read_npz(results / first), read_npz(results / second))
+        name: (features(first), features(second))
         for name, (first, second) in compared_features(config).items()
     }
     rows = judge(tables, samples)

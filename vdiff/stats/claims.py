@@ -25,6 +25,7 @@ from vdiff.stats.tails import doubtful, doubts
 
 PUBLISHED_GAIN = 0.31  # bits/dim, CIFAR-10: 3.410 less 3.104
 PUBLISHED_LOG_RATIO = 0.21  # of standard errors, CIFAR-10: 0.168 over 0.136
+TRIVIAL = 1 / 4  # of a published effect: less does not bear the claim out
 COSINE_MARGIN = 0.02  # an unbiased gradient: cosine to the truth above 1 - margin
 DISTANCE_MARGIN = 0.1  # equal laws: Wasserstein distance above its floor, in units of the data
 FORMS_MARGIN = 0.05  # equal forms of the loss: bits/dim
@@ -65,7 +66,7 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
             "Debiased training lowers the test bpd",
             "image experiments",
             name,
-            student(by_seed["difference"].mean(), error, df, -1),
+            student(by_seed["difference"].mean(), error, df, -1, trivial=TRIVIAL * PUBLISHED_GAIN),
             unit="bits/dim, True less False",
             published="-0.31 (CIFAR-10, 3.104 less 3.410)",
             effect=PUBLISHED_GAIN,
@@ -85,7 +86,13 @@ def higher_standard_error(tables: Tables) -> list[Evidence]:
             "Debiased training raises the standard error of the paper's estimator",
             "image experiments",
             name,
-            student(last["log_sd_ratio"], last["log_sd_ratio_std_err"], last["images"] - 1, 1),
+            student(
+                last["log_sd_ratio"],
+                last["log_sd_ratio_std_err"],
+                last["images"] - 1,
+                1,
+                trivial=TRIVIAL * PUBLISHED_LOG_RATIO,
+            ),
             unit="log ratio, True over False",
             published="+0.21 (CIFAR-10, 0.168 over 0.136)",
             effect=PUBLISHED_LOG_RATIO,

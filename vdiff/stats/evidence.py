@@ -9,6 +9,9 @@ ALPHA:
     does not hold          "not negative" is rejected
     not resolved           neither
 
+Where an effect was published with its size, a trivial part of that is none: "does not hold" then
+rejects that the effect is at least trivial. Between 0 and trivial either verdict is right.
+
 A claim of equality is one of a bound: |difference| < margin, whose effect is the margin less the
 difference's size.
 
@@ -62,16 +65,24 @@ class Evidence:
     effect: float = np.inf
 
 
-def student(ours: float, std_err: float, df: float, side: int, threshold: float = 0.0) -> Estimate:
+def student(
+    ours: float,
+    std_err: float,
+    df: float,
+    side: int,
+    threshold: float = 0.0,
+    trivial: float = 0.0,
+) -> Estimate:
     """Of an estimate whose effect is side (ours - threshold).
 
-    df: degrees of freedom behind the standard error, infinite for a normal one.
+    df: degrees of freedom behind the standard error, infinite for a normal one. trivial: the
+    effect below which the claim does not hold.
     """
     t = side * (ours - threshold) / std_err if std_err > 0 and df > 0 else np.nan
     if not np.isfinite(t):
         return Estimate(ours, np.nan, np.nan, 1.0, 1.0, np.nan, df)
     half = t95(df) * std_err
-    p_true, p_false = float(stats.t.sf(t, df)), float(stats.t.cdf(t, df))
+    p_true, p_false = float(stats.t.sf(t, df)), float(stats.t.cdf(t - trivial / std_err, df))
     return Estimate(ours, ours - half, ours + half, p_true, p_false, std_err, df)
 
 
