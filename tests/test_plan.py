@@ -1,5 +1,7 @@
 """Costs before they are spent: counted FLOPs, and disk as it comes out."""
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -43,6 +45,9 @@ def test_the_command_adds_up():
     assert result.exit_code == 0, result.output
     assert "hours, given" in result.output
     assert "Together 29 jobs" in result.output
+    assert "fits" not in result.output
+    result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100", "--memory"])
+    assert re.search(r"digits +debias-True +0\.\d\d \(32 at once\) +0\.\d\d \(256\)", result.output)
     result = CliRunner().invoke(main, ["plan", "huge"])
     assert result.exit_code == 1
     assert "must be one of" in result.output

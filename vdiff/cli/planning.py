@@ -6,7 +6,7 @@ import click
 
 from vdiff.cli.group import main
 from vdiff.cli.options import PATH, ROOT
-from vdiff.config import load_config, read_yaml
+from vdiff.config import Config, load_config, read_yaml, run_of
 from vdiff.resources import THROUGHPUT
 
 
@@ -23,9 +23,12 @@ def rates() -> dict[str, tuple[float, str]]:
 @click.argument("preset", default="paper")
 @click.option("--configfile", type=PATH, help="Keys laid over the preset (YAML).")
 @click.option("--gflops", type=click.FloatRange(0, min_open=True), help="Your device's rate.")
+@click.option("--memory", is_flag=True, help="Also the memory that a device needs.")
 @ROOT
-def plan(preset: str, configfile: Path | None, gflops: float | None, data_root: Path) -> None:
-    """What PRESET will cost: passes through the networks, hours, disk and jobs."""
+def plan(
+    preset: str, configfile: Path | None, gflops: float | None, memory: bool, data_root: Path
+) -> None:
+    """What PRESET will cost: passes through the networks, hours, disk, jobs and memory."""
     import pandas as pd
 
     from vdiff.steps.plan import costs
@@ -57,3 +60,41 @@ def plan(preset: str, configfile: Path | None, gflops: float | None, data_root: 
         if not gflops:
             click.echo(f"{name}: {source}.")
     click.echo("Small networks take longer: overhead bounds them, not arithmetic.")
+    if memory:
+        click.echo()
+        click.echo(pd.DataFrame(_memory(config, data_root)).to_string(index=False))
+        click.echo(
+            "fits: examples at once, training.micro_batch, on a device of so many GB; "
+            f"{HEADROOM:.0%} is left for kernels and fragments."
+        )
+
+
+DEVICES_GB = (8, 16, 24, 40, 80)
+HEADROOM = 0.15
+
+
+def _memory(config: Config, data_root: Path) -> list[dict]:
+    """A row for each experiment and arm: GB of training and of evaluation, and what fits."""
+    from vdiff.steps.memory import evaluation_memory, training_memory
+    from vdiff.steps.plan import example_shape
+
+    rows = []
+    for name, e in config.experiments.items():
+        shape = example_shape(e.dataset, data_root)
+        for arm in e.arms:
+            run = run_of(config, name, arm, e.seeds[0])
+            t, published = run.training, "published" in e.evaluation.estimators
+            training = training_memory(run, shape)
+            at_once = t.micro_batch or t.batch_size * t.draws_per_image
+            evaluation = evaluation_memory(run, shape, published)
+            rows.append(
+                {
+                    "experiment": name,
+                    "arm": arm,
+                    "training, GB": f"{training.at(at_once) / 1e9:.2f} ({at_once} at once)",
+                    "evaluation, GB": f"{evaluation.at(e.evaluation.batch_size) / 1e9:.2f} "
+                    f"({e.evaluation.batch_size})",
+                    **{f"fits {gb} GB": training.most(gb * 1e9, HEADROOM) for gb in DEVICES_GB},
+                }
+            )
+    return rows

@@ -83,6 +83,11 @@ def _arm(
     return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in found.items()}
 
 
+def example_shape(dataset: str, data_root: Path) -> tuple[int, ...]:
+    """The shape of an example; downloads nothing."""
+    return _shape(dataset, data_root)[0]
+
+
 def _shape(dataset: str, data_root: Path) -> tuple[tuple[int, ...], int]:
     """The shape of an example and the number of test examples; downloads nothing."""
     if dataset in TEST_SIZES:
