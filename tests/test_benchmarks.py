@@ -16,6 +16,7 @@ SMALL = {
         f"{RUN}/digits/debias-True/seed-0",
     ],
     "forms.py": ["--iterations=10", "--seeds=1", "--test=50"],
+    "gpu.py": ["--small", "--device=cpu", "--out=gpu"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
         "--preset=smoke",

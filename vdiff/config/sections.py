@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -48,6 +49,10 @@ Seed = Annotated[int, Field(ge=0)]
 Lambda = Annotated[float, Field(ge=-100, le=1)]
 Item = TypeVar("Item")
 Distinct = Annotated[list[Item], Field(min_length=1), AfterValidator(_distinct)]
+Compile = Annotated[
+    Literal[False, True, "reduce-overhead"],
+    BeforeValidator(lambda v: {"true": True, "false": False}.get(str(v).lower(), v)),
+]
 Precision = Literal["float32", "tf32", "bfloat16"]
 Probe = Literal["rademacher", "gaussian"]
 Estimator = Literal["published", "efficient"]
@@ -175,7 +180,10 @@ class Training(Strict):
         None, "At most so many examples at once; their gradients add up to the batch's."
     )
     precision: Precision = key("tf32", "Of the network's products in training.")
-    compile: bool = key(False, "Compile the network by torch.compile.")
+    compile: Compile = key(
+        False,
+        "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too.",
+    )
     log_every: Positive = key(100, "Write a row of train.csv every so many iterations.")
     snapshot_every: Positive = key(2000, "Keep the weights every so many iterations.")
     checkpoint_every: Positive = key(2000, "Save the state every so many iterations.")

@@ -2,8 +2,8 @@
 
 The step is run on fake tensors, which have shapes and no content, and PyTorch's memory tracker adds
 up what would be allocated: weights, gradients, optimiser, activations. Once activations outweigh
-gradients it is linear in the number of examples at once, so two runs tell all. Libraries, kernels' workspaces and what the allocator
-cannot use again come on top.
+gradients it is linear in the number of examples at once, so two runs tell all. Libraries, kernels'
+workspaces and what the allocator cannot use again come on top.
 """
 
 import copy

@@ -110,7 +110,7 @@ class Trainer:
         self.weights = list(network.state_dict().values())
         # Both share the weights of `network`.
         self.shared = workers.wrap(network)
-        called = _compiled(self.shared, cache) if t.compile else self.shared
+        called = _compiled(self.shared, t.compile, cache) if t.compile else self.shared
         self.a = in_precision(drift_from(called, run, data, workers.device), t.precision)
         self.checked = 0
 
@@ -380,10 +380,11 @@ def _locked(folder: Path) -> AcquireReturnProxy:
         return lock.acquire(poll_interval=1)
 
 
-def _compiled(network: nn.Module, cache: Path) -> nn.Module:
-    """By torch.compile, its cache beside the states of all runs, so that a second run is warm."""
+def _compiled(network: nn.Module, how: bool | str, cache: Path) -> nn.Module:
+    """By torch.compile in the mode `how`, or its default for True; its cache lies beside the states
+    of all runs, so that a second run is warm."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
-    return torch.compile(network)  # type: ignore[return-value]
+    return torch.compile(network, mode=how if isinstance(how, str) else None)  # type: ignore
 
 
 def _check_same_course(run: Run, saved: str, folder: Path) -> None:

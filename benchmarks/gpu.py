@@ -1,0 +1,266 @@
+"""The first hour on a new device: is it right, how fast is it, what does it hold? Nine minutes.
+
+    python benchmarks/gpu.py [--device cuda] [--out gpu] [--minutes 9] [--small]
+
+Parity: loss, gradient, ELBO and samples of one net on the CPU in float32 and on the device in
+float32, TF32 and bfloat16. Speed: images per second of training both of the paper's nets with each
+option, kernels a step, peak memory and the share of the device's own rate of matrix products; then
+evaluation and sampling; then several processes, if there are several GPUs. OUT.md gets the tables,
+OUT.csv the rows for vdiff/resources/throughput.csv. What does not fit the time is left out and
+named. --small: tiny nets, to see that it runs.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vdiff.config import Evaluation, Run, Sampling, validate
+from vdiff.data.images import Images
+from vdiff.diffusion.dsm import dsm_loss
+from vdiff.machine.devices import Wanted, choose, name_of
+from vdiff.machine.parallel import Workers
+from vdiff.machine.precision import products
+from vdiff.machine.seeds import generator
+from vdiff.model import Model, input_shape, network_of, sde_of
+from vdiff.steps.evaluate import ESTIMATORS
+from vdiff.steps.plan import forward_gflop
+from vdiff.steps.sample import sample_images
+from vdiff.steps.train import Trainer
+
+NETS = {"mnist": ((1, 28, 28), {}),
+        "cifar10": ((3, 32, 32), {"channels": 128, "multipliers": [1, 2, 2, 2]})}  # fmt: skip
+TINY = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4, "time_scale": 1000}
+OPTIONS = {
+    "float32": {"precision": "float32"},
+    "TF32": {"precision": "tf32"},
+    "bfloat16": {"precision": "bfloat16"},
+    "bfloat16, compile": {"precision": "bfloat16", "compile": True},
+    "bfloat16, reduce-overhead": {"precision": "bfloat16", "compile": "reduce-overhead"},
+}
+
+
+class Counted(TorchDispatchMode):
+    """Counts operations that are no views: what a device without a profiler launches."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+class Bench:
+    def __init__(self, options):
+        self.device = choose(Wanted(options.device, share=True))
+        self.small, self.end = options.small, time.monotonic() + 60 * options.minutes
+        self.lines, self.rates, self.left_out = [], [], []
+
+    def say(self, line=""):
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def out_of_time(self, what):
+        late = time.monotonic() > self.end
+        if late:
+            self.left_out.append(what)
+        return late
+
+    def wait(self):
+        if self.device != "cpu":
+            torch.get_device_module(self.device).synchronize()
+
+    def timed(self, call, seconds):
+        """(calls, seconds) of as many calls as fit, after two to warm up."""
+        call(), call(), self.wait()
+        start, n = time.perf_counter(), 0
+        while n == 0 or time.perf_counter() - start < seconds:
+            call()
+            n += 1
+            if n % 5 == 0 or self.small:
+                self.wait()
+        self.wait()
+        return n, time.perf_counter() - start
+
+    def run(self, name, **training):
+        network = TINY if self.small else NETS[name][1]
+        content = {"experiment": "gpu", "arm": "debias-True", "dataset": name, "debias": True,
+                   "seed": 0, "network": network,
+                   "training": {"batch_size": 8 if self.small else 128, **training}}  # fmt: skip
+        return validate(Run, content)
+
+    def images(self, name, n=1024):
+        shape = (n, *NETS[name][0])
+        x = torch.randint(256, shape, generator=generator("gpu"), dtype=torch.uint8)
+        return Images(x, x[:256])
+
+    def trainer(self, name, device, folder, **training):
+        return Trainer(self.run(name, **training), self.images(name), Workers(device), Path(folder))
+
+
+def relative(a, b):
+    a, b = (v.detach().double().cpu().flatten() for v in (a, b))
+    return float((a - b).norm() / b.norm())
+
+
+def parity(bench):
+    """Relative differences of a device's numbers to the CPU's in float32."""
+
+    def numbers(device, precision):
+        with tempfile.TemporaryDirectory() as folder, products(precision):
+            run = bench.run("mnist", precision=precision)
+            data = bench.images("mnist", 64)
+            trainer = Trainer(run, data, Workers(device), Path(folder))
+            rng = generator("parity")
+            # A fresh net returns 0 whatever the arithmetic.
+            weights = {
+                name: w + 0.05 * torch.randn(w.shape, generator=rng)
+                for name, w in network_of(run, data.shape).state_dict().items()
+            }
+            trainer.state.network.load_state_dict(weights)
+            x, s = data.draw(8, rng), sde_of(run).T * torch.rand(8, generator=rng).double()
+            eps = torch.randn(x.shape, generator=rng)
+            losses = dsm_loss(trainer.sde, trainer.a, *(v.to(device) for v in (x, s, eps)))
+            parameters = list(trainer.state.network.parameters())
+            gradient = torch.autograd.grad(losses.mean(), parameters)
+            model = Model(run, data, device)
+            a = model.drift_with(weights)
+            settings = Evaluation(images=8, pilot=64, batch_size=8)
+            z, _ = ESTIMATORS["efficient"](model, a, settings)(0)
+            how = Sampling(sampler="multistep", grid="log_snr", steps=5, count=8)
+            images = torch.from_numpy(sample_images(model, a, how).images)
+        return losses, torch.cat([g.flatten() for g in gradient]), torch.from_numpy(z), images
+
+    truth = numbers("cpu", "float32")
+    bench.say("\n| precision | loss | gradient | ELBO | samples |\n|---|---|---|---|---|")
+    for name, keys in OPTIONS.items():
+        if "compile" in keys:
+            continue
+        try:
+            found = numbers(bench.device, keys["precision"])
+        except NotImplementedError:
+            bench.left_out.append(f"parity in {name}, which {bench.device} has not")
+            continue
+        cells = " | ".join(f"{relative(a, b):.1e}" for a, b in zip(found, truth, strict=True))
+        bench.say(f"| {name} | {cells} |")
+
+
+def matmul_rate(bench, dtype):
+    """The best rate of products of n x n matrices, GFLOP/s."""
+    n = 256 if bench.small else (8192 if bench.device.startswith("cuda") else 2048)
+    x = torch.randn(n, n, device=bench.device).to(dtype)
+    calls, seconds = bench.timed(lambda: x @ x, 0.05 if bench.small else 2)
+    return 2e-9 * n**3 * calls / seconds
+
+
+def kernels(bench, step):
+    """How many kernels a step launches: by the profiler on GPUs, otherwise operations."""
+    if not bench.device.startswith("cuda"):
+        with Counted() as counted:
+            step()
+        return counted.count
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as found:
+        step()
+        bench.wait()
+    return sum(e.device_type.name == "CUDA" for e in found.events())
+
+
+def training(bench):
+    peaks = {p: matmul_rate(bench, d) for p, d in (("float32", torch.float32),
+                                                   ("bfloat16", torch.bfloat16))}  # fmt: skip
+    with products("tf32"):
+        peaks["tf32"] = matmul_rate(bench, torch.float32)
+    bench.say(f"\nMatrix products: {', '.join(f'{p} {v:,.0f}' for p, v in peaks.items())} GFLOP/s.")
+    bench.say("\n| net | options | images/s | kernels a step | memory, GB | of matrix products |")
+    bench.say("|---|---|---|---|---|---|")
+    for name in NETS:
+        for option, keys in OPTIONS.items():
+            what = f"training {name}, {option}"
+            if bench.out_of_time(what) or (bench.small and "compile" in keys):
+                continue
+            cuda = bench.device.startswith("cuda")
+            if cuda:
+                torch.cuda.reset_peak_memory_stats()
+            try:
+                with tempfile.TemporaryDirectory() as folder, products(keys["precision"]):
+                    trainer = bench.trainer(name, bench.device, folder, iterations=10_000, **keys)
+                    count = kernels(bench, trainer.step)
+                    n, seconds = bench.timed(trainer.step, 0.05 if bench.small else 10)
+            except (NotImplementedError, torch.OutOfMemoryError) as error:
+                bench.left_out.append(f"{what} ({type(error).__name__})")
+                continue
+            run = trainer.run
+            rate = n * run.training.batch_size / seconds
+            network = network_of(run, NETS[name][0])
+            gflop = 3 * forward_gflop(network, input_shape(run, NETS[name][0])) * rate
+            memory = f"{torch.cuda.max_memory_allocated() / 1e9:.2f}" if cuda else ""
+            share = gflop / peaks[keys["precision"]]
+            bench.say(f"| {name} | {option} | {rate:,.0f} | {count} | {memory} | {share:.0%} |")
+            device = f"{name_of(bench.device)}, {option}, {name}"
+            bench.rates.append(f'"{device}","{gflop:.0f}","measured by benchmarks/gpu.py"')
+
+
+def measuring(bench):
+    bench.say("\n| net | step | passes of one image a second |\n|---|---|---|")
+    for name in NETS:
+        if bench.out_of_time(f"evaluation and sampling of {name}"):
+            continue
+        run, data, n = bench.run(name), bench.images(name), 16 if bench.small else 256
+        model = Model(run, data, bench.device)
+        a = model.drift_with(network_of(run, data.shape).state_dict())
+        settings = Evaluation(images=n, pilot=64, batch_size=n)
+        for estimator, of in ESTIMATORS.items():
+            one = of(model, a, settings)
+            calls, seconds = bench.timed(partial(one, 0), 0.05 if bench.small else 5)
+            bench.say(f"| {name} | evaluate, {estimator} | {n * calls / seconds:,.0f} |")
+        how = Sampling(steps=4, count=n, batch_size=n)
+        draw = partial(sample_images, model, a, how)
+        calls, seconds = bench.timed(draw, 0.05 if bench.small else 5)
+        bench.say(f"| {name} | sample, 4 steps | {4 * n * calls / seconds:,.0f} |")
+
+
+def several(bench):
+    """The same batch shared by all GPUs, by the command line."""
+    count = torch.cuda.device_count() if bench.device.startswith("cuda") else 0
+    if count < 2 or bench.out_of_time("several GPUs"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", "-m",
+                   "--", "vdiff", "train", "--dataset", "cifar10", "--debias", "True",
+                   "--num-iterations", "100", "--out", folder]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    last = [line for line in done.stderr.splitlines() if "it/s" in line or "s/it" in line][-1:]
+    bench.say(f"\n{count} GPUs, batch of 128 shared: {last[0].strip() if last else done.stderr}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=Path("gpu"))
+    parser.add_argument("--minutes", type=float, default=8.5)
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args()
+    os.environ["VDIFF_PROGRESS"] = "none"
+    bench = Bench(options)
+    bench.say(f"{name_of(bench.device)}, torch {torch.__version__}")
+    with contextlib.suppress(KeyboardInterrupt):
+        for part in (parity, training, measuring, several):
+            part(bench)
+    if bench.left_out:
+        bench.say(f"\nLeft out: {'; '.join(bench.left_out)}.")
+    options.out.with_suffix(".md").write_text("\n".join(bench.lines) + "\n")
+    options.out.with_suffix(".csv").write_text("\n".join(["device,gflops,source", *bench.rates]))
+
+
+if __name__ == "__main__":
+    main()
