@@ -6,6 +6,7 @@ queue of kernels.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,16 @@ def test_an_evaluation_waits_once_for_a_batch(driven, net):
 def test_a_gradient_is_read_once_for_a_batch(driven, net):
     """10 batches in 32 slices of time, and 32 batches of draws with four readings each."""
     assert driven[1][f"variance-{net}"] <= 10 * 32 + 4 * 32
+
+
+def test_the_benchmark_of_a_new_device_says_what_it_finds(driven):
+    """Its numbers agree with the CPU's; what the device has not is named."""
+    said = (driven[0] / "gpu.md").read_text()
+    loss, gradient, elbo, _ = map(float, re.search(r"\| float32 \| (.*) \|", said)[1].split(" | "))
+    assert max(loss, gradient, elbo) < 1e-5
+    assert re.search(r"\| cifar10 \| float32 \| [\d,]+ \| \d{3,4} \|", said)
+    assert "Left out: parity in bfloat16, which pretend has not" in said
+    assert len((driven[0] / "gpu.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_every_number_is_the_cpus(driven):

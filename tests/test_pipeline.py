@@ -19,6 +19,7 @@ from support.pipeline import copy_project, planned, snakemake
 from vdiff.cli import main
 from vdiff.config import load_config
 from vdiff.files.schemas import SCHEMAS
+from vdiff.steps.catalogue import STEPS
 
 
 def test_every_figure_and_table_is_there(finished):
@@ -200,6 +201,20 @@ def test_every_profile_plans_the_same_jobs(tmp_path, profile):
     assert plain["train"] == "6"
     words = ["-n", "--quiet", "rules", "--profile", f"workflow/profiles/{profile}"]
     assert planned(snakemake(tmp_path, *words)) == plain
+
+
+@pytest.mark.parametrize("profile", ["default", "gpu", "slurm", "cluster-generic"])
+def test_every_job_with_a_network_asks_for_a_gpu_and_no_other(tmp_path, profile):
+    copy_project(tmp_path)
+    output = snakemake(tmp_path, "-n", "--profile", f"workflow/profiles/{profile}")
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n(.*?)^\[", output, re.S | re.M)
+    asking = {name: set() for name, _ in jobs}
+    for name, block in jobs:
+        asking[name].add("gpu=1" in block.split("resources:")[-1])
+    with_network = {"train", *STEPS}
+    assert with_network <= set(asking)
+    assert {name for name, found in asking.items() if found == {True}} == with_network
+    assert {name for name, found in asking.items() if True in found} == with_network
 
 
 def test_a_sweep_of_a_thousand_runs_is_planned(tmp_path):

@@ -6,6 +6,7 @@ Files in FOLDER are NAME-pretend.* and NAME-cpu.*.
 """
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -93,4 +94,7 @@ for name in ("digits", "swissroll", "improved"):
                  "--steps", n, "--count", 8, "--lmbd", lmbd)  # fmt: skip
         both(f"quality-{name}-{n}", "quality", *base, *table, "--count", 32, "--real", 32,
              "--steps", n, "--feature-steps", 2, "--features", "OUT.npz")  # fmt: skip
+
+sys.argv = ["gpu.py", "--small", "--device", "pretend", "--out", str(folder / "gpu")]
+runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "gpu.py"), run_name="__main__")
 print(json.dumps(waits))
