@@ -235,7 +235,14 @@ def rows_of(path):
 
 
 def test_what_no_result_depends_on_reruns_nothing(finished):
-    for word in ("device=cpu", "data_root=other", "slice_minutes=60", "threads=2", "slices=3"):
+    for word in (
+        "device=cpu",
+        "data_root=other",
+        "slice_minutes=60",
+        "threads=2",
+        "slices=3",
+        "gpus=2",
+    ):
         output = snakemake(finished[0], "-n", "--config", "preset=smoke", word)
         assert "Nothing to be done" in output, word
 
@@ -286,6 +293,23 @@ def own_images(folder, seed, train, test):
     rng = np.random.default_rng(seed)
     x, y = (rng.integers(0, 256, (n, 8, 8), dtype="uint8") for n in (train, test))
     np.savez(folder / "own.npz", train_x=x, test_x=y)
+
+
+def test_a_training_is_shared_by_processes(finished, tmp_path):
+    """Two of them, by the key gpus: the losses of one, and one record of what was made."""
+    copy_project(tmp_path)
+    name = "runs/digits/debias-True/seed-0/train.csv"
+    config = ["--config", "preset=smoke", "gpus=2", "device=cpu"]
+    output = snakemake(tmp_path, f"results/smoke/{name}", *config)
+    assert "gpu=" not in output
+    ours, theirs = (pd.read_csv(f / "results/smoke" / name) for f in (tmp_path, finished[0]))
+    assert np.allclose(ours["loss"], theirs["loss"], rtol=1e-4)
+    log = tmp_path / "results/smoke/logs/digits-debias-True-seed-0-train"
+    outputs = json.loads(log.with_suffix(".json").read_text())["outputs"]
+    assert f"results/smoke/{name}" in outputs
+    assert log.with_suffix(".log").read_text()
+    planned_for_gpus = snakemake(tmp_path, "-n", "--config", "preset=smoke", "gpus=2")
+    assert "gpu=2" in planned_for_gpus
 
 
 def test_replaced_data_are_trained_on_anew_however_old_they_are(tmp_path):

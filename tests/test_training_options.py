@@ -62,6 +62,15 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, curve):
     assert np.allclose(losses, curve[0], rtol=1e-4)
 
 
+def test_a_state_goes_on_with_another_number_of_processes(tmp_path, curve):
+    """Five iterations by two processes, the rest by one."""
+    assert torchrun(tmp_path, 2, iterations=5).returncode == 0
+    result = torchrun(tmp_path, 1)
+    assert "Resuming at iteration 5" in result.stderr
+    losses = read_csv(tmp_path / "train.csv", "train")["loss"]
+    assert np.allclose(losses, curve[0], rtol=1e-4)
+
+
 def test_unequal_shares_follow_the_curve_of_one_process(tmp_path, curve):
     """A batch of 16 among 3 processes, as when a set is smaller than the batch asked for."""
     result = torchrun(tmp_path, 3)

@@ -164,6 +164,19 @@ def test_the_whole_dag_gives_the_tables_of_a_local_run(tmp_path, slurm, fault):
     fault("none", f"{len(tables)} tables as from a local run")
 
 
+def test_two_processes_share_a_training(tmp_path, slurm, undisturbed, fault):
+    """By the key gpus, in one job and one task of two CPUs."""
+    folder = project_in(tmp_path, iterations=2000)
+    with (folder / "long.yaml").open("a") as file:
+        file.write("gpus: 2\n")
+    finish(train(folder), folder)
+    rows, theirs = ((f / TRAIN).read_text().splitlines() for f in (folder, undisturbed))
+    assert len(rows) == 1 + 4
+    losses = [[float(row.split(",")[5]) for row in each[1:5]] for each in (rows, theirs)]
+    assert all(abs(a - b) < 1e-3 * b for a, b in zip(*losses, strict=True))
+    fault("none, two processes", "the losses of one process")
+
+
 def test_sigkill_of_the_training(tmp_path, slurm, undisturbed, fault):
     folder = project_in(tmp_path)
     process = train(folder)

@@ -15,6 +15,7 @@ from vdiff.files.manifest import made_by
 from vdiff.files.tidy import write_json
 
 log = logging.getLogger("vdiff")
+FIRST = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, whose files are one's
 PATH = click.Path(path_type=Path)
 
 
@@ -31,7 +32,7 @@ class Sentences(click.Group):
         ctx.obj = {}
         try:
             result = super().invoke(ctx)
-            if ctx.params["log_file"]:
+            if ctx.params["log_file"] and FIRST:
                 seconds = round(time.monotonic() - started, 3)
                 record = _record(ctx.obj, made, seconds)
                 write_json(ctx.params["log_file"].with_suffix(".json"), record)
@@ -76,7 +77,7 @@ def main(log_file: Path | None, threads: int | None) -> None:
     sample, trajectory, aggregate, plot. Each works alone.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log_file:
+    if log_file and FIRST:
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
             handlers.append(logging.FileHandler(log_file, mode="w"))

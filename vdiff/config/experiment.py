@@ -245,7 +245,8 @@ class Config(Strict):
         "cpu, cuda, cuda:N or another kind of torch's; auto takes a GPU if torch sees one.",
         pattern=r"^[a-z]+(:[0-9]+)?$",
     )
-    threads: Positive = key(1, "CPU threads of a job.")
+    threads: Positive = key(1, "CPU threads of a job, or of each process of a training.")
+    gpus: Positive = key(1, "GPUs, or processes on CPUs, that share the batches of a training.")
     notebook: bool = key(False, "Also run the tutorial notebook.")
     slice_minutes: PositiveFloat | None = key(None, "Cut trainings into jobs of that length.")
     slices: Positive = key(50, "At most so many more jobs for each training cut up.")

@@ -12,7 +12,7 @@ from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_json
 from vdiff.steps.catalogue import STEPS
 
-MACHINE = {"results", "data_root", "device", "threads", "slice_minutes", "slices"}
+MACHINE = {"results", "data_root", "device", "threads", "gpus", "slice_minutes", "slices"}
 """Keys that say where and how to compute; no result depends on them."""
 
 

@@ -62,6 +62,13 @@ shell.prefix(
 MACHINE = shlex.join(
     [f"--data-root={CONFIG.data_root}", f"--device={CONFIG.device}", "--wait"]
 )
+# One process for each GPU of a training, on one node.
+TRAINER = "python -m vdiff"
+if CONFIG.gpus > 1:
+    TRAINER = (
+        "python -m torch.distributed.run --standalone"
+        f" --nproc-per-node={CONFIG.gpus} -m -- vdiff"
+    )
 SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else []
 
 

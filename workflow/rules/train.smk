@@ -28,17 +28,18 @@ rule train:
     retries: CONFIG.slices if CONFIG.slice_minutes else None
     conda:
         ENVIRONMENT
-    threads: CONFIG.threads
+    threads: CONFIG.threads * CONFIG.gpus
     resources:
         mem_mb=train_memory,
         runtime=train_minutes,
-        gpu=GPU,
-        machine=" ".join([MACHINE, *SLICE]),
+        gpu=GPU * CONFIG.gpus,
+        trainer=TRAINER,
+        machine=" ".join([f"--threads={CONFIG.threads}", "train", MACHINE, *SLICE]),
     params:
         out=subpath(output.train, parent=True),
         state=f"{R}/state/{{experiment}}/{{arm}}/seed-{{seed}}",
         code=code_hash("steps.train"),
         data=data_of,
     shell:
-        "python -m vdiff --log {log:q} --threads {threads} train --run {input.run:q}"
-        " --out {params.out:q} --state {params.state:q} {resources.machine}"
+        "{resources.trainer} --log {log:q} {resources.machine} --run {input.run:q}"
+        " --out {params.out:q} --state {params.state:q}"
