@@ -35,6 +35,7 @@ from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.machine.stop import Stop, Stopped
+from vdiff.machine.writer import Writer
 from vdiff.model import drift_from, network_of, sde_of
 from vdiff.steps.optimisers import optimiser_of
 
@@ -76,7 +77,7 @@ class State:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
             "fitted": self.fitted and self.fitted.dump(),
-            "history": self.history[: self.iteration].cpu(),
+            "history": self.history[: self.iteration],
         }
 
     def restore(self, saved: dict) -> None:
@@ -91,9 +92,8 @@ class State:
         self.history[: self.iteration] = saved["history"].to(self.history)
 
     def weights(self) -> dict[str, Tensor]:
-        """The averaged weights if there are any, on the CPU."""
-        kept = self.network.state_dict() if self.average is None else self.average
-        return {name: value.cpu() for name, value in kept.items()}
+        """The averaged weights if there are any."""
+        return dict(self.network.state_dict()) if self.average is None else self.average
 
 
 class Trainer:
@@ -255,14 +255,17 @@ def train(
             initial=trainer.state.iteration,
             silent=not workers.first,
         ) as progress:
-            for due in steps(trainer, stop):
-                progress.set_postfix_str(kept.keep(due), refresh=False)
-                progress.update()
-                if due.stop:
-                    raise Stopped(
-                        f"Stopped by {stop.why} at iteration {trainer.state.iteration}; "
-                        "state saved, run again to resume."
-                    )
+            try:
+                for due in steps(trainer, stop):
+                    progress.set_postfix_str(kept.keep(due), refresh=False)
+                    progress.update()
+            finally:
+                kept.writer.wait()
+        if trainer.state.iteration < run.training.iterations:
+            raise Stopped(
+                f"Stopped by {stop.why} at iteration {trainer.state.iteration}; "
+                "state saved, run again to resume."
+            )
         return kept.results() if workers.first else ([], [])
 
 
@@ -272,6 +275,7 @@ class _Kept:
     def __init__(self, trainer: Trainer, folder: Path, monitor: Monitor | None) -> None:
         self.trainer, self.folder, self.monitor = trainer, folder, monitor
         self.run, self.first, self.said = trainer.run, trainer.workers.first, ""
+        self.writer = Writer(trainer.workers.device)
         saved = checkpoint.load_latest(folder)
         if saved is not None:
             _check_same_course(self.run, saved["course"], folder)
@@ -324,20 +328,32 @@ class _Kept:
         return row
 
     def snapshot(self) -> None:
-        if self.first:
-            weights, iteration = self.trainer.state.weights(), self.trainer.state.iteration
-            write_snapshot(self.folder, iteration, weights, self.trainer.data.shape)
-            if self.monitor:
-                self.monitor.snapshot(iteration, weights)
+        if not self.first:
+            return
+        iteration, shape = self.trainer.state.iteration, self.trainer.data.shape
+
+        def write(weights: dict[str, Tensor]) -> None:
+            write_snapshot(self.folder, iteration, weights, shape)
+
+        weights = self.trainer.state.weights()
+        self.writer.write(weights, write)
+        if self.monitor:
+            self.monitor.snapshot(iteration, {name: v.cpu() for name, v in weights.items()})
 
     def save(self) -> None:
-        if self.first:
-            state = self.trainer.state
-            content = {"course": json.dumps(self.run.course), **state.dump()}
-            checkpoint.save(self.folder, state.iteration, content)
+        if not self.first:
+            return
+        iteration = self.trainer.state.iteration
+
+        def write(content: dict) -> None:
+            checkpoint.save(self.folder, iteration, content)
+
+        content = {"course": json.dumps(self.run.course), **self.trainer.state.dump()}
+        self.writer.write(content, write)
 
     def results(self) -> tuple[list[dict], list[Snapshot]]:
         """The rows and snapshots of the whole training."""
+        self.writer.wait()
         found = []
         for i in snapshot_iterations(self.run):
             snapshot = read_snapshot(self.folder, i, self.trainer.data.shape)

@@ -1,0 +1,78 @@
+"""The interface for Python: the numbers of the tables, and its refusals."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import vdiff
+from vdiff.config import load_config
+from vdiff.errors import VdiffError
+
+
+def opened(finished, name):
+    folder = finished[0] / "results" / "smoke" / "runs" / name
+    return vdiff.load(folder), folder
+
+
+def examples(model, n):
+    return model.model.data.test_examples(n)
+
+
+@pytest.mark.parametrize("name", ["digits/debias-True/seed-0", "swissroll/debias-False/seed-0"])
+def test_log_prob_is_what_the_tables_have(finished, name):
+    """To 1e-6 bits/dim, the bound and the likelihood of the ODE."""
+    model, folder = opened(finished, name)
+    e = load_config({"preset": "smoke"}).experiments[name.split("/")[0]]
+    how, d = e.evaluation, model.model.dims
+    x = examples(model, how.images)
+    found = model.log_prob(x, passes=how.passes, pilot=how.pilot, batch_size=how.batch_size)
+    row = pd.read_csv(folder / "evaluation.csv").query("estimator == 'efficient'").iloc[-1]
+    assert -found.value.mean() / (d * math.log(2)) == pytest.approx(row["bpd"], abs=1e-6)
+    assert found.error.shape == found.value.shape == (len(x),)
+    how = e.likelihood
+    x = examples(model, how.images)
+    found = model.log_prob(x, "ode", tolerance=how.tolerance, batch_size=how.batch_size)
+    row = pd.read_csv(folder / "likelihood.csv").iloc[-1]
+    assert -found.value.mean() / (d * math.log(2)) == pytest.approx(row["bpd_ode"], abs=1e-6)
+    assert found.error.mean() / (d * math.log(2)) == pytest.approx(row["change"], abs=1e-6)
+
+
+def test_one_image_has_the_number_that_it_has_among_others(finished):
+    model, _ = opened(finished, "digits/debias-True/seed-0")
+    x = examples(model, 3)
+    one, three = (model.log_prob(v, passes=2, pilot=64, batch_size=1) for v in (x[:1], x))
+    assert len(one.value) == 1
+    assert np.isfinite([*one.value, *one.error]).all()
+    assert one.value[0] == pytest.approx(three.value[0], rel=0.2)  # other strata of time
+
+
+def test_samples_are_like_the_data_and_the_same_again(finished):
+    model, _ = opened(finished, "digits/debias-True/seed-0")
+    x = model.sample(5, steps=3)
+    assert x.dtype == torch.uint8
+    assert x.shape == (5, 1, 8, 8)
+    assert torch.equal(x[:2], model.sample(2, steps=3))
+    points, _ = opened(finished, "swissroll/debias-False/seed-0")
+    assert points.sample(7, steps=3, sampler="heun", lmbd=1.0).shape == (7, 2)
+
+
+def test_what_does_not_fit_is_one_sentence(finished):
+    model, folder = opened(finished, "digits/debias-True/seed-0")
+    x = examples(model, 2)
+    for wrong, words in (
+        (x.float(), "it must be grey levels, uint8"),
+        (x[0], r"of shape \(N, 1, 8, 8\)"),
+        (x[:0], "x is empty"),
+        (x + 17, "grey levels of 17 and more"),
+    ):
+        with pytest.raises(VdiffError, match=words):
+            model.log_prob(wrong)
+    with pytest.raises(VdiffError, match="'exact'; it must be elbo or ode"):
+        model.log_prob(x, "exact")
+    with pytest.raises(VdiffError, match=r"run\.json"):
+        vdiff.load(folder / "nothing")
+    with pytest.raises(AttributeError, match="no attribute 'save'"):
+        _ = vdiff.save

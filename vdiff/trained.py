@@ -1,0 +1,143 @@
+"""A trained model in three lines of Python: how likely examples are, and new ones.
+
+model = vdiff.load("results/demo/runs/digits/debias-True/seed-0")
+found = model.log_prob(images)
+images = model.sample(16)
+"""
+
+import math
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdiff.config import Evaluation, Likelihood, Sampling, read_run
+from vdiff.data import Data
+from vdiff.diffusion.drift import in_float64
+from vdiff.diffusion.grids import grid_of
+from vdiff.diffusion.reverse import Reverse
+from vdiff.diffusion.samplers import sampler_of
+from vdiff.diffusion.stepping import noise_of
+from vdiff.errors import VdiffError
+from vdiff.machine.seeds import generator
+from vdiff.model import Model
+from vdiff.steps.evaluate import evaluate
+from vdiff.steps.likelihood import ode_bpd
+from vdiff.steps.opening import open_model
+from vdiff.steps.sample import sample_images
+
+
+class LogProb(NamedTuple):
+    """In nats, (N,) each: log probabilities, and the standard errors of their estimates (elbo) or
+    their change when the solver's tolerance is ten times as loose (ode)."""
+
+    value: np.ndarray
+    error: np.ndarray
+
+
+class Trained:
+    """The last snapshot of a run: its model, its data set and what to ask it."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def log_prob(
+        self,
+        x: Tensor,
+        method: Literal["elbo", "ode"] = "elbo",
+        *,
+        passes: int = 2,
+        pilot: int = 2048,
+        tolerance: float = 1e-4,
+        batch_size: int = 256,
+    ) -> LogProb:
+        """Of examples as the data set stores them: images (N, C, H, W) uint8, or points (N, 2).
+
+        For points a log density. For images a bound on the log probability of the grey levels, by
+        uniform dequantisation: bits/dim are -value / (d ln 2). elbo: the evidence lower bound of
+        the reverse SDE, by `passes` draws of the efficient estimator, as `vdiff evaluate` has it.
+        ode: the likelihood of the probability-flow ODE, as `vdiff likelihood` has it, another
+        model unless the drift is exact. Raises VdiffError when x does not fit the data.
+        """
+        data = self.model.data
+        self._check(x)
+        pair = x if len(x) > 1 else torch.cat([x, x])
+        model = Model(self.model.run, cast(Data, _Examples(data, pair)), self.model.device)
+        a = model.drift_with(self.model.snapshots[-1].weights())
+        nats = -model.dims * math.log(2)
+        if method == "elbo":
+            settings = Evaluation(passes=passes, pilot=pilot, batch_size=batch_size)
+            z = nats * evaluate(model, a, settings, "efficient").z[:, : len(x)]
+            error = z.std(0, ddof=1) / len(z) ** 0.5 if len(z) > 1 else np.full(len(x), np.nan)
+            return LogProb(z.mean(0), error)
+        if method != "ode":
+            raise VdiffError(f"The method is {method!r}; it must be elbo or ode.")
+        how = Likelihood(images=len(pair), batch_size=batch_size)
+        z, loose = (nats * ode_bpd(model, a, how, t)[0] for t in (tolerance, 10 * tolerance))
+        return LogProb(z[: len(x)], np.abs(z - loose)[: len(x)])
+
+    def sample(
+        self,
+        n: int,
+        *,
+        sampler: str = "multistep",
+        grid: str = "log_snr",
+        steps: int = 30,
+        lmbd: float = 0.0,
+    ) -> Tensor:
+        """n images (n, C, H, W) uint8, or points (n, 2) float64. The same call gives the same ones:
+        sample k is decided by the run's seed and by k alone, points by n too."""
+        model, keys = self.model, {"sampler": sampler, "grid": grid, "steps": steps, "lmbd": lmbd}
+        how = Sampling.model_validate({**keys, "count": n, "batch_size": 256})
+        with torch.no_grad():
+            if len(model.data.shape) > 1:
+                return torch.from_numpy(sample_images(model, model.drift(), how).images)
+            rng = generator("sample points", model.run.seed)
+            x = model.sde.prior_sd * torch.randn(n, *model.data.shape, generator=rng).double()
+            reverse = Reverse(model.sde, in_float64(model.drift()), lmbd)
+            times = grid_of(grid, model.sde, steps)
+            return sampler_of(sampler)(
+                reverse, x.to(model.device), times, noise_of(rng), None
+            ).cpu()
+
+    def _check(self, x: Tensor) -> None:
+        data = self.model.data
+        images = len(data.shape) > 1
+        kind = "grey levels, uint8" if images else "points, floating"
+        fits = x.dtype == torch.uint8 if images else x.is_floating_point()
+        if not fits or x.ndim != 1 + len(data.shape) or x.shape[1:] != torch.Size(data.shape):
+            raise VdiffError(
+                f"x is {x.dtype} of shape {tuple(x.shape)}; it must be {kind}, of shape (N, "
+                f"{', '.join(map(str, data.shape))})."
+            )
+        if len(x) == 0 or (images and int(x.max()) >= data.levels):
+            raise VdiffError(
+                f"x is empty or has grey levels of {data.levels} and more." if images
+                else "x is empty."
+            )  # fmt: skip
+
+
+class _Examples:
+    """A data set with other test examples."""
+
+    def __init__(self, data: Data, x: Tensor) -> None:
+        self.data, self.x, self.test_size = data, x, len(x)
+
+    def test_examples(self, n: int | None) -> Tensor:
+        return self.x[:n]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.data, name)
+
+
+def load(folder: str | Path, data_root: str | Path = "data", device: str = "cpu") -> Trained:
+    """The model of a run folder, such as results/demo/runs/digits/debias-True/seed-0.
+
+    data_root: the folder of the torchvision sets, for runs on those. Raises VdiffError when files
+    are missing or do not fit.
+    """
+    folder = Path(folder)
+    run = read_run(folder / "run.json")
+    return Trained(open_model(run, folder / "snapshots.csv", Path(data_root), device))
