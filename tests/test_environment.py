@@ -46,7 +46,7 @@ def test_make_works_in_a_folder_with_a_space_a_quote_and_an_umlaut(tmp_path):
         shutil.copy(ROOT / name, folder / name)
     (folder / "docs").mkdir()
     (folder / ".venv/ready").touch()
-    done = subprocess.run(["make", "reference"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(["make", "pages"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     made = (folder / "docs/configuration.md").read_text()
     assert made == (ROOT / "docs/configuration.md").read_text()

@@ -10,7 +10,7 @@ from support.pipeline import ROOT
 
 LAYERS = (  # each may import itself and what stands before it
     "errors", "diffusion", "nets", "stats", "files", "machine", "presets", "resources", "config",
-    "data", "model", "steps", "figures", "report", "cli", "__main__",
+    "data", "model", "steps", "trained", "figures", "report", "cli", "__main__",
 )  # fmt: skip
 MATHEMATICS = {"torch", "torchdiffeq", "math", "dataclasses", "collections", "abc", "functools"}
 MATHEMATICS |= {"importlib", "pkgutil", "itertools", "typing", "vdiff"}
@@ -76,6 +76,6 @@ def test_the_command_line_starts_without_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_the_root_of_the_package_has_three_modules():
+def test_the_root_of_the_package_has_four_modules():
     names = {p.name for p in (ROOT / "vdiff").glob("*.py")}
-    assert names == {"__init__.py", "__main__.py", "errors.py", "model.py"}
+    assert names == {"__init__.py", "__main__.py", "errors.py", "model.py", "trained.py"}

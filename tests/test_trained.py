@@ -1,11 +1,13 @@
 """The interface for Python: the numbers of the tables, and its refusals."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.pipeline import ROOT
 
 import vdiff
 from vdiff.config import load_config
@@ -17,17 +19,13 @@ def opened(finished, name):
     return vdiff.load(folder), folder
 
 
-def examples(model, n):
-    return model.model.data.test_examples(n)
-
-
 @pytest.mark.parametrize("name", ["digits/debias-True/seed-0", "swissroll/debias-False/seed-0"])
 def test_log_prob_is_what_the_tables_have(finished, name):
     """To 1e-6 bits/dim, the bound and the likelihood of the ODE."""
     model, folder = opened(finished, name)
     e = load_config({"preset": "smoke"}).experiments[name.split("/")[0]]
     how, d = e.evaluation, model.model.dims
-    x = examples(model, how.images)
+    x = model.test_examples(how.images)
     found = model.log_prob(x, passes=how.passes, pilot=how.pilot, batch_size=how.batch_size)
     row = pd.read_csv(folder / "evaluation.csv").query("estimator == 'efficient'").iloc[-1]
     assert -found.value.mean() / (d * math.log(2)) == pytest.approx(row["bpd"], abs=1e-6)
@@ -35,7 +33,7 @@ def test_log_prob_is_what_the_tables_have(finished, name):
     how = e.likelihood
     if how is None:
         return
-    x = examples(model, how.images)
+    x = model.test_examples(how.images)
     found = model.log_prob(x, "ode", tolerance=how.tolerance, batch_size=how.batch_size)
     row = pd.read_csv(folder / "likelihood.csv").iloc[-1]
     assert -found.value.mean() / (d * math.log(2)) == pytest.approx(row["bpd_ode"], abs=1e-6)
@@ -44,7 +42,7 @@ def test_log_prob_is_what_the_tables_have(finished, name):
 
 def test_one_image_has_the_number_that_it_has_among_others(finished):
     model, _ = opened(finished, "digits/debias-True/seed-0")
-    x = examples(model, 3)
+    x = model.test_examples(3)
     one, three = (model.log_prob(v, passes=2, pilot=64, batch_size=1) for v in (x[:1], x))
     assert len(one.value) == 1
     assert np.isfinite([*one.value, *one.error]).all()
@@ -61,9 +59,20 @@ def test_samples_are_like_the_data_and_the_same_again(finished):
     assert points.sample(7, steps=3, sampler="heun", lmbd=1.0).shape == (7, 2)
 
 
+def test_the_lines_of_the_readme_run(finished):
+    code = re.search(r"```python\n(import vdiff\n.*?)```", (ROOT / "README.md").read_text(), re.S)[
+        1
+    ]
+    folder = finished[0] / "results" / "smoke"
+    names = {}
+    exec(code.replace("results/demo", str(folder)), names)
+    assert names["images"].shape == (16, 1, 8, 8)
+    assert len(names["found"].value) == 8
+
+
 def test_what_does_not_fit_is_one_sentence(finished):
     model, folder = opened(finished, "digits/debias-True/seed-0")
-    x = examples(model, 2)
+    x = model.test_examples(2)
     for wrong, words in (
         (x.float(), "it must be grey levels, uint8"),
         (x[0], r"of shape \(N, 1, 8, 8\)"),

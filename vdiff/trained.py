@@ -43,6 +43,10 @@ class Trained:
     def __init__(self, model: Model) -> None:
         self.model = model
 
+    def test_examples(self, n: int | None = None) -> Tensor:
+        """The first n of the data set's test examples, all for None, as it stores them."""
+        return self.model.data.test_examples(n)
+
     def log_prob(
         self,
         x: Tensor,
