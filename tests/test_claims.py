@@ -63,6 +63,17 @@ def test_a_test_finds_the_effect_that_it_states_with_80_percent_power():
     assert power == pytest.approx(0.8, abs=0.03)  # its formula takes the error as known
 
 
+def test_the_stated_power_is_that_of_all_parts_together():
+    """Six estimates of 0, each to lie within a margin that their test says it finds."""
+    rng, parts, repeats = np.random.default_rng(8), 6, 3000
+    margin = finds(weakest(near(0.0, 1.0, np.inf, 0.0, 9.0) for _ in range(parts)), ALPHA / 2)
+    found = [
+        verdicts([claim(weakest(near(v, 1.0, np.inf, 0.0, margin) for v in values))])[0]
+        for values in rng.standard_normal((repeats, parts))
+    ]
+    assert np.mean([v == HOLDS for v in found]) == pytest.approx(0.8, abs=0.03)
+
+
 def test_claims_without_power_are_not_tested_and_weaken_no_others():
     """A wrong verdict stays as rare as stated when half of the claims are passed over."""
     strong, weak = 1.0, 100.0

@@ -39,7 +39,9 @@ MORE = "needs more than this preset"
 class Estimate:
     """What a test gives: the estimate, its 95% interval, and p-values of both sides.
 
-    std_err with df degrees of freedom is behind them; 0 for values without noise.
+    std_err with df degrees of freedom is behind them; 0 for values without noise. parts: of how
+    many estimates, all of which must hold, this is the worst. borders: at how many sides it can
+    miss, two for a claim of equality.
     """
 
     ours: float
@@ -49,6 +51,8 @@ class Estimate:
     p_false: float
     std_err: float
     df: float
+    parts: int = 1
+    borders: int = 1
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def exact(ours: float, holds: bool) -> Estimate:
 def near(ours: float, std_err: float, df: float, centre: float, margin: float) -> Estimate:
     """Of the claim |ours - centre| < margin: the nearer border decides."""
     side = -1 if ours >= centre else 1
-    return student(ours, std_err, df, side, centre - side * margin)
+    return replace(student(ours, std_err, df, side, centre - side * margin), borders=2)
 
 
 def weakest(estimates: Iterable[Estimate]) -> Estimate:
@@ -102,7 +106,8 @@ def weakest(estimates: Iterable[Estimate]) -> Estimate:
     found = list(estimates)
     worst = max(found, key=lambda e: e.p_true)
     p_false = min(1.0, min(e.p_false for e in found) * len(found))
-    return replace(worst, p_false=p_false, std_err=max(e.std_err for e in found))
+    std_err = max(e.std_err for e in found)
+    return replace(worst, p_false=p_false, std_err=std_err, parts=len(found))
 
 
 def unbelieved(evidence: Evidence) -> Evidence:
@@ -112,9 +117,11 @@ def unbelieved(evidence: Evidence) -> Evidence:
 
 
 def finds(estimate: Estimate, level: float) -> float:
-    """The least effect that a one-sided test at a level finds with 80% power."""
+    """The least effect that a one-sided test at a level finds with 80% power: all parts of it
+    together, were they independent, and an equality in the middle of its margin."""
     df = estimate.df
-    return float((stats.t.isf(level, df) + stats.t.ppf(POWER, df)) * estimate.std_err)
+    each = 1 - (1 - POWER ** (1 / estimate.parts)) / estimate.borders
+    return float((stats.t.isf(level, df) + stats.t.ppf(each, df)) * estimate.std_err)
 
 
 def _level(evidence: Sequence[Evidence]) -> float:
