@@ -17,13 +17,12 @@ import torch
 
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.mixture import Mixture
-from vdiff.diffusion.sde import at
 from vdiff.diffusion.sdes import sde_of
 from vdiff.diffusion.tensors import sum_features
 from vdiff.machine.seeds import generator
 from vdiff.nets.mlp import MLP
 from vdiff.stats.intervals import std_err
-from vdiff.steps.forms import form_of, times
+from vdiff.steps.forms import form_of, normaliser, times
 
 FORMS = ("denoising", "implicit", "sliced", "explicit")
 MARKS = 10  # at which the gap is measured
@@ -85,7 +84,7 @@ def main():
     torch.set_num_threads(1)
     sde = sde_of("vp")
     mixture = Mixture.spiral(sde)
-    C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(EPS_T)))
+    C = normaliser(sde, EPS_T)
     test = draw_of(mixture, options.test, generator("test"))
     truth = mixture.a(sde.perturb(*test[:3]).double(), test[1])
     nothing = float((C / sde.weight(test[1]) * sum_features(truth.square())).mean() / 2)

@@ -60,9 +60,8 @@ def test_samples_are_like_the_data_and_the_same_again(finished):
 
 
 def test_the_lines_of_the_readme_run(finished):
-    code = re.search(r"```python\n(import vdiff\n.*?)```", (ROOT / "README.md").read_text(), re.S)[
-        1
-    ]
+    page = (ROOT / "README.md").read_text()
+    code = re.search(r"```python\n(import vdiff\n.*?)```", page, re.S)[1]
     folder = finished[0] / "results" / "smoke"
     names = {}
     exec(code.replace("results/demo", str(folder)), names)
@@ -83,6 +82,10 @@ def test_what_does_not_fit_is_one_sentence(finished):
             model.log_prob(wrong)
     with pytest.raises(VdiffError, match="'exact'; it must be elbo or ode"):
         model.log_prob(x, "exact")
+    with pytest.raises(VdiffError, match="The argument passes is 0"):
+        model.log_prob(x, passes=0)
+    with pytest.raises(VdiffError, match="The argument sampler is 'ddim'"):
+        model.sample(2, sampler="ddim")
     with pytest.raises(VdiffError, match=r"run\.json"):
         vdiff.load(folder / "nothing")
     with pytest.raises(AttributeError, match="no attribute 'save'"):

@@ -13,17 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdiff.config import Evaluation, Likelihood, Sampling, read_run
+from vdiff.config import Evaluation, Likelihood, Sampling, read_run, validate
 from vdiff.data import Data
 from vdiff.diffusion.drift import in_float64
-from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.samplers import sampler_of
 from vdiff.diffusion.stepping import noise_of
 from vdiff.errors import VdiffError
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.steps.evaluate import evaluate
+from vdiff.steps.integrate import integrate
 from vdiff.steps.likelihood import ode_bpd
 from vdiff.steps.opening import open_model
 from vdiff.steps.sample import sample_images
@@ -72,13 +71,15 @@ class Trained:
         a = model.drift_with(self.model.snapshots[-1].weights())
         nats = -model.dims * math.log(2)
         if method == "elbo":
-            settings = Evaluation(passes=passes, pilot=pilot, batch_size=batch_size)
+            content = {"passes": passes, "pilot": pilot, "batch_size": batch_size}
+            settings = validate(Evaluation, content, _argument)
             z = nats * evaluate(model, a, settings, "efficient").z[:, : len(x)]
             error = z.std(0, ddof=1) / len(z) ** 0.5 if len(z) > 1 else np.full(len(x), np.nan)
             return LogProb(z.mean(0), error)
         if method != "ode":
             raise VdiffError(f"The method is {method!r}; it must be elbo or ode.")
-        how = Likelihood(images=len(pair), batch_size=batch_size)
+        asked = {"tolerance": tolerance, "images": len(pair), "batch_size": batch_size}
+        how = validate(Likelihood, asked, _argument)
         z, loose = (nats * ode_bpd(model, a, how, t)[0] for t in (tolerance, 10 * tolerance))
         return LogProb(z[: len(x)], np.abs(z - loose)[: len(x)])
 
@@ -94,17 +95,14 @@ class Trained:
         """n images (n, C, H, W) uint8, or points (n, 2) float64. The same call gives the same ones:
         sample k is decided by the run's seed and by k alone, points by n too."""
         model, keys = self.model, {"sampler": sampler, "grid": grid, "steps": steps, "lmbd": lmbd}
-        how = Sampling.model_validate({**keys, "count": n, "batch_size": 256})
+        how = validate(Sampling, {**keys, "count": n, "batch_size": 256}, _argument)
         with torch.no_grad():
             if len(model.data.shape) > 1:
                 return torch.from_numpy(sample_images(model, model.drift(), how).images)
             rng = generator("sample points", model.run.seed)
             x = model.sde.prior_sd * torch.randn(n, *model.data.shape, generator=rng).double()
             reverse = Reverse(model.sde, in_float64(model.drift()), lmbd)
-            times = grid_of(grid, model.sde, steps)
-            return sampler_of(sampler)(
-                reverse, x.to(model.device), times, noise_of(rng), None
-            ).cpu()
+            return integrate(reverse, x.to(model.device), how, noise_of(rng)).cpu()
 
     def _check(self, x: Tensor) -> None:
         data = self.model.data
@@ -121,6 +119,10 @@ class Trained:
                 f"x is empty or has grey levels of {data.levels} and more." if images
                 else "x is empty."
             )  # fmt: skip
+
+
+def _argument(name: str) -> str:
+    return f"The argument {name}"
 
 
 class _Examples:

@@ -3,7 +3,7 @@
 import re
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -24,7 +24,8 @@ from vdiff.config.sections import (
 )
 
 PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True less False
-PUBLISHED_ON = ("mnist", "cifar10")  # data sets with published numbers
+PublishedOn = Literal["mnist", "cifar10"]  # data sets with published numbers
+PUBLISHED_ON = get_args(PublishedOn)
 NAME = re.compile(r"[A-Za-z0-9_]+")
 ARM = re.compile(r"[A-Za-z0-9_.=-]*[A-Za-z0-9]")
 TRAINED = ("sde", "network", "training")  # the sections that an arm may override
@@ -58,7 +59,7 @@ class Experiment(Measurements):
     """One data set, the arms trained on it, and what is measured."""
 
     dataset: Dataset = key(..., "swissroll, digits, photos, mnist, cifar10 or npz:PATH.")
-    published_on: Literal["mnist", "cifar10"] | None = key(
+    published_on: PublishedOn | None = key(
         None, "Data set whose published numbers are shown beside; by default the experiment's own."
     )
     seeds: list[Seed] = key([0], "Each arm is trained once for each.", min_length=1)

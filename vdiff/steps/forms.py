@@ -47,6 +47,11 @@ Draw = tuple[Tensor, Tensor, Tensor, Tensor]
 """x, s, eps and signs of a batch."""
 
 
+def normaliser(sde: SDE, eps_t: float) -> float:
+    """C, the integral of g^2 / sigma^2 over [eps_t, T]."""
+    return float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(eps_t)))
+
+
 def times(sde: SDE, eps_t: float, n: int, rng: torch.Generator) -> Tensor:
     """n times of the debiased law on [eps_t, T], evenly spread, in any order."""
     law = Debiased(sde, eps_t)
@@ -158,7 +163,7 @@ def _draws(model: Model, settings: Forms, C: float) -> Iterator[tuple[Draw, Tens
 def measure(model: Model, settings: Forms) -> Measured:
     """Rows of the schema forms for some snapshots, all of the same draws."""
     sde = model.sde
-    C = float(sde.log_nsr(at(sde.T)) - sde.log_nsr(at(model.eps_t)))
+    C = normaliser(sde, model.eps_t)
     draws, values = list(_draws(model, settings, C)), defaultdict(list)
     last = len(model.snapshots) - 1
     chosen = np.linspace(0, last, min(settings.checkpoints, last + 1)).round().astype(int)

@@ -1,7 +1,5 @@
 """What the sampling steps share: one solver on one grid, and which steps make an animation."""
 
-from collections.abc import Callable
-
 import numpy as np
 from torch import Tensor
 
@@ -9,7 +7,7 @@ from vdiff.config import Integration
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.samplers import sampler_of
-from vdiff.diffusion.stepping import Noise
+from vdiff.diffusion.stepping import Callback, Noise
 
 
 def integrate(
@@ -17,7 +15,7 @@ def integrate(
     x: Tensor,
     settings: Integration,
     noise: Noise,
-    callback: Callable[[int, Tensor], None],
+    callback: Callback | None = None,
 ) -> Tensor:
     """x (B, ...) from T to 0 as the settings say."""
     times = grid_of(settings.grid, reverse.sde, settings.steps)

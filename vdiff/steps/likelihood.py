@@ -31,7 +31,8 @@ def ode_bpd(
     """
     test = TestSet(model.data, settings.images)
     values, evaluations = [], 0
-    with bar(len(test.examples), f"likelihood {model.run.label}", unit="image") as progress:
+    name = f"likelihood {model.run.label}"
+    with products("float32"), bar(len(test.examples), name, unit="image") as progress:
         for index, part in test.chunks(settings.batch_size):
             y, log_det = model.data.vectors(part, index, 0)
             probe = None
@@ -58,9 +59,8 @@ def measure(model: Model, settings: Likelihood) -> Measured:
         batch_size=settings.batch_size,
     )
     elbo = evaluate(model, a, of_elbo, "efficient").z.mean(0)
-    with products("float32"):
-        z, evaluations = ode_bpd(model, a, settings, settings.tolerance)
-        loose, _ = ode_bpd(model, a, settings, 10 * settings.tolerance)
+    z, evaluations = ode_bpd(model, a, settings, settings.tolerance)
+    loose, _ = ode_bpd(model, a, settings, 10 * settings.tolerance)
     tail = tails.worst_tail(v - v.mean() for v in (z, elbo, elbo - z))
     row = {
         "iteration": model.snapshots[-1].iteration,
