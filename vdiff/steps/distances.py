@@ -1,6 +1,7 @@
 """Distances of samples to the data and to those of lambda 0, by sampler, lambda and steps."""
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import torch
@@ -51,20 +52,25 @@ def distance_rows(
     """Distances of every lambda from the data and from lambda 0, as in the schema distances."""
     n, rng = settings.samples, np.random.default_rng(seed)
     data = draw(n, generator("distances data", seed)).double().numpy()
-    cases = [(w, k, v) for w in settings.samplers for k in settings.steps for v in settings.lmbds]
+    cases = list(product(settings.samplers, settings.steps))
     rows = []
-    with bar(len(cases), name, unit="case") as progress:
-        for sampler, steps, lmbd in cases:
-            key = ("distances", seed, sampler, steps)
-            x, zero = (
-                sample_points(sde, a, sampler, steps, v, n, *key, word, device=device)
-                for v, word in ((lmbd, f"{lmbd:g}"), (0.0, "reference"))
-            )
-            for reference, y in (("data", data), ("lmbd 0", zero)):
-                case = {"sampler": sampler, "lmbd": lmbd, "steps": steps, "reference": reference}
-                compared = compare(x, y, rng, settings.permutations, settings.resamples)
-                rows += [{**case, **row} for row in compared]
-            progress.update()
+    with bar(len(cases) * len(settings.lmbds), name, unit="case") as progress:
+        for sampler, steps in cases:
+
+            def sample(
+                lmbd: float, word: str, sampler: str = sampler, steps: int = steps
+            ) -> np.ndarray:
+                key = ("distances", seed, sampler, steps, word)
+                return sample_points(sde, a, sampler, steps, lmbd, n, *key, device=device)
+
+            zero = sample(0.0, "reference")
+            for lmbd in settings.lmbds:
+                x = sample(lmbd, f"{lmbd:g}")
+                for reference, y in (("data", data), ("lmbd 0", zero)):
+                    case = {"sampler": sampler, "lmbd": lmbd, "steps": steps, "reference": reference}
+                    compared = compare(x, y, rng, settings.permutations, settings.resamples)
+                    rows += [{**case, **row} for row in compared]
+                progress.update()
     return rows
 
 
