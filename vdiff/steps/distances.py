@@ -67,9 +67,9 @@ def distance_rows(
             for lmbd in settings.lmbds:
                 x = sample(lmbd, f"{lmbd:g}")
                 for reference, y in (("data", data), ("lmbd 0", zero)):
-                    case = {"sampler": sampler, "lmbd": lmbd, "steps": steps, "reference": reference}
+                    case = {"sampler": sampler, "steps": steps, "lmbd": lmbd}
                     compared = compare(x, y, rng, settings.permutations, settings.resamples)
-                    rows += [{**case, **row} for row in compared]
+                    rows += [{**case, "reference": reference, **row} for row in compared]
                 progress.update()
     return rows
 
