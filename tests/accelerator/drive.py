@@ -80,6 +80,9 @@ for name in ("digits", "swissroll", "improved"):
         both("theory", "theory", *base, *table, "--paths", 100, "--path-steps", 5,
              "--flow-points", 10, "--layer-points", 100)  # fmt: skip
     for n in (5, 10):
+        if not points:
+            both(f"discrete-{name}-{n}", "discrete", *base, *table, "--images", 4, "--draws", "1,2",
+                 "--layers", n)  # fmt: skip
         if points:
             columns = ["--columns", n, "--strip-columns", n]
             both(f"trajectory-{n}", "trajectory", *base, *arrays, "--lmbd", 0, "--steps", n,

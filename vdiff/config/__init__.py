@@ -15,6 +15,7 @@ from vdiff.config.merging import merge, read_yaml, validate
 from vdiff.config.run import Run, read_run, run_of
 from vdiff.config.sections import (
     DATASETS,
+    Discrete,
     Distances,
     Evaluation,
     Forms,
@@ -32,7 +33,7 @@ from vdiff.config.sections import (
 from vdiff.errors import VdiffError
 
 __all__ = [
-    "DATASETS", "PAPER", "Arm", "Config", "Distances", "Evaluation", "Experiment", "Forms",
+    "DATASETS", "PAPER", "Arm", "Config", "Discrete", "Distances", "Evaluation", "Experiment", "Forms",
     "Integration", "Likelihood", "Network", "Quality", "Run", "Sampling", "Strict", "Theory",
     "Training", "Trajectory", "Variance",
     "load_config", "merge", "preset_names", "read_run", "read_yaml", "run_of", "validate",

@@ -237,6 +237,18 @@ class Likelihood(Measurement):
         return n * ODE_EVALUATIONS * (1 + BACKWARD) + n * self.passes + self.pilot
 
 
+class Discrete(Measurement):
+    """The probability of the grey levels themselves, a bound that tightens with the draws."""
+
+    images: int = key(16, "Use only the first test images.", ge=2)
+    draws: Distinct[Positive] = key([1, 8, 64], "Numbers of draws; the largest are all drawn.")
+    layers: int = key(200, "Layers of the model, steps of the sampler `exponential`.", ge=2)
+    batch_size: Positive = key(64, "Images at once.")
+
+    def cost(self, snapshots: int, test: int) -> float:
+        return min(self.images, test) * max(self.draws) * self.layers
+
+
 class Variance(Measurement):
     """Where in time each ELBO estimator has its variance; bias and variance of the gradients."""
 
@@ -375,6 +387,7 @@ class Measurements(Strict):
 
     evaluation: Evaluation = key(Evaluation(), "Bits/dim along training.")
     likelihood: Likelihood | None = key(None, "Exact likelihood of the ODE.")
+    discrete: Discrete | None = key(None, "Probability of the grey levels.")
     variance: Variance | None = key(None, "Variance of estimators and gradients.")
     sampling: Sampling | None = key(None, "Sampled images.")
     quality: Quality | None = key(None, "How good many samples are.")

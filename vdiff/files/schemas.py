@@ -116,6 +116,18 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "evaluations": "of the network's trace, by the solver, over all batches",
         **_TAIL,
     },
+    "discrete": {
+        **WHO,
+        "iteration": "optimiser steps so far",
+        "images": "the first test images",
+        "layers": "layers of the model",
+        "draws": "draws behind each image's bound",
+        "bpd": "bound on the bits/dim of the grey levels",
+        "bpd_std_err": "its standard error over images",
+        "gain": "bits/dim by one draw less that, paired by image",
+        "gain_std_err": "its standard error over images",
+        "ess": "effective number of draws, mean over images",
+    },
     "variance_time": {
         **WHO,
         "estimator": "`published` or `efficient`",

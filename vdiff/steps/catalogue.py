@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vdiff.config import (
+    Discrete,
     Distances,
     Evaluation,
     Forms,
@@ -78,6 +79,13 @@ STEPS: dict[str, Step] = {
             "likelihood",
             Likelihood,
             (Output("out", "likelihood.csv", "likelihood"),),
+        ),
+        Step(
+            "discrete",
+            "discrete",
+            Discrete,
+            (Output("out", "discrete.csv", "discrete"),),
+            images=True,
         ),
         Step(
             "variance",

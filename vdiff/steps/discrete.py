@@ -1,0 +1,72 @@
+"""The probability of the test images' grey levels, bounded by K draws that share their weights."""
+
+import math
+
+import torch
+
+from vdiff.config import Discrete
+from vdiff.diffusion.discrete import log_mean_exp, log_weight
+from vdiff.diffusion.drift import Drift, checked, in_float64
+from vdiff.diffusion.grids import grid_of
+from vdiff.machine.precision import products
+from vdiff.machine.progress import bar
+from vdiff.machine.seeds import normal_streams
+from vdiff.model import Model
+from vdiff.stats.intervals import std_err
+from vdiff.steps import Measured
+from vdiff.steps.evaluate import TestSet
+
+
+
+def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
+    """(K, n) float64, nats: log of unbiased estimates of the probability of each test image.
+
+    Draw k's dequantisation noise is that of pass k of the ELBO; each path has its own noise.
+    """
+    test = TestSet(model.data, settings.images)
+    times = grid_of("log_snr", model.sde, settings.layers)
+    a = in_float64(checked(a))
+    cells = model.dims * math.log(model.data.levels)
+    draws = range(max(settings.draws))
+    found = []
+    name = f"discrete {model.run.label}"
+    with torch.no_grad(), products("float32"), bar(len(draws), name, unit="draw") as progress:
+        for k in draws:
+            parts = []
+            for index, part in test.chunks(settings.batch_size):
+                x, log_det = model.data.vectors(part, index, k)
+                noise = normal_streams(index, "discrete noise", k)
+                w = log_weight(model.sde, a, x.double().to(model.device), times, noise).cpu()
+                parts.append(w + log_det.double() - cells)
+            found.append(torch.cat(parts))
+            progress.update()
+    return torch.stack(found)
+
+
+def measure(model: Model, settings: Discrete) -> Measured:
+    """Bits/dim of the last snapshot by each number of draws, and what it gains on one draw.
+
+    ess is the effective number of draws, (sum w)^2 / sum w^2, in the mean over images.
+    """
+    log_w = log_weights(model, model.drift(), settings)
+    nats = -model.dims * math.log(2)
+    one = log_w.mean(0).numpy() / nats
+    rows = []
+    for k in settings.draws:
+        bpd = log_mean_exp(log_w, k).mean(0).numpy() / nats
+        p = log_w[:k].softmax(0)
+        rows.append(
+            {
+                "iteration": model.snapshots[-1].iteration,
+                "images": len(bpd),
+                "layers": settings.layers,
+                "draws": k,
+                "bpd": bpd.mean(),
+                "bpd_std_err": std_err(bpd),
+                "gain": (one - bpd).mean(),
+                "gain_std_err": std_err(one - bpd),
+                "ess": float((1 / p.square().sum(0)).mean()),
+            }
+        )
+    shown = ", ".join("{draws}: {bpd:.4f} ± {bpd_std_err:.4f}".format(**row) for row in rows)
+    return Measured({"out": rows}, f"Bits/dim of the grey levels by number of draws: {shown}.")
