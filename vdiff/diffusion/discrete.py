@@ -1,25 +1,27 @@
-"""Unbiased estimates of the likelihood of the model that L steps of the sampler `exponential` define.
+"""Unbiased estimates of the likelihood of the model that L steps of the sampler `exponential` are.
 
-Latents are the states at times 0 = t_0 < t_1 < ... < t_L = T, y_0 = x, and the prior is N(0, prior_sd^2).
-The decoder is DDPM's (arXiv 2006.11239, `denoise` at lmbd = 0), the last layer's a Gaussian around
-what the drift thinks the example is:
+Latents are the states at times 0 = t_0 < t_1 < ... < t_L = T with y_0 = x; the prior is
+N(0, prior_sd^2 I). The decoder is DDPM's (arXiv 2006.11239, `denoise` at lmbd = 0), and the last
+layer's is a Gaussian around what the drift takes the example for:
 
-    p(y_i | y_i+1) = q(y_i | y_i+1, x = xhat(y_i+1)),    p(x | y_1) = N(xhat(y_1), sigma^2 / m^2 at t_1).
+    p(y_i | y_i+1) = q(y_i | y_i+1, x = xhat(y_i+1)),
+    p(x | y_1) = N(xhat(y_1), sigma^2 / m^2 I) at t_1.
 
 With y drawn from the forward SDE, q(y_i+1 | y_i), the weight
 
     w = p(y_L) prod_i p(y_i | y_i+1) / q(y_i+1 | y_i)
 
-has the mean p(x) whatever the drift, so log(1/K sum_k w_k) is below log p(x) in the mean and rises to
-it with K (importance-weighted autoencoders, arXiv 1509.00519); K = 1 is the ELBO of these layers. An
-image's grey levels have the probability int p(x) dx over their cell: draw x uniformly in the cell and
-multiply w by its volume, and the same holds for a probability (arXiv 1511.01844 for K = 1).
+has the mean p(x) whatever the drift. So log(1/K sum_k w_k) lies below log p(x) in the mean and
+rises to it with K (importance-weighted autoencoders, arXiv 1509.00519); K = 1 is the ELBO of these
+layers. The grey levels of an image have as their probability the integral of p over their cell:
+draw x uniformly in the cell, multiply w by its volume, and the same holds for that probability
+(arXiv 1511.01844 has K = 1).
 """
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
@@ -38,8 +40,7 @@ def log_weight(
     layer, from the data on.
     """
     reverse, total, y = Reverse(sde, a, 0.0), x.new_zeros(len(x)), x
-    ascending = times.flip(0)
-    for i, (low, high) in enumerate(zip(ascending[:-1], ascending[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(times.flip(0))):
         z = noise(y)
         scale = sde.m(high) / sde.m(low)
         spread = sde.m(high) * (_nsr(sde, high) - _nsr(sde, low)).sqrt()

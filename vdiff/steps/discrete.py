@@ -17,7 +17,6 @@ from vdiff.steps import Measured
 from vdiff.steps.evaluate import TestSet
 
 
-
 def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
     """(K, n) float64, nats: log of unbiased estimates of the probability of each test image.
 

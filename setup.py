@@ -1,0 +1,29 @@
+"""The wheel carries the pipeline, which in a checkout lies beside the package."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+FILES = ["Snakefile", "environment.yml"]
+FOLDERS = ["workflow", "notebooks"]
+
+
+class WithPipeline(build_py):
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        pipeline = Path(self.build_lib) / "vdiff" / "pipeline"
+        pipeline.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            shutil.copy(name, pipeline / name)
+        for name in FOLDERS:
+            hidden = shutil.ignore_patterns(".*")
+            shutil.copytree(name, pipeline / name, dirs_exist_ok=True, ignore=hidden)
+        links = pipeline / "profiles"  # where Snakemake looks for the default profile
+        shutil.copytree(pipeline / "workflow" / "profiles", links, dirs_exist_ok=True)
+
+
+setup(cmdclass={"build_py": WithPipeline})

@@ -1,0 +1,106 @@
+"""vdiff as others use it: the wheel away from its sources, and the workflow as a module."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+from support.pipeline import ROOT, copy_project, environment, planned
+
+
+@pytest.fixture(scope="module")
+def bin_folder(tmp_path_factory):
+    """Of an environment that has the wheel and this environment's other packages.
+
+    A .pth file of a folder that is only on the path is not read, so the sources stay away.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    sources = copy_project(folder / "sources")
+    for name in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "notebooks"):
+        (sources / name).symlink_to(ROOT / name)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, sources]
+    subprocess.run(build, check=True)
+    (wheel,) = folder.glob("vdiff-*.whl")
+    venv.create(folder / "venv", symlinks=True)
+    python = folder / "venv/bin/python"
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    site = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    (folder / "venv" / site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return python.parent
+
+
+def output_of(*words, cwd):
+    # As a stranger's shell has it: nothing of this environment on the path.
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(words, cwd=cwd, env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "config", [["--config", "only=[cosine]"], pytest.param([], marks=pytest.mark.slow)]
+)
+def test_the_wheel_runs_the_smoke_preset_from_another_folder(bin_folder, config, tmp_path):
+    at = output_of(
+        bin_folder / "python", "-c", "import vdiff; print(vdiff.__file__)", cwd=tmp_path
+    )[0]
+    assert Path(at.strip()).is_relative_to(bin_folder.parent)
+    assert "smoke" in output_of(bin_folder / "vdiff", "presets", cwd=tmp_path)[0]
+    words = ["run", "--preset", "smoke", "--cores", "2", *config]
+    output_of(bin_folder / "vdiff", *words, cwd=tmp_path)
+    assert (tmp_path / "results/smoke/report.html").stat().st_size > 100_000
+    lines = """
+import vdiff
+model = vdiff.load("results/smoke/runs/cosine/debias-True/seed-0")
+print(model.log_prob(model.test_examples(8)).value.shape, model.sample(4).shape)
+"""
+    said = output_of(bin_folder / "python", "-c", lines, cwd=tmp_path)[0]
+    assert said.strip() == "(8,) torch.Size([4, 1, 8, 8])"
+
+
+def test_run_takes_keys_and_words_of_snakemake(bin_folder, tmp_path):
+    words = ["run", "--preset", "smoke", "--config", "only=[cosine]", "--dry-run", "--quiet"]
+    said = output_of(bin_folder / "vdiff", *words, cwd=tmp_path)
+    assert planned("".join(said))["train"] == "1"
+
+
+def test_another_workflow_uses_this_one_twice_as_a_module(tmp_path):
+    """Two configurations in one Snakefile, each with its own results and prefix."""
+    (tmp_path / "Snakefile").write_text(
+        "".join(
+            f"""
+module {name}:
+    snakefile: "{ROOT}/workflow/Snakefile"
+    config: config["{name}"]
+
+use rule * from {name} as {name}_*
+"""
+            for name in ("one", "two")
+        )
+        + """
+rule mine:
+    default_target: True
+    input: "results/smoke/report.html", "other/smoke/report.html"
+    output: "mine.txt"
+    shell: "echo {input} >{output}"
+"""
+    )
+    (tmp_path / "config.yaml").write_text(
+        "one: {preset: smoke, only: [digits]}\n"
+        "two: {preset: smoke, only: [cosine], results: other}\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml"]
+    done = subprocess.run(
+        [*command, "--dry-run", "--quiet"],
+        cwd=tmp_path,
+        env=environment(ROOT),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    jobs = planned(done.stdout + done.stderr)
+    assert (jobs["one_train"], jobs["two_train"], jobs["mine"]) == ("4", "1", "1")
