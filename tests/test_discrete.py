@@ -1,6 +1,7 @@
 """The probability of grey levels by weights whose mean it is."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def gaussian_chain(sde, a, times):
     reverse = Reverse(sde, a, 0.0)
     mean, var = 0.0, sde.prior_sd**2
     y = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    for high, low in zip(times[:-1], times[1:], strict=True):
+    for high, low in pairwise(times):
         x0 = xhat(reverse, y, high.expand(2))
         if low > 0:
             step = Step.between(reverse, high, low)
@@ -91,7 +92,7 @@ def test_the_bound_rises_with_the_draws_to_the_probability(sde, wrong, rng):
 
 
 def test_at_the_true_drift_the_weights_tend_to_the_density(sde, rng):
-    """Data N(0, 0.05) in 2 dimensions: the noise of log w falls by sqrt(2) with twice the layers."""
+    """Data N(0, 0.05), 2 dimensions: log w has sqrt(2) less noise with twice the layers."""
     v, n = 0.05, 2000
     x = v**0.5 * torch.randn(n, 2, generator=rng, dtype=torch.float64)
     log_q = -(x.square() / v + math.log(2 * math.pi * v)).sum(1) / 2

@@ -63,7 +63,7 @@ print(model.log_prob(model.test_examples(8)).value.shape, model.sample(4).shape)
 
 
 def test_run_takes_keys_and_words_of_snakemake(bin_folder, tmp_path):
-    words = ["run", "--preset", "smoke", "--config", "only=[cosine]", "--dry-run", "--quiet"]
+    words = ["run", "--preset", "smoke", "--config", "only=[cosine]", "--dry-run"]
     said = output_of(bin_folder / "vdiff", *words, cwd=tmp_path)
     assert planned("".join(said))["train"] == "1"
 
@@ -95,7 +95,7 @@ rule mine:
     )
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml"]
     done = subprocess.run(
-        [*command, "--dry-run", "--quiet"],
+        [*command, "--dry-run"],
         cwd=tmp_path,
         env=environment(ROOT),
         capture_output=True,
