@@ -34,8 +34,8 @@ from vdiff.errors import VdiffError
 
 __all__ = [
     "DATASETS", "PAPER", "Arm", "Config", "Discrete", "Distances", "Evaluation", "Experiment",
-    "Forms", "Integration", "Likelihood", "Network", "Quality", "Run", "Sampling", "Strict", "Theory",
-    "Training", "Trajectory", "Variance",
+    "Forms", "Integration", "Likelihood", "Network", "Quality", "Run", "Sampling", "Strict",
+    "Theory", "Training", "Trajectory", "Variance",
     "load_config", "merge", "preset_names", "read_run", "read_yaml", "run_of", "validate",
 ]  # fmt: skip
 
