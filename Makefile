@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
 JOBS ?= all
 
-.PHONY: demo test test-all test-cluster figures lint pages clean
+.PHONY: demo test test-all test-cluster figures lint pages docs clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
@@ -32,6 +32,10 @@ lint: $(READY)
 # The figures and reports of the kept results, from their tables alone.
 figures: $(READY)
 	$(RUN) snakemake --cores $(JOBS) --forcerun kept_page -- reference
+
+# The documentation site, in site/; runs the notebook.
+docs: $(READY)
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 # The pages that are made from the code.
 pages: $(READY)

@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from PIL import Image
 from rocrate.rocrate import ROCrate
 from support.browser import opened
+from support.crates import issues
 from support.pipeline import copy_project, planned, snakemake
 
 from vdiff.cli import main
 from vdiff.config import load_config
+from vdiff.files.crate import export
 from vdiff.files.schemas import SCHEMAS
 from vdiff.steps.catalogue import STEPS
 
@@ -168,23 +170,54 @@ def test_every_result_has_a_manifest(finished):
     assert made[distances]["rule"] == "distances"
 
 
-def test_results_become_a_research_object(finished, tmp_path):
+def several(value):
+    return value if isinstance(value, list) else [value]
+
+
+def test_a_crate_that_breaks_the_profile_is_found(finished, tmp_path, monkeypatch):
+    out = tmp_path / "smoke.zip"
+    export(finished[0] / "results" / "smoke", out)
+    ZipFile(out).extractall(tmp_path / "crate")
+    file = tmp_path / "crate" / "ro-crate-metadata.json"
+    file.write_text(file.read_text().replace('"HowToStep"', '"HowTo"'))
+    assert any("HowToStep" in issue for issue in issues(tmp_path / "crate", monkeypatch))
+
+
+def test_results_become_a_research_object(finished, tmp_path, monkeypatch):
     folder, _ = finished
     results, out = folder / "results" / "smoke", tmp_path / "smoke.zip"
-    assert CliRunner().invoke(main, ["export", str(results), "--out", str(out)]).exit_code == 0
+    words = ["export", str(results), "--out", str(out), "--author", "A. Person"]
+    assert CliRunner().invoke(main, words).exit_code == 0
     ZipFile(out).extractall(tmp_path / "crate")
     done = CliRunner().invoke(main, ["report", str(tmp_path / "crate")])
     assert done.exit_code == 0
     assert "not as the manifest has it" not in done.output
     crate = ROCrate(out)
-    files = {e.id for e in crate.data_entities if e.type == "File"}
+    files = {e.id for e in crate.data_entities if "File" in several(e.type)}
     with ZipFile(out) as archive:
         assert files == set(archive.namelist()) - {"ro-crate-metadata.json"}
     assert {"report.html", "manifest.json", "figures/bpd-digits.pdf"} <= files
     action = crate.dereference("#run")
-    assert action["instrument"]["name"] == "vdiff"
-    assert len(action["result"]) == len(files)
+    assert action["instrument"].id == "Snakefile"
+    sources = {name for name in files if name.endswith(".smk")} | {"Snakefile"}
+    made = {e.id for e in action["result"]}
+    assert made == files - sources - {"config.json"}
+    assert action["agent"]["name"] == "A. Person"
     assert crate.license.id == "https://spdx.org/licenses/MIT"
+    assert issues(tmp_path / "crate", monkeypatch) == []
+
+    # Each result is that of one step, whose inputs are results, too.
+    actions = [e for e in crate.contextual_entities if e.id.startswith("#action-")]
+    by_result = {e.id: a for a in actions for e in several(a["result"])}
+    assert set(by_result) >= made - {"manifest.json", "report.html", "swissroll.ipynb"}
+    step = by_result["runs/digits/debias-True/seed-1/evaluation.csv"]
+    assert step["instrument"]["name"] == "vdiff evaluate"
+    folder = "runs/digits/debias-True/seed-1"
+    used = {e.id for e in several(step["object"])}
+    assert {f"{folder}/run.json", f"{folder}/snapshots.csv"} <= used
+    assert step["startTime"] < step["endTime"]
+    for control in (e for e in crate.contextual_entities if e.id.startswith("#control-")):
+        assert control["instrument"]["workExample"] == control["object"]["instrument"]
 
     changed = tmp_path / "changed"
     shutil.copytree(results, changed, ignore=shutil.ignore_patterns("state"))

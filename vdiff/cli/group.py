@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -48,7 +49,15 @@ def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
     """What a command made, from what, where and in how long: part of the manifest."""
     outputs = {name: sha for name, sha in made.items() if Path(name).is_file()}
     command = ["vdiff", *sys.argv[1:]]
-    return {"command": command, "seconds": seconds, **notes, **made_by(), "outputs": outputs}
+    ended = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {
+        "command": command,
+        "ended": ended,
+        "seconds": seconds,
+        **notes,
+        **made_by(),
+        "outputs": outputs,
+    }
 
 
 def note(**facts: object) -> None:

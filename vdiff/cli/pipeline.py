@@ -9,16 +9,7 @@ import click
 
 from vdiff.cli.group import main
 from vdiff.errors import VdiffError
-
-PACKAGE = Path(__file__).parents[1]
-
-
-def snakefile() -> Path:
-    """Of the wheel, or of the checkout; raises VdiffError when there is neither."""
-    for folder in (PACKAGE / "pipeline", PACKAGE.parent):
-        if (folder / "Snakefile").is_file() and (folder / "workflow").is_dir():
-            return folder / "Snakefile"
-    raise VdiffError(f"There is no Snakefile beside {PACKAGE}; install vdiff's wheel or checkout.")
+from vdiff.files.pipeline import snakefile
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -116,11 +116,15 @@ def clean(results: Path, delete: bool) -> None:
 @main.command()
 @click.argument("results", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The ZIP file to write.")
-def export(results: Path, out: Path) -> None:
-    """Pack a RESULTS folder, such as results/demo, as an RO-Crate to publish."""
+@click.option(
+    "--author", "authors", multiple=True, metavar='"NAME [ORCID]"',
+    help="Who ran it, with the address of an ORCID or without; may be repeated.",
+)  # fmt: skip
+def export(results: Path, out: Path, authors: tuple[str, ...]) -> None:
+    """Pack a RESULTS folder, such as results/demo, as a Provenance Run Crate to publish."""
     from vdiff.files.crate import export as export_crate
 
-    count = export_crate(results, out)
+    count = export_crate(results, out, authors)
     log.info("%s holds %d files.", out, count)
 
 

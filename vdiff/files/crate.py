@@ -1,8 +1,17 @@
-"""A results folder as an RO-Crate (https://w3id.org/ro/crate): the files, and what made them."""
+"""A results folder as an RO-Crate: the files, the workflow, and every step as an action.
+
+It conforms to the profiles Process, Workflow and Provenance Run Crate 0.5
+(https://w3id.org/ro/wfrun/provenance/0.5) and Workflow RO-Crate 1.0. All that it says of a step
+is in manifest.json: command, rule, time, outputs and their checksums. A step's inputs are the
+results that its command names.
+"""
 
 import mimetypes
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from rocrate.model.computationalworkflow import ComputationalWorkflow
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.file import File
 from rocrate.rocrate import ROCrate
@@ -10,22 +19,35 @@ from rocrate.rocrate import ROCrate
 from vdiff.errors import VdiffError
 from vdiff.files.atomic import write_bytes
 from vdiff.files.manifest import sha256
+from vdiff.files.pipeline import snakefile
 from vdiff.files.tidy import read_json
 
 PAPER = "https://arxiv.org/abs/2106.02808"
 LICENCE = "https://spdx.org/licenses/MIT"
+SNAKEMAKE = "https://snakemake.github.io"
+TERMS = "https://w3id.org/ro/terms/workflow-run/context"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+}
+BIOSCHEMAS = "https://bioschemas.org/profiles"
+COMPLETED = "http://schema.org/CompletedActionStatus"
 EXTRA = ("manifest.json", "report.html")  # made from the files that the manifest lists
 
 
-def export(folder: Path, out: Path) -> int:
-    """Write the crate as the ZIP file `out`; returns its number of files.
+def export(folder: Path, out: Path, authors: Sequence[str] = ()) -> int:
+    """Write the crate as the ZIP file `out`; returns how many results are in it.
 
-    folder needs the manifest.json of a finished run. Raises VdiffError when it is absent, a
-    listed file is missing or changed, or out cannot be written.
+    folder needs the manifest.json of a finished run. authors: names, each with an ORCID's address
+    behind it or none. Raises VdiffError when the manifest is absent, a listed file is missing or
+    changed, or out cannot be written.
     """
     manifest = read_json(folder / "manifest.json")
     _check(folder, manifest)
-    crate = ROCrate()
+    crate = ROCrate(version="1.1")
+    crate.metadata.extra_contexts.append(TERMS)
     crate.name = f"vdiff results: {folder.name}"
     crate.description = (
         "Figures, tables and verdicts on the claims of 'A Variational Perspective on "
@@ -33,23 +55,207 @@ def export(folder: Path, out: Path) -> int:
     )
     crate.license = _add(crate, LICENCE, "CreativeWork", name="MIT licence")
     crate.root_dataset["datePublished"] = manifest["made"]
-    paper = _add(crate, PAPER, "ScholarlyArticle", name="arXiv 2106.02808")
-    version = manifest["vdiff"]
-    software = _add(
-        crate,
-        "#vdiff",
-        "SoftwareApplication",
-        name="vdiff",
-        version=version["version"],
-        identifier=version["commit"] or "no commit",
-    )
-    listed = (folder / name for name in (*manifest["results"], *EXTRA))
-    files = [_add_file(crate, folder, path) for path in sorted(listed) if path.is_file()]
-    run = _add(crate, "#run", "CreateAction", name="snakemake", endTime=manifest["made"])
-    run["instrument"], run["object"], run["result"] = software, paper, files
-    crate.root_dataset["mentions"] = run
+    crate.root_dataset["conformsTo"] = [
+        _add(crate, address, "CreativeWork", name=name, version=version)
+        for address, (name, version) in PROFILES.items()
+    ]
+    people = [_person(crate, author) for author in authors]
+    if people:
+        crate.root_dataset["author"] = _one_or_many(people)
+    listed = (name for name in (*manifest["results"], *EXTRA) if (folder / name).is_file())
+    files = {name: _add_file(crate, folder, name) for name in sorted(listed)}
+    _Run(crate, manifest, files, people).describe()
     write_bytes(out, b"".join(crate.stream_zip()))
     return len(files)
+
+
+class _HowTo(ComputationalWorkflow):
+    """A workflow that tells of its steps."""
+
+    TYPES = (*ComputationalWorkflow.TYPES, "HowTo")
+
+
+class _Run:
+    """The run of a workflow: entities of its prospective and retrospective provenance."""
+
+    def __init__(
+        self, crate: ROCrate, manifest: dict, files: dict[str, File], people: list[ContextEntity]
+    ) -> None:
+        self.crate, self.manifest, self.files, self.people = crate, manifest, files, people
+        made = self.manifest["results"].get("config.json", {}).get("command", [])
+        self.root = next(
+            (w.removesuffix("/config.json") for w in made if "/config.json" in w), None
+        )
+        self.tools: dict[str, ContextEntity] = {}
+        self.steps: dict[str, ContextEntity] = {}
+        self.data: dict[str, ContextEntity] = {}
+
+    def describe(self) -> None:
+        crate, files = self.crate, self.files
+        version = self.manifest["vdiff"]
+        paper = _add(crate, PAPER, "ScholarlyArticle", name="arXiv 2106.02808")
+        self.workflow = self._workflow()
+        engine = _add(
+            crate,
+            f"{SNAKEMAKE}/#{self.manifest['packages']['snakemake']}",
+            "SoftwareApplication",
+            name="Snakemake",
+            url=SNAKEMAKE,
+            version=self.manifest["packages"]["snakemake"],
+        )
+        self._parameter("input", "config.json")
+        self._parameter("output", "report.html")
+        commands = self._commands().items()
+        controls = [self._step(k, *command) for k, command in enumerate(commands)]
+        self.workflow["hasPart"] = list(self.tools.values())
+        self.workflow["step"] = list(self.steps.values())
+        self.workflow["version"] = version["version"]
+        self.workflow["identifier"] = version["commit"] or "no commit"
+        self.workflow["citation"] = paper
+        run = self._action(
+            "#run",
+            "snakemake",
+            f"Snakemake made {len(files)} results.",
+            self.manifest["made"],
+            instrument=self.workflow,
+            object=[file for file in (files.get("config.json"), *self.data.values()) if file],
+            result=[file for name, file in files.items() if name != "config.json"],
+        )
+        organise = _add(
+            crate, "#organise", "OrganizeAction",
+            name=f"Snakemake {self.manifest['packages']['snakemake']}",
+            endTime=self.manifest["made"],
+        )  # fmt: skip
+        organise["instrument"], organise["object"], organise["result"] = engine, controls, run
+        crate.root_dataset.append_to("mentions", run)
+
+    def _workflow(self) -> File:
+        source = snakefile()
+        workflow = self.crate.add_workflow(
+            source, "Snakefile", main=True, lang="snakemake", cls=_HowTo,
+            properties={"encodingFormat": "text/plain", "name": "vdiff", "url": PAPER},
+        )  # fmt: skip
+        workflow["conformsTo"] = {"@id": f"{BIOSCHEMAS}/ComputationalWorkflow/1.0-RELEASE"}
+        workflow["license"] = {"@id": LICENCE}
+        workflow["author"] = _add(self.crate, "#vdiff", "Organization", name="The vdiff authors")
+        for rules in sorted((source.parent / "workflow" / "rules").glob("*.smk")):
+            included = self.crate.add_file(rules, f"workflow/rules/{rules.name}")
+            included["encodingFormat"] = "text/plain"
+        return workflow
+
+    def _parameter(self, side: str, name: str) -> None:
+        """The workflow's one input, the configuration, or the output that shows all others."""
+        if name not in self.files:
+            return
+        parameter = _add(
+            self.crate, f"#{side}", "FormalParameter", name=name, additionalType="File"
+        )
+        parameter["conformsTo"] = {"@id": f"{BIOSCHEMAS}/FormalParameter/1.0-RELEASE"}
+        parameter["workExample"] = self.files[name]
+        self.files[name]["exampleOfWork"] = parameter
+        self.workflow[side] = parameter
+
+    def _commands(self) -> dict[tuple[str, ...], tuple[dict, list[str]]]:
+        """Each command of the manifest once: its record and the names of what it made."""
+        found: dict[tuple[str, ...], tuple[dict, list[str]]] = {}
+        for name, record in self.manifest["results"].items():
+            if "command" in record:
+                found.setdefault(tuple(record["command"]), (record, []))[1].append(name)
+        return found
+
+    def _step(self, k: int, command: Sequence[str], made: tuple[dict, list[str]]) -> ContextEntity:
+        """The action of one command and the control action of its step."""
+        record, names = made
+        action = self._action(
+            f"#action-{k}",
+            " ".join([*command[:1], _verb(command), *_who(names)]),
+            " ".join(command),
+            record["ended"],
+            record["seconds"],
+            instrument=self._tool(command),
+            object=[self.files[used] for used in self._named(command) if used not in names]
+            + self._data(record),
+            result=[self.files[name] for name in names],
+        )
+        control = _add(
+            self.crate, f"#control-{k}", "ControlAction", name=f"Snakemake ran {action['name']}"
+        )
+        control["instrument"] = self._step_of(record.get("rule") or _verb(command), command)
+        control["object"] = action
+        return control
+
+    def _action(
+        self, id_: str, name: str, text: str, ended: str, seconds: float = 0.0, **links: object
+    ) -> ContextEntity:
+        action = _add(
+            self.crate, id_, "CreateAction",
+            name=name, description=text, endTime=ended, actionStatus=COMPLETED,
+        )  # fmt: skip
+        if seconds:
+            started = datetime.fromisoformat(ended) - timedelta(seconds=seconds)
+            action["startTime"] = started.isoformat(timespec="milliseconds")
+        if self.people:
+            action["agent"] = self.people[0]
+        for key, value in links.items():
+            action[key] = _one_or_many(value)
+        self.crate.root_dataset.append_to("mentions", action)
+        return action
+
+    def _tool(self, command: Sequence[str]) -> ContextEntity:
+        verb = _verb(command)
+        if verb not in self.tools:
+            self.tools[verb] = _add(
+                self.crate, f"#vdiff-{verb}", "SoftwareApplication",
+                name=f"vdiff {verb}", url=PAPER, version=self.manifest["vdiff"]["version"],
+            )  # fmt: skip
+        return self.tools[verb]
+
+    def _step_of(self, rule: str, command: Sequence[str]) -> ContextEntity:
+        if rule not in self.steps:
+            self.steps[rule] = _add(
+                self.crate, f"Snakefile#{rule}", "HowToStep",
+                name=rule, position=str(len(self.steps)),
+            )  # fmt: skip
+            self.steps[rule]["workExample"] = self._tool(command)
+        return self.steps[rule]
+
+    def _data(self, record: dict) -> list[ContextEntity]:
+        for name, checksum in record.get("data", {}).items():
+            if name not in self.data:
+                self.data[name] = _add(
+                    self.crate, f"#data-{len(self.data)}", "CreativeWork",
+                    name=f"data set {name}", sha256=checksum,
+                )  # fmt: skip
+        return [self.data[name] for name in record.get("data", {})]
+
+    def _named(self, command: Iterable[str]) -> list[str]:
+        """Results that the words of a command name, by themselves or behind an option; the whole
+        folder stands for its tables."""
+        found: list[str] = []
+        for word in command:
+            if word == self.root:
+                found += [name for name in self.files if "/" not in name and name.endswith(".csv")]
+            parts = word.split("=", 1)[-1].split("/")
+            ends = ("/".join(parts[i:]) for i in range(len(parts)))
+            found += [name for name in ends if name in self.files][:1]
+        return found
+
+
+def _verb(command: Sequence[str]) -> str:
+    """The subcommand: the first word that is neither an option of the group nor its value."""
+    words = iter(command[1:])
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if "=" not in word:
+            next(words, None)
+    return "vdiff"
+
+
+def _who(names: Sequence[str]) -> list[str]:
+    """Experiment, arm and seed, or the name of what was made."""
+    parts = names[0].split("/")
+    return parts[1:4] if parts[0] == "runs" else [parts[-1]]
 
 
 def _check(folder: Path, manifest: dict) -> None:
@@ -62,13 +268,26 @@ def _check(folder: Path, manifest: dict) -> None:
             )
 
 
+def _one_or_many(value: object) -> object:
+    """JSON-LD of RO-Crate 1.1 has a list only for several."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _person(crate: ROCrate, author: str) -> ContextEntity:
+    name, _, orcid = author.partition("https://orcid.org/")
+    id_ = f"https://orcid.org/{orcid}" if orcid else f"#{'-'.join(author.lower().split())}"
+    return _add(crate, id_, "Person", name=name.strip(" ,<"))
+
+
 def _add(crate: ROCrate, id_: str, kind: str, **properties: str) -> ContextEntity:
     return crate.add(ContextEntity(crate, id_, {"@type": kind, **properties}))
 
 
-def _add_file(crate: ROCrate, folder: Path, path: Path) -> File:
+def _add_file(crate: ROCrate, folder: Path, name: str) -> File:
+    path = folder / name
     properties = {
-        "encodingFormat": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
-        "contentSize": path.stat().st_size,
+        "encodingFormat": mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "contentSize": str(path.stat().st_size),
+        "sha256": sha256(path),
     }
-    return crate.add_file(path, str(path.relative_to(folder)), properties=properties)
+    return crate.add_file(path, name, properties=properties)
