@@ -20,7 +20,7 @@ from vdiff.files import tidy
 from vdiff.files.manifest import manifest
 from vdiff.files.schemas import SCHEMAS
 from vdiff.report.contents import described, figures
-from vdiff.report.page import write_report
+from vdiff.report.page import SHOWN, write_report
 
 # One experiment with an arm beyond the paper: its three figures, and three of all experiments.
 SMALL_ARMS = {"other": {"training": {"lr": 0.5}}, "debias-True": {}}
@@ -55,6 +55,7 @@ def results(tmp_path):
     tidy.write_csv(folder / "claims.csv", [{**row, **words}], "claims")
     tidy.write_json(folder / "manifest.json", {"seed": 1})
     tidy.write_csv(folder / "curves.csv", CURVES, "curves")
+    tidy.write_csv(folder / "train.csv", [], "train")
     difference = dict.fromkeys(SCHEMAS["differences"], 0.5)
     pair = {"experiment": "cosine", "first": "other", "second": "debias-True"}
     difference |= {**pair, "estimator": "efficient", "iteration": 1, "seed": 0}
@@ -82,7 +83,7 @@ def test_the_page_needs_nothing_but_itself(results):
     page = (results / "report.html").read_text()
     assert "A &lt;b&gt;claim" in page  # escaped
     assert 'src="data:image/png;base64,' in page
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:|#)', page)
     assert page.count("<figure") == FIGURES
     assert "former" not in page
     assert "12.5" in page
@@ -159,3 +160,26 @@ def test_the_commit_is_the_projects_own_or_none(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path / "inside")},
     )  # fmt: skip
     assert done.stdout.strip() == "None", done.stderr
+
+
+def test_every_claim_has_its_figure_and_every_table_its_link(results):
+    """In the page's own text: each link within it leads somewhere, names are there once."""
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(names)
+    assert 'download="claims.csv"' in page
+    assert 'download="curves.csv"' in page
+    assert all(len(alt) > 20 for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
+    assert page.count("<th>") == 0  # each has its scope
+    dark = page.count('srcset="data:image/png')
+    assert dark == page.count("<figure") - page.count('class="moving"')
+
+
+def test_a_claim_of_every_kind_is_linked_to_a_figure(finished):
+    """The smoke preset has all of them."""
+    folder, _ = finished
+    claims = tidy.read_csv(folder / "results/smoke/claims.csv", "claims")["claim"]
+    assert not [c for c in claims if not any(c.startswith(start) for start in SHOWN)]
+    assert not [s for s in SHOWN if not claims.str.startswith(s).any()]

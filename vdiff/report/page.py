@@ -19,7 +19,22 @@ from vdiff.stats.beside import beside
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
-MIME = {".png": "image/png", ".webp": "image/webp"}
+# How a claim begins, to the figure that shows its test.
+SHOWN = {
+    "Score matching is": "forms",
+    "Explicit": "forms",
+    "Score matching at": "variance",
+    "Debiased training lowers": "differences",
+    "Debiased training raises": "standard-error",
+    "The bound is": "theory",
+    "The marginal": "theory",
+    "It is an infinitely": "theory",
+    "Continuous": "theory",
+    "Every lambda has": "theory",
+    "Every lambda samples": "distances",
+    "Samples": "quality",
+}
+MIME = {".csv": "text/csv", ".png": "image/png", ".webp": "image/webp"}
 
 
 def write_report(folder: Path, out: Path) -> None:
@@ -28,15 +43,18 @@ def write_report(folder: Path, out: Path) -> None:
     claims = read_csv(folder / "claims.csv", "claims")
     manifest = read_json(folder / "manifest.json")
     counts = claims["verdict"].value_counts()
+    figures = _figures(folder, config)
+    shown = {figure["name"] for figure in figures}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
     page = template.render(
         preset=folder.name,
-        claims=[_claim(row) for row in claims.to_dict("records")],
+        claims=[_claim(row, shown) for row in claims.to_dict("records")],
+        table=_inline(folder / "claims.csv"),
         counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN, MORE)},
         gains=_gains(folder, config),
         beside=_beside(folder, config, claims),
-        figures=_figures(folder / "figures", config),
+        figures=figures,
         times=_times(folder / "benchmarks"),
         # What made each file is in manifest.json; the page shows what made them all.
         manifest={k: v for k, v in manifest.items() if k != "results"},
@@ -44,15 +62,18 @@ def write_report(folder: Path, out: Path) -> None:
     write_bytes(out, page.encode())
 
 
-def _claim(row: dict) -> dict:
+def _claim(row: dict, shown: set[str]) -> dict:
     known = pd.notna(row["low"])
     interval = f"{row['low']:.4g} to {row['high']:.4g}" if known else ""
     kind = {HOLDS: "holds", FAILS: "fails"}.get(row["verdict"], "open")
     power = f"{row['finds']:.2g}" if pd.notna(row["finds"]) else "unknown"
     if pd.notna(row["effect"]):
         power += f" of {row['effect']:.2g}"
+    name = next((f for start, f in SHOWN.items() if row["claim"].startswith(start)), "")
+    links = [("figure", f) for f in (name, f"{name}-{row['experiment']}") if f in shown]
     return {
         **row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind, "power": power,
+        "links": links,
     }  # fmt: skip
 
 
@@ -130,27 +151,40 @@ def _beside_row(row: dict) -> dict:
 
 
 def _figures(folder: Path, config: Config) -> list[dict]:
-    """Every figure that the configuration asks for with its caption, in the order of the story."""
+    """Every figure that the configuration asks for with its caption and the tables it is drawn
+    from, in the order of the story."""
     captions = files(__package__) / "captions"
     found = []
     for figure in FIGURES.values():
         caption = (captions / f"{figure.name}.rst").read_text() if figure.names(config) else ""
         ending = ".webp" if figure.moving else ".png"
         for name in figure.names(config):
-            path = folder / f"{figure.stem(name)}{ending}"
-            try:
-                data = base64.b64encode(path.read_bytes()).decode()
-            except OSError as error:
-                raise VdiffError(f"{path} cannot be read: {error.strerror}.") from None
+            stem = folder / "figures" / figure.stem(name)
+            tables = [path for path in figure.inputs(config, name) if path.endswith(".csv")]
             found.append(
                 {
                     "moving": figure.moving,
                     "name": figure.stem(name),
                     "caption": caption.strip(),
-                    "source": f"data:{MIME[ending]};base64,{data}",
+                    # The caption says what is seen; a reader of the page hears whose it is.
+                    "alt": f"{figure.stem(name)}: {caption.split('. ')[0].strip().rstrip('.')}.",
+                    "source": _inline(stem.with_name(f"{stem.name}{ending}")),
+                    "dark": ""
+                    if figure.moving
+                    else _inline(stem.with_name(f"{stem.name}-dark.png")),
+                    "data": [{"name": path, "source": _inline(folder / path)} for path in tables],
                 }
             )
     return found
+
+
+def _inline(path: Path) -> str:
+    """A file as a data URL; raises VdiffError when it cannot be read."""
+    try:
+        data = base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise VdiffError(f"{path} cannot be read: {error.strerror}.") from None
+    return f"data:{MIME[path.suffix]};base64,{data}"
 
 
 def _times(folder: Path) -> list[dict]:
