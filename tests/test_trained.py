@@ -56,7 +56,9 @@ def test_samples_are_like_the_data_and_the_same_again(finished):
     assert x.shape == (5, 1, 8, 8)
     assert torch.equal(x[:2], model.sample(2, steps=3))
     points, _ = opened(finished, "swissroll/debias-False/seed-0")
-    assert points.sample(7, steps=3, sampler="heun", lmbd=1.0).shape == (7, 2)
+    x = points.sample(7, steps=3, sampler="heun", lmbd=1.0)
+    assert x.shape == (7, 2)
+    assert points.log_prob(x, pilot=64).value.shape == (7,)  # in float64, as they come
 
 
 def test_the_lines_of_the_readme_run(finished):

@@ -66,6 +66,7 @@ class Trained:
         """
         data = self.model.data
         self._check(x)
+        x = x.float() if x.is_floating_point() else x  # the data's own precision
         pair = x if len(x) > 1 else torch.cat([x, x])
         model = Model(self.model.run, cast(Data, _Examples(data, pair)), self.model.device)
         a = model.drift_with(self.model.snapshots[-1].weights())
