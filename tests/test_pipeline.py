@@ -106,6 +106,16 @@ def test_lint_and_rulegraph(finished):
     assert "digraph" in snakemake(finished[0], "--rulegraph")
 
 
+def test_snakemakes_own_report_has_captions_categories_and_a_first_page(finished_copy):
+    snakemake(finished_copy, "--report", "report.zip")
+    with ZipFile(finished_copy / "report.zip") as archive:
+        page = archive.read("report/report.html").decode()
+    assert "measured by the preset" in page
+    assert "<strong>smoke</strong>" in page
+    for words in ("Claims", "Likelihood", "The lambda family", "Sixteen images being sampled"):
+        assert words in page
+
+
 def test_kept_results_are_drawn_again_to_the_same_bytes_without_torch(finished_copy):
     """By Snakemake from results/reference, and from a crate; a torch that raises is never met."""
     results, kept = (finished_copy / "results" / name for name in ("smoke", "reference/smoke"))

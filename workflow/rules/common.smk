@@ -34,6 +34,9 @@ GPU = 0 if CONFIG.device == "cpu" else 1
 PARTS = contents.parts(CONFIG)  # gathered tables to what they are made of
 
 
+report: "../report/workflow.rst"
+
+
 pathvars:
     results=R,
     run="<results>/runs/{experiment}/{arm}/seed-{seed}",
