@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch._inductor.config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vdiff.config import Evaluation, Run, Sampling, validate
@@ -46,6 +47,9 @@ OPTIONS = {
     "bfloat16, compile": {"precision": "bfloat16", "compile": True},
     "bfloat16, reduce-overhead": {"precision": "bfloat16", "compile": "reduce-overhead"},
 }
+
+
+torch._inductor.config.cpp.enable_kernel_profile = True  # names them in profiles
 
 
 class Counted(TorchDispatchMode):
@@ -163,8 +167,38 @@ def matmul_rate(bench, dtype):
     return 2e-9 * n**3 * calls / seconds
 
 
+# Operations that compute nothing: views, allocations, and reading a number.
+NOTHING = {"view", "as_strided", "as_strided_", "detach", "detach_", "expand", "expand_as",
+           "view_as",
+           "reshape", "_reshape_alias", "_unsafe_view", "flatten", "narrow", "split_with_sizes",
+           "is_nonzero", "broadcast_tensors", "slice", "select", "t", "transpose",
+           "permute", "unsqueeze", "squeeze", "alias", "chunk", "split", "unbind", "to", "item",
+           "empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "resize_",
+           "result_type", "resolve_conj", "_local_scalar_dense", "lift_fresh"}  # fmt: skip
+
+
+def launched(events):
+    """Of the CPU's profile: fused kernels, and operations within no other that compute."""
+
+    def outermost(event):
+        above = event.cpu_parent
+        while above is not None and above.name in ("aten::to", "aten::item"):
+            above = above.cpu_parent
+        return above is None or not above.name.startswith("aten::")
+
+    return sum(
+        "cpp_fused" in e.name
+        or (e.name.startswith("aten::") and e.name[6:] not in NOTHING and outermost(e))
+        for e in events
+    )
+
+
 def kernels(bench, step):
-    """How many kernels a step launches: by the profiler on GPUs, otherwise operations."""
+    """How many kernels a step launches: by the profiler, or operations where it sees none."""
+    if bench.device == "cpu":
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            step()
+        return launched(found.events())
     if not bench.device.startswith("cuda"):
         with Counted() as counted:
             step()
@@ -194,6 +228,7 @@ def training(bench):
             try:
                 with tempfile.TemporaryDirectory() as folder, products(keys["precision"]):
                     trainer = bench.trainer(name, bench.device, folder, iterations=10_000, **keys)
+                    trainer.step()  # compiles
                     count = kernels(bench, trainer.step)
                     n, seconds = bench.timed(trainer.step, 0.05 if bench.small else 10)
             except (NotImplementedError, torch.OutOfMemoryError) as error:
