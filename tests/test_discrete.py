@@ -1,19 +1,24 @@
 """The probability of grey levels by weights whose mean it is."""
 
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from support.oracles import gaussian_drift
+from support.pipeline import ROOT
 
+from vdiff.cli import main
 from vdiff.diffusion.bits import dequantise, to_real
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.discrete import log_mean_exp, log_weight
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.tensors import expand_like
+from vdiff.files.tidy import read_csv
 
 LAYERS, LEVELS = 16, 4
 
@@ -103,6 +108,22 @@ def test_at_the_true_drift_the_weights_tend_to_the_density(sde, rng):
         assert abs(float(off.mean())) < 4 * sds[-1] / n**0.5 + sds[-1] ** 2
     slope = np.polyfit(np.log([200, 400, 800]), np.log(sds), 1)[0]
     assert abs(slope + 0.5) < 0.1
+
+
+def test_the_command_of_the_docs_runs(finished):
+    """On the smoke preset, with fewer draws and layers."""
+    page = (ROOT / "docs" / "likelihood.md").read_text()
+    command = re.search(r"^vdiff (discrete .*?)\n```", page, re.S | re.M)[1].replace("\\\n", " ")
+    folder = finished[0] / "results" / "smoke"
+    words = command.replace("results/demo", str(folder)).replace("1,8,64", "1,2").split()
+    out = finished[0] / "discrete.csv"
+    words = [str(out) if word == "discrete.csv" else word for word in words]
+    done = CliRunner().invoke(main, [*words, "--images=4", "--layers=4"])
+    assert done.exit_code == 0, done.output
+    table = read_csv(out, "discrete")
+    of_pipeline = read_csv(folder / "runs/digits/debias-True/seed-0/discrete.csv", "discrete")
+    assert table["bpd"].tolist() == of_pipeline["bpd"].tolist()
+    assert table["gain"][0] == 0
 
 
 def test_groups_of_draws(rng):
