@@ -44,7 +44,7 @@ def test_the_command_adds_up():
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
     assert result.exit_code == 0, result.output
     assert "hours, given" in result.output
-    assert "Together 29 jobs" in result.output
+    assert "Together 33 jobs" in result.output
     assert "fits" not in result.output
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100", "--memory"])
     assert re.search(r"digits +debias-True +0\.\d\d \(32 at once\) +0\.\d\d \(256\)", result.output)
