@@ -41,7 +41,7 @@ def test_efficient_elbo_is_the_likelihood_without_noise(sde, rng):
     """With the true Gaussian as reference nothing random is left: each draw is log N(x; 0, I)."""
     n, d = 500, 3
     reference = GaussianReference(
-        sde, torch.zeros(d).double(), torch.eye(d).double(), torch.ones(d).double()
+        sde, torch.zeros(d).double(), torch.eye(d).double(), torch.ones(d).double(), math.inf
     )
     a = gaussian_drift(sde, 1.0)
     pilot, x, eps = draws(rng, n, d)

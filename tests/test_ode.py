@@ -100,7 +100,7 @@ def test_the_elbo_lies_below_the_models_own_likelihood(args, c, rng):
     a = lambda y, s: -c * expand_like(sde.g(s).to(y.dtype), y) * y  # noqa: E731
     n = 40_000
     unit = torch.ones(2, dtype=torch.float64)
-    reference = GaussianReference(sde, 0 * unit, torch.eye(2).double(), unit)
+    reference = GaussianReference(sde, 0 * unit, torch.eye(2).double(), unit, math.inf)
     controls = fit_controls(a, torch.randn(4096, 2, generator=rng).double(), reference, rng)
     for point in ([0.0, 0.0], [1.0, -0.5], [3.0, 1.0]):
         x = torch.tensor([point], dtype=torch.float64)

@@ -103,7 +103,7 @@ def test_the_efficient_elbo_is_the_likelihood_of_the_standard_normal(sde, rng):
     """
     n, d = 500, 3
     unit = torch.ones(d, dtype=torch.float64)
-    reference = GaussianReference(sde, 0 * unit, torch.eye(d).double(), unit)
+    reference = GaussianReference(sde, 0 * unit, torch.eye(d).double(), unit, math.inf)
     pilot, x, eps = (torch.randn(n, d, generator=rng, dtype=torch.float64) for _ in range(3))
     controls = fit_controls(gaussian_drift(sde, 1.0), pilot, reference, rng)
     u = torch.rand(n, generator=rng, dtype=torch.float64)
