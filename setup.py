@@ -19,8 +19,8 @@ class WithPipeline(build_py):
         pipeline.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             shutil.copy(name, pipeline / name)
+        hidden = shutil.ignore_patterns(".*")
         for name in FOLDERS:
-            hidden = shutil.ignore_patterns(".*")
             shutil.copytree(name, pipeline / name, dirs_exist_ok=True, ignore=hidden)
         links = pipeline / "profiles"  # where Snakemake looks for the default profile
         shutil.copytree(pipeline / "workflow" / "profiles", links, dirs_exist_ok=True)

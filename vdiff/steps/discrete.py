@@ -1,7 +1,5 @@
 """The probability of the test images' grey levels, bounded by K draws that share their weights."""
 
-import math
-
 import torch
 
 from vdiff.config import Discrete
@@ -18,14 +16,14 @@ from vdiff.steps.evaluate import TestSet
 
 
 def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
-    """(K, n) float64, nats: log of unbiased estimates of the probability of each test image.
+    """(K, n) float64, nats: log of unbiased estimates of each test image's mean density on [0, 1]^d
+    over its cell.
 
     Draw k's dequantisation noise is that of pass k of the ELBO; each path has its own noise.
     """
     test = TestSet(model.data, settings.images)
     times = grid_of("log_snr", model.sde, settings.layers)
     a = in_float64(checked(a))
-    cells = model.dims * math.log(model.data.levels)
     draws = range(max(settings.draws))
     found = []
     name = f"discrete {model.run.label}"
@@ -36,7 +34,7 @@ def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
                 x, log_det = model.data.vectors(part, index, k)
                 noise = normal_streams(index, "discrete noise", k)
                 w = log_weight(model.sde, a, x.double().to(model.device), times, noise).cpu()
-                parts.append(w + log_det.double() - cells)
+                parts.append(w + log_det.double())
             found.append(torch.cat(parts))
             progress.update()
     return torch.stack(found)
@@ -48,11 +46,11 @@ def measure(model: Model, settings: Discrete) -> Measured:
     ess is the effective number of draws, (sum w)^2 / sum w^2, in the mean over images.
     """
     log_w = log_weights(model, model.drift(), settings)
-    nats = -model.dims * math.log(2)
-    one = log_w.mean(0).numpy() / nats
+    bits, nothing = TestSet(model.data).bits, torch.zeros(())
+    one = bits(log_w.mean(0), nothing)
     rows = []
     for k in settings.draws:
-        bpd = log_mean_exp(log_w, k).mean(0).numpy() / nats
+        bpd = bits(log_mean_exp(log_w, k).mean(0), nothing)
         p = log_w[:k].softmax(0)
         rows.append(
             {
