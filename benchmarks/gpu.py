@@ -173,7 +173,8 @@ NOTHING = {"view", "as_strided", "as_strided_", "detach", "detach_", "expand", "
            "split_with_sizes", "is_nonzero", "broadcast_tensors", "slice", "select", "t",
            "transpose", "permute", "unsqueeze", "squeeze", "alias", "chunk", "split", "unbind",
            "to", "item", "empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided",
-           "resize_", "result_type", "resolve_conj", "_local_scalar_dense", "lift_fresh"}  # fmt: skip
+           "resize_", "result_type", "resolve_conj", "_local_scalar_dense",
+           "lift_fresh"}  # fmt: skip
 
 
 def launched(events):
