@@ -14,4 +14,4 @@ def test_the_tutorial_runs_and_training_raises_the_elbo():
     said = "".join(o.get("text", "") for o in outputs)
     bounds = dict(re.findall(r"(untrained|trained): +(-?[0-9.]+) ±", said))
     assert float(bounds["trained"]) > float(bounds["untrained"]) + 2
-    assert sum("image/png" in o.get("data", {}) for o in outputs) == 4
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 5
