@@ -51,7 +51,7 @@ class Mixture:
         """The divergence of the exact drift, (B,): g (m^2 E||mu_k - E mu_k||^2 / v - d) / v, the
         mean over the components given y."""
         weight, centre, v = self._given(y.double(), s.double())
-        spread = (weight * (self.means[None] - centre[:, None]).square().sum(2)).sum(1)
+        spread = (weight * self._squares(centre, torch.ones_like(v))).sum(1)
         m2, d = self.sde.m(s.double()).square(), y.shape[1]
         return self.sde.g(s.double()) * (m2 * spread / v[:, 0] - d) / v[:, 0]
 
@@ -66,5 +66,10 @@ class Mixture:
         """Squared distances to the means of Y_s, (B, K), and its variance, (B, 1)."""
         m = self.sde.m(s)[:, None]
         v = m.square() * self.variance + self.sde.var(s)[:, None]
-        square = (y[:, None] - m[:, :, None] * self.means).square().sum(2)
-        return square, v
+        return self._squares(y, m), v
+
+    def _squares(self, y: Tensor, m: Tensor) -> Tensor:
+        """||y - m mu_k||^2, (B, K), of y (B, d) and m (B, 1): a coordinate at a time, for sums
+        over a short last axis are slow."""
+        pairs = zip(y.split(1, 1), self.means.unbind(1), strict=True)
+        return sum(((y_i - m * mu).square() for y_i, mu in pairs), torch.zeros_like(m))
