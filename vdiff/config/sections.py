@@ -182,7 +182,8 @@ class Training(Strict):
     precision: Precision = key("tf32", "Of the network's products in training.")
     compile: Compile = key(
         False,
-        "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too.",
+        "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too, and "
+        "then without the promise of the same bytes after a resume.",
     )
     log_every: Positive = key(100, "Write a row of train.csv every so many iterations.")
     snapshot_every: Positive = key(2000, "Keep the weights every so many iterations.")
