@@ -312,9 +312,9 @@ class Distances(Measurement):
     resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
 
     def cost(self, snapshots: int, test: int) -> float:
-        """The exact source runs no network; each case samples its lambda and lambda 0."""
-        cases = len(self.lmbds) * len(self.samplers)
-        return 2 * cases * self.samples * sum(self.steps)
+        """The exact source runs no network; beside the lambdas, lambda 0 is sampled once more."""
+        draws = (len(self.lmbds) + 1) * len(self.samplers)
+        return draws * self.samples * sum(self.steps)
 
 
 class Forms(Measurement):
