@@ -34,6 +34,11 @@ other data as much as any share does.
 """
 
 
+def _mahalanobis(z: Tensor, eigenvalues: Tensor) -> Tensor:
+    """Distance (B,) to the mean of coordinates z (B, d) in the eigenbasis."""
+    return (z.square() / eigenvalues).sum(1).sqrt()
+
+
 @dataclass(frozen=True)
 class GaussianReference:
     """mu (d,), basis (d, d) with eigenvectors in columns, eigenvalues (d,); all float64.
@@ -61,7 +66,7 @@ class GaussianReference:
         covariance = (1 - shrink) * covariance + shrink * torch.diag(diagonal)
         eigenvalues, basis = torch.linalg.eigh(covariance)
         eigenvalues = eigenvalues.clamp(min=1e-9)
-        distance = ((centred @ basis).square() / eigenvalues).sum(1).sqrt()
+        distance = _mahalanobis(centred @ basis, eigenvalues)
         return cls(sde, mu, basis, eigenvalues, float(torch.quantile(distance, WITHIN)))
 
     def coordinates(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +79,7 @@ class GaussianReference:
         dtype = x.dtype
         basis = self.basis.to(dtype)
         z = ((x.flatten(1) - self.mu.to(dtype)) @ basis).double()
-        distance = (z.square() / self.eigenvalues).sum(1, keepdim=True).sqrt()
+        distance = _mahalanobis(z, self.eigenvalues)[:, None]
         z = z * (self.radius / distance.clamp(min=1e-300)).clamp(max=1.0)
         return z, (eps.flatten(1) @ basis).double()
 

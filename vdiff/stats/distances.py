@@ -82,19 +82,20 @@ def sliced_wasserstein(
     n = len(x)
     both = np.concatenate([x @ u, y @ u]).T
     # Any choice from sorted numbers is sorted, so they are sorted once.
-    order, ranks = np.argsort(both, 1), np.sort(both, 1)
+    order = np.argsort(both, 1)
+    ordered = np.take_along_axis(both, order, 1)
 
     def value(p: np.ndarray, q: np.ndarray) -> float:
         return float(np.sqrt(np.square(p - q).mean()))
 
     def relabelled(first: np.ndarray) -> float:
         chosen = first[order]
-        return value(ranks[chosen], ranks[~chosen])
+        return value(ordered[chosen], ordered[~chosen])
 
     def resampled() -> float:
         times = np.zeros((2, 2 * n), int)  # how often each point is drawn
         times[0, :n], times[1, n:] = rng.multinomial(n, np.full(n, 1 / n), 2)
-        return value(*(np.repeat(ranks.ravel(), k[order].ravel()) for k in times))
+        return value(*(np.repeat(ordered.ravel(), k[order].ravel()) for k in times))
 
     first = np.arange(2 * n) < n
     null = [relabelled(rng.permuted(first)) for _ in range(permutations)]
