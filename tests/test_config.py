@@ -208,8 +208,11 @@ def test_another_kind_of_sde_replaces_its_base():
         ({"arms": {"debias-True": {"debias": False}}}, ["debias-True", "debias False"]),
         ({"arms": {"a b": {}}}, ["'a b'", "letters"]),
         ({"arms": {"a": {"training": {"lr": -1}}}}, ["arms.a.training.lr", "-1"]),
-        ({"arms": {"a": {}}, "pairs": [["a", "b"]]}, ["pairs", "'b'", "debias-True, improved, a"]),
-        ({"arms": {"a": {}}, "pairs": [["a", "a"]]}, ["pairs", "itself"]),
+        (
+            {"arms": {"a": {"debias": True}}, "pairs": [["a", "b"]]},
+            ["pairs", "'b'", "debias-True, improved, a"],
+        ),
+        ({"arms": {"a": {"debias": True}}, "pairs": [["a", "a"]]}, ["pairs", "itself"]),
         ({"sweep": {"training.rate": [1]}}, ["training.rate", "unknown"]),
         ({"sde": {"kind": "cosine", "beta_max": 3}}, ["sde.beta_max", "unknown"]),
     ],

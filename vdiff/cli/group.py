@@ -1,5 +1,7 @@
 """The command group: messages, faults as one sentence, and records of what was made."""
 
+import ast
+import inspect
 import json
 import logging
 import os
@@ -7,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,6 +29,15 @@ class Sentences(click.Group):
     With --log, a command that ends well leaves a record of what it made beside its log.
     """
 
+    def command(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's, but that help comes from the source where `python -OO` leaves none."""
+
+        def decorate(function: Any) -> click.Command:
+            function.__doc__ = doc_of(function)
+            return super(Sentences, self).command(*args, **kwargs)(function)
+
+        return decorate
+
     def invoke(self, ctx: click.Context) -> object:
         started = time.monotonic()
         made: dict[str, str] = {}
@@ -40,9 +52,23 @@ class Sentences(click.Group):
             return result
         except VdiffError as error:
             log.error("%s", error)
+        except BrokenPipeError:  # whoever read has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
             log.error("%s: %s.", error.filename or "A file could not be used", error.strerror)
         ctx.exit(1)
+
+
+def doc_of(what: Any) -> str | None:
+    """The docstring of a function or class, from its source where `python -OO` leaves none."""
+    what = inspect.unwrap(what)
+    file = None if what.__doc__ else inspect.getsourcefile(what)
+    if file is None:
+        return what.__doc__
+    for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == what.__name__:
+            return ast.get_docstring(node)
+    return None
 
 
 def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
@@ -96,6 +122,9 @@ def main(log_file: Path | None, threads: int | None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     if threads:  # before torch is imported, which reads it once
         os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+main.help = doc_of(main.callback)
 
 
 def from_json(text: str) -> dict:

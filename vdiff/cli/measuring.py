@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
-from vdiff.cli.group import main, note
+from vdiff.cli.group import doc_of, main, note
 from vdiff.cli.options import PATH, ROOT, RUN, SNAPSHOTS, options_of, settings_of, with_device
 from vdiff.config import read_run
 from vdiff.errors import VdiffError
+from vdiff.files.fingerprint import fingerprint
+from vdiff.files.records import read_record, write_record
 from vdiff.files.tidy import read_npz, write_csv, write_npz
 from vdiff.machine.devices import Wanted
+from vdiff.report.asked import of_difference, of_step
 from vdiff.steps.catalogue import STEPS, Step
 
 log = logging.getLogger("vdiff")
@@ -28,6 +31,8 @@ def _command(step: Step) -> click.Command:
         axis = {step.axis.name: given[step.axis.name]} if step.axis else {}
         model = _opened(step, run_file, snapshots, data_root, device)
         found = import_module(f"vdiff.steps.{step.name}").measure(model, settings, **axis)
+        held = fingerprint(model.run.dataset, data_root)
+        asked = of_step(step, model.run, settings, axis, held, [run_file, snapshots])
         for output in step.outputs:
             path, content = given[f"{output.option}_file"], found.outputs[output.option]
             if path is None:
@@ -37,6 +42,7 @@ def _command(step: Step) -> click.Command:
                 write_csv(path, rows, output.schema)
             else:
                 write_npz(path, **content)
+            write_record(path, asked)
         if found.message:
             log.info("%s", found.message)
 
@@ -53,7 +59,7 @@ def _command(step: Step) -> click.Command:
             required=output.option == "out",
             help=f"The {kind} to write.",
         )(command)
-    return click.command(step.name, help=step.settings.__doc__)(RUN(SNAPSHOTS(command)))
+    return click.command(step.name, help=doc_of(step.settings))(RUN(SNAPSHOTS(command)))
 
 
 def _opened(step: Step, run_file: Path, snapshots: Path, data_root: Path, device: Wanted) -> Any:
@@ -92,5 +98,8 @@ def difference(minuend, subtrahend, out, experiment, first, second, seed) -> Non
     from vdiff.stats.aggregate import paired_differences
 
     who = {"experiment": experiment, "first": first, "second": second, "seed": seed}
+    for path in (minuend, subtrahend):
+        read_record(path)
     rows = paired_differences(read_npz(minuend), read_npz(subtrahend))
     write_csv(out, [{**who, **row} for row in rows], "differences")
+    write_record(out, of_difference(who, [minuend, subtrahend]))

@@ -6,7 +6,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vdiff.cli.group import main
+from vdiff.cli.group import doc_of, main
 from vdiff.cli.options import metavar
 from vdiff.config import Config, Experiment
 from vdiff.config.experiment import TRAINED, Arm
@@ -56,16 +56,16 @@ def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 def configuration() -> str:
     """The page docs/configuration.md."""
     parts = [HEAD, "## Top level\n", _table(Config), "## `experiments.NAME`\n"]
-    parts += [f"{Experiment.__doc__}\n", _table(Experiment)]
-    parts += ["## `arms.NAME`\n", f"{Arm.__doc__} {', '.join(TRAINED)} hold only what differs.\n"]
+    parts += [f"{doc_of(Experiment)}\n", _table(Experiment)]
+    parts += ["## `arms.NAME`\n", f"{doc_of(Arm)} {', '.join(TRAINED)} hold only what differs.\n"]
     parts.append(_table(Arm, TRAINED))
     for model in (get_args(kind)[0] for kind in get_args(get_args(Forward)[0])):
         kind = model.model_fields["kind"].default
-        parts += [f"## `sde` of kind {kind}\n", f"{model.__doc__}\n", _table(model)]
+        parts += [f"## `sde` of kind {kind}\n", f"{doc_of(model)}\n", _table(model)]
     sections = _sections(Experiment)
     order = ["network", "training", *Measurements.model_fields]
     for name in order:
-        parts += [f"## `{name}`\n", f"{sections[name].__doc__}\n", _table(sections[name])]
+        parts += [f"## `{name}`\n", f"{doc_of(sections[name])}\n", _table(sections[name])]
     return "\n".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import click
@@ -75,20 +76,27 @@ def report(results: Path, out: Path | None, page_only: bool) -> None:
     RESULTS is a folder with config.json, tables, claims.csv and manifest.json: of a finished run,
     a kept one, or the files of an unpacked crate. Says which figures differ from the manifest's.
     """
+    from vdiff.files.records import write_record
+    from vdiff.report.asked import of_page
     from vdiff.report.contents import read_config, strangers
     from vdiff.report.page import write_report
     from vdiff.report.redraw import redraw
 
     out = out or results / "report.html"
+    drawn = results
     if not page_only:
-        same, changed = redraw(results)
+        if not os.access(results, os.W_OK):  # such as an archive: the figures go beside the page
+            drawn = out.parent
+        same, changed = redraw(results, drawn)
         log.info(
             "%d files of figures are drawn, %d of them as the manifest has them.",
             same + len(changed), same,
         )  # fmt: skip
         for name in changed:
             log.warning("%s is not as the manifest has it.", name)
-    write_report(results, out)
+    write_report(results, out, drawn)
+    if page_only:
+        write_record(out, of_page(results))
     log.info("The report is %s.", out)
     foreign = [path for path in strangers(results, read_config(results)) if path != out]
     if foreign:

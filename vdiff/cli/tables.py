@@ -8,8 +8,10 @@ import click
 from vdiff.cli.group import PATH, main
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
+from vdiff.files.records import check_alike, read_record, write_record
 from vdiff.files.schemas import GATHERED
 from vdiff.files.tidy import read_csv, read_npz, write_csv, write_json
+from vdiff.report.asked import FPS, of_claims, of_curves, of_figure, of_gathered
 
 log = logging.getLogger("vdiff")
 STILL = [figure.name for figure in FIGURES.values() if not figure.moving]
@@ -23,7 +25,9 @@ def aggregate(schema: str, tables: list[Path], out: Path) -> None:
     """Gather TABLES of one schema into one CSV."""
     from vdiff.files.tidy import concatenate
 
+    check_alike(tables)
     write_csv(out, concatenate(tables, schema), schema)
+    write_record(out, of_gathered(schema, tables))
 
 
 @main.command()
@@ -33,7 +37,9 @@ def curves(evaluation: Path, out: Path) -> None:
     """Means over seeds of a gathered EVALUATION table."""
     from vdiff.stats.aggregate import mean_curves
 
+    read_record(evaluation)
     write_csv(out, mean_curves(read_csv(evaluation, "evaluation")), "curves")
+    write_record(out, of_curves(evaluation))
 
 
 @main.command()
@@ -57,7 +63,11 @@ def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, beside) 
         options["lmbds"] = _numbers("lmbds", lmbds, float)
     if titles:
         options["titles"] = titles.split(",")
-    draw(figure, inputs, out, dark, **{k: v for k, v in options.items() if v is not None})
+    options = {k: v for k, v in options.items() if v is not None}
+    check_alike(inputs)
+    draw(figure, inputs, out, dark, **options)
+    for path in (*out, *dark):
+        write_record(path, of_figure(FIGURES[figure], options, inputs))
 
 
 def _numbers(option: str, text: str, kind: type) -> list:
@@ -72,7 +82,7 @@ def _numbers(option: str, text: str, kind: type) -> list:
 @main.command()
 @click.argument("inputs", nargs=-1, type=PATH, required=True)
 @click.option("--out", type=PATH, multiple=True, required=True, help="GIF or WebP; repeatable.")
-@click.option("--fps", type=click.IntRange(1, 60), default=12, help="Frames a second.")
+@click.option("--fps", type=click.IntRange(1, 60), default=FPS, help="Frames a second.")
 def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
     """A moving picture of sampling from INPUTS side by side: NPZ files with frames.
 
@@ -80,7 +90,10 @@ def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
     """
     from vdiff.figures.animation import animate as draw_animation
 
+    check_alike(inputs)
     draw_animation(inputs, out, fps)
+    for path in out:
+        write_record(path, of_figure(FIGURES["lambda"], {"fps": fps}, inputs))
 
 
 @main.command()
@@ -99,6 +112,9 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
         return read_npz(results / path, "features", "features_of_real")
 
     config = read_config(results)
+    asked = of_claims(results, config)
+    for path in asked.inputs:
+        read_record(path)
     tables = {schema: read_csv(results / f"{schema}.csv", schema) for schema in parts(config)}
     if "differences" in tables:
         pairs = {name: e.claimed for name, e in config.experiments.items()}
@@ -109,8 +125,10 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
     }
     rows = judge(tables, samples)
     write_csv(out, rows, "claims")
+    write_record(out, asked)
     if json_file:
         write_json(json_file, {"claims": read_csv(out, "claims").astype(object).to_dict("records")})
+        write_record(json_file, asked)
     for row in rows:
         log.info("%s (%s): %s.", row["claim"], row["experiment"], row["verdict"])
 
@@ -134,6 +152,8 @@ def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
     shared = set(run_files(read_config(second), "per_image.npz"))
     for name in run_files(read_config(first), "per_image.npz"):
         if name in shared and (first / name).exists() and (second / name).exists():
+            for folder in (first, second):
+                read_record(folder / name)
             who = read_run((first / name).with_name("run.json")).who
             found = paired_differences(read_npz(first / name), read_npz(second / name))
             rows += [{**who, **row} for row in found]

@@ -82,9 +82,13 @@ def train(
 
     from vdiff.data import load
     from vdiff.files import checkpoint
+    from vdiff.files.fingerprint import fingerprint
+    from vdiff.files.records import write_record
     from vdiff.files.snapshots import write_table
+    from vdiff.files.weights import take
     from vdiff.machine.devices import choose, name_of
     from vdiff.machine.parallel import join
+    from vdiff.report.asked import of_training
     from vdiff.steps.train import train as train_run
 
     with join(choose(device)) as workers:
@@ -103,10 +107,14 @@ def train(
         rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes)
         if not workers.first:
             return
-    write_csv(out / "train.csv", rows, "train")
-    write_table(out / "snapshots.csv", run.who, snapshots)
     if not run_file:
-        write_json(out / "run.json", run.model_dump())
+        run_file = out / "run.json"
+        write_json(run_file, run.model_dump())
+    held = fingerprint(run.dataset, data_root)
+    write_csv(out / "train.csv", rows, "train")
+    write_table(out / "snapshots.csv", run.who, take(snapshots, out / "weights"), held.images)
+    for name in ("train.csv", "snapshots.csv"):
+        write_record(out / name, of_training(run, held, run_file))
     for old in checkpoint.drop_superseded(folder):
         log.info("Deleted the state in %s: these results replace those that it led to.", old)
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
@@ -150,18 +158,20 @@ def _experiment(dataset: str) -> str:
 @click.option("--debias", type=bool, default=False, help="How the weights were trained.")
 @click.option("--iteration", type=click.IntRange(0), default=0, help="For how many steps.")
 @click.option("--out", type=PATH, required=True, help="Folder for run.json and snapshots.csv.")
+@ROOT
 def import_weights(
-    file: Path, preset: str, dataset: str, debias: bool, iteration: int, out: Path
+    file: Path, preset: str, dataset: str, debias: bool, iteration: int, out: Path, data_root: Path
 ) -> None:
     """Take over weights of the published code, to evaluate and sample them by vdiff.
 
     FILE holds a state_dict of its U-Net or of its reverse SDE; pickled modules are refused.
     """
     from vdiff.files.checkpoint import load_weights
+    from vdiff.files.fingerprint import fingerprint
     from vdiff.files.snapshots import write_table
     from vdiff.files.weights import write_snapshot
     from vdiff.model import network_of
-    from vdiff.nets.published import from_published
+    from vdiff.nets.published import from_published, horizon_of
     from vdiff.nets.unet import UNet
 
     config = load_config({"preset": preset})
@@ -171,13 +181,16 @@ def import_weights(
         raise VdiffError(
             f"The dataset is {dataset!r}; weights of the published code are of {images}."
         )
+    theirs = load_weights(file)
+    run = validate(Run, merge(run.model_dump(), {"sde": {"T": horizon_of(theirs, run.sde.T)}}))
     shape = DATASETS[run.dataset]
     network = network_of(run, shape)
     assert isinstance(network, UNet)
-    weights = from_published(network, load_weights(file))
+    weights = from_published(network, theirs)
     snapshot = write_snapshot(out, iteration, weights, shape)
+    held = fingerprint(run.dataset, data_root)
     write_csv(out / "train.csv", [], "train")
-    write_table(out / "snapshots.csv", run.who, [snapshot])
+    write_table(out / "snapshots.csv", run.who, [snapshot], held.images)
     write_json(out / "run.json", json.loads(run.model_dump_json()))
     log.info(
         "Imported; evaluate by --run %s --snapshots %s.", out / "run.json", out / "snapshots.csv"

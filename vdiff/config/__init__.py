@@ -8,10 +8,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-import yaml
-
 from vdiff.config.experiment import PAPER, Arm, Config, Experiment
-from vdiff.config.merging import merge, read_yaml, validate
+from vdiff.config.merging import merge, parse_yaml, read_yaml, validate
 from vdiff.config.run import Run, read_run, run_of
 from vdiff.config.sections import (
     DATASETS,
@@ -62,7 +60,7 @@ def load_config(overrides: dict | None = None) -> Config:
     preset = overrides.get("preset", "demo")
     if preset not in preset_names():
         raise VdiffError(f"preset is {preset!r}; it must be one of {', '.join(preset_names())}.")
-    base = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
+    base = parse_yaml((PRESETS / f"{preset}.yaml").read_text())
     config = validate(Config, merge(base, {**overrides, "preset": preset}))
     if config.only is None:
         return config

@@ -26,15 +26,16 @@ from vdiff.config.sections import (
 PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True less False
 PublishedOn = Literal["mnist", "cifar10"]  # data sets with published numbers
 PUBLISHED_ON = get_args(PublishedOn)
-NAME = re.compile(r"[A-Za-z0-9_]+")
-ARM = re.compile(r"[A-Za-z0-9_.=-]*[A-Za-z0-9]")
+NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
+ARM = re.compile(r"(?=.{1,80}$)[A-Za-z0-9_.=-]*[A-Za-z0-9]")
+"""Names become parts of file names: two arms and an experiment stand in the longest of them."""
 TRAINED = ("sde", "network", "training")  # the sections that an arm may override
 
 
 def _folder(path: str) -> str:
     wrong = [c for c in "{}<>\n" if c in path]
-    if wrong or not path:
-        raise ValueError("it must be a folder's name without braces, < and >")
+    if wrong or not path or path.startswith("-"):
+        raise ValueError("it must be a folder's name without braces, < and >, nor - at its start")
     return str(Path(path).expanduser())
 
 
@@ -44,7 +45,11 @@ Folder = Annotated[str, AfterValidator(_folder)]
 class Arm(Strict):
     """One way to train: the experiment's sections with this arm's overrides laid over them."""
 
-    debias: bool = key(True, "Draw times from the debiased law, otherwise uniformly.")
+    debias: bool = key(
+        ...,
+        "Draw times from the debiased law, otherwise uniformly; to be said by every arm but those "
+        "called debias-True and debias-False, which have it by default.",
+    )
     sde: Forward = key(VP(), "Overrides of the experiment's sde.")
     network: Network = key(Network(), "Overrides of the experiment's network.")
     training: Training = key(Training(), "Overrides of the experiment's training.")
@@ -76,8 +81,9 @@ class Experiment(Measurements):
     )
     pairs: list[tuple[str, str]] = key(
         [],
-        "Arms to compare, first less second; by default debias-True less debias-False, "
-        "and every other arm less debias-True.",
+        "Arms to compare, first minus second; by default each debiased arm minus the uniform one "
+        "that has all other keys alike, then every other arm minus the debiased one of these "
+        "pairs from which it differs in the fewest keys.",
     )
 
     @model_validator(mode="before")
@@ -98,7 +104,7 @@ class Experiment(Measurements):
             if not isinstance(arm, dict):
                 return {**raw, "arms": arms}
             for suffix, over in _combinations(raw.get("sweep")):
-                debias = {"debias": name != "debias-False"}
+                debias = {"debias": name == PAPER[0]} if name in PAPER else {}
                 filled[f"{name}{suffix}"] = merge(merge({**debias, **base}, arm), over)
         swept: dict = {"sweep": {}} if _well_formed(raw.get("sweep", {})) else {}
         return {**raw, "arms": filled, **swept} if filled else {**raw, "arms": arms}
@@ -136,7 +142,10 @@ class Experiment(Measurements):
         for name, arm in self.arms.items():
             _check_network(self.dataset, shape, arm.network)
             if not ARM.fullmatch(str(name)):
-                raise ValueError(f"the arm {name!r} must be letters, digits, _, ., = and -")
+                raise ValueError(
+                    f"the arm {name!r} must be at most 80 letters, digits, _, ., = and -, with a "
+                    "letter or digit at its end"
+                )
             if name in PAPER and arm.debias != (name == "debias-True"):
                 raise ValueError(f"the arm {name} has debias {arm.debias}")
         for pair in self.pairs:
@@ -163,15 +172,23 @@ class Experiment(Measurements):
 
     @property
     def compared(self) -> list[tuple[str, str]]:
-        """The pairs of arms, first less second: those named, or the paper's, and every other arm
-        with the paper's debiased one, swept alike."""
+        """The pairs of arms, first minus second: those named, or by what the arms train (the
+        description of pairs has the rule), whatever their names are."""
         if self.pairs:
             return self.pairs
-        true, false = PAPER
-        suffixes = [a.removeprefix(true) for a in self.arms if a.startswith(true)]
-        papers = [(true + s, false + s) for s in suffixes if false + s in self.arms]
-        others = [a for a in self.arms if not a.startswith(PAPER)]
-        return papers + [(a, true + s) for s in suffixes for a in others if a.endswith(s)]
+        keys = {name: _flat(arm.model_dump()) for name, arm in self.arms.items()}
+        papers = [
+            (true, false)
+            for true, false in product(self.arms, self.arms)
+            if _different(keys[true], keys[false]) == {"debias"} and self.arms[true].debias
+        ]
+        bases = list(dict.fromkeys(true for true, _ in papers))
+        paired = {name for pair in papers for name in pair}
+        others = [name for name in self.arms if name not in paired] if bases else []
+        return papers + [
+            (name, min(bases, key=lambda base: len(_different(keys[name], keys[base]))))
+            for name in others
+        ]
 
     @property
     def claimed(self) -> tuple[str, str] | None:
@@ -180,6 +197,28 @@ class Experiment(Measurements):
             if self.arms[first].debias and not self.arms[second].debias:
                 return first, second
         return None
+
+
+def _flat(keys: dict, prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones.
+
+    >>> _flat({"debias": True, "sde": {"kind": "vp"}})
+    {'debias': True, 'sde.kind': 'vp'}
+    """
+    found: dict[str, Any] = {}
+    for name, value in keys.items():
+        inner = isinstance(value, dict)
+        found |= _flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return found
+
+
+def _different(a: dict, b: dict) -> set[str]:
+    """The keys whose values differ, one that only one of them has included.
+
+    >>> sorted(_different({"lr": 1, "ema": 0}, {"lr": 2, "ema": 0, "law": "paper"}))
+    ['law', 'lr']
+    """
+    return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
 
 
 def check_law(debias: bool, training: Training) -> None:
@@ -300,7 +339,7 @@ class Config(Strict):
     def _names(cls, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
         for name in experiments:
             if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} must be letters, digits and underscores")
+                raise ValueError(f"{name!r} must be at most 40 letters, digits and underscores")
         return experiments
 
     @property

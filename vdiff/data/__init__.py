@@ -55,6 +55,9 @@ class Data(Protocol):
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """n training examples as real vectors, with replacement."""
 
+    def batch(self, batch_size: int) -> int:
+        """How many examples a training batch of that size really has: at most all there are."""
+
     def batches(self, seed: int, batch_size: int, flip: bool, device: str) -> Batches:
         """The training batches of a seed, made on the device."""
 

@@ -70,10 +70,13 @@ class Images:
         u = torch.rand(x.shape, generator=rng)
         return to_real(dequantise(x, u, self.levels), self.real)[0]
 
+    def batch(self, batch_size: int) -> int:
+        return min(batch_size, len(self.train))
+
     def batches(
         self, seed: int, batch_size: int, flip: bool, device: str
     ) -> Callable[[int], tuple[Tensor, Tensor]]:
-        return _Epochs(self, seed, min(batch_size, len(self.train)), flip, device)
+        return _Epochs(self, seed, self.batch(batch_size), flip, device)
 
 
 class _Epochs:

@@ -40,6 +40,9 @@ class Points:
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         return self.sampler(n, rng)
 
+    def batch(self, batch_size: int) -> int:
+        return batch_size
+
     def batches(
         self, seed: int, batch_size: int, flip: bool, device: str
     ) -> Callable[[int], tuple[Tensor, Tensor]]:

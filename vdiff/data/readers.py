@@ -15,6 +15,7 @@ from vdiff.files.tidy import first_line, read_npz
 from vdiff.machine.seeds import generator
 
 MOST_CLASSES = 1000
+FEW_LEVELS, DARK = 16, 128  # images with no more levels, or none as bright, may not be 8-bit ones
 
 
 def _swissroll(root: Path, real: bool) -> Points:
@@ -132,12 +133,27 @@ def npz(path: Path, real: bool) -> Images:
     arrays = read_npz(path, "train_x", "test_x")
     levels = _levels(path, arrays)
     train, test = (_images(path, name, arrays[name], levels) for name in ("train_x", "test_x"))
+    if "levels" not in arrays:
+        _check_grey(path, train, test)
     if train.shape[1:] != test.shape[1:]:
         shapes = f"{tuple(train.shape[1:])} and {tuple(test.shape[1:])}"
         raise VdiffError(
             f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
         )
     return Images(train, test, levels, real, *_labels(path, arrays, len(train), len(test)))
+
+
+def _check_grey(path: Path, *images: Tensor) -> None:
+    """Raise VdiffError for images that look as if they had fewer levels than 256, such as binary
+    ones: their bits/dim would be of another quantity."""
+    used = torch.stack([torch.bincount(x.flatten(), minlength=256) for x in images]).sum(0)
+    (found,) = used.nonzero(as_tuple=True)
+    if len(found) <= FEW_LEVELS or int(found[-1]) < DARK:
+        raise VdiffError(
+            f"The images in {path} have {len(found)} different grey levels, at most "
+            f"{int(found[-1])}; say how many there can be by an entry levels, such as "
+            f"{2 if len(found) == 2 else int(found[-1]) + 1} for levels counted from 0 or 256."
+        )
 
 
 def _labels(path: Path, arrays: dict[str, np.ndarray], *sizes: int) -> list[Tensor | None]:

@@ -71,8 +71,10 @@ def paper(dark: bool = False) -> Iterator[None]:
         inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
         grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
         settings |= dict.fromkeys(inks, "#e6edf3") | dict.fromkeys(grounds, "#0d1117")
-    with sns.axes_style("ticks"), mpl.rc_context(settings):
-        yield
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a user's matplotlibrc has no part in a figure
+        with sns.axes_style("ticks"), mpl.rc_context(settings):
+            yield
 
 
 def save(figure: Figure, out: Sequence[Path]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -25,16 +26,25 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        with suppress(OSError):  # some file systems have no permissions
+            Path(temporary).chmod(0o666 & ~_umask())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        with suppress(OSError):  # nor can all of them flush a folder
+            _flush(path.parent)
     except OSError as error:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         raise VdiffError(f"{path} cannot be written: {error.strerror}.") from None
     WRITTEN.get({})[str(path)] = hashlib.sha256(content).hexdigest()
+
+
+def _flush(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _umask() -> int:

@@ -83,4 +83,30 @@ def _text(path: Path) -> str:
             node
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return _canonical(tree)
+
+
+def _canonical(node: object) -> str:
+    """A syntax tree as a text that no version of Python writes otherwise.
+
+    Fields that are empty are left out, for newer versions have more of them; so is what depends on
+    the layout. Adjacent constants of an f-string are one, as older versions have them.
+
+    >>> _canonical(ast.parse("f'{x!r}' + 'a' 'b'")) == _canonical(ast.parse('f"{x!r}" + "ab"'))
+    True
+    """
+    if isinstance(node, ast.JoinedStr):
+        parts: list[object] = []
+        for part in node.values:
+            if isinstance(part, ast.Constant) and parts and isinstance(parts[-1], ast.Constant):
+                parts[-1] = ast.Constant(str(parts[-1].value) + str(part.value))
+            else:
+                parts.append(part)
+        return f"JoinedStr({_canonical(parts)})"
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
+        kept = (f"{n}={_canonical(v)}" for n, v in fields if v is not None and v != [])
+        return f"{type(node).__name__}({', '.join(kept)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_canonical, node))}]"
+    return repr(node)

@@ -1,10 +1,15 @@
-"""What a data set on disk holds, told without torch: part of the identity of what is made of it."""
+"""What a data set on disk holds, computed without torch: part of the identity of results."""
 
 import hashlib
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from vdiff.errors import VdiffError
+from vdiff.files.tidy import read_npz
 
 PUBLISHED = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) of the known files
     "mnist": {
@@ -33,21 +38,51 @@ PUBLISHED = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) o
 EMBEDDED = {"digits": ["data/digits.csv.gz"], "photos": ["images/china.jpg", "images/flower.jpg"]}
 
 
-def fingerprint(dataset: str, root: Path) -> str | None:
-    """A digest of the set's files; None for data that are drawn afresh.
+class Fingerprint(NamedTuple):
+    """images: checksums of the training and the test images, empty for data that are drawn afresh;
+    labels: of their classes, None where there are none."""
+
+    images: dict[str, str]
+    labels: str | None
+
+
+def fingerprint(dataset: str, root: Path) -> Fingerprint:
+    """What the set holds, however it is stored.
 
     A torchvision set that is not there yet is the published one, which its download is checked to
     be. Raises VdiffError when a user's file cannot be read.
     """
     if dataset.startswith("npz:"):
-        return _digest(Path(dataset.removeprefix("npz:")), "sha256")
+        return of_arrays(Path(dataset.removeprefix("npz:")))
     if dataset in PUBLISHED:
-        return _of_published(dataset, root)
+        return _both(_of_published(dataset, root))
     if dataset in EMBEDDED:
         spec = find_spec("sklearn")  # of the package itself, which does not import it
         folder = Path((spec and spec.origin) or "").parent / "datasets"
-        return _together(_digest(folder / name, "sha256") for name in EMBEDDED[dataset])
-    return None
+        return _both(_together(_digest(folder / name, "sha256") for name in EMBEDDED[dataset]))
+    return Fingerprint({}, None)
+
+
+def of_arrays(path: Path) -> Fingerprint:
+    """Of the content of a user's NPZ file: neither its compression nor its labels are images."""
+    arrays = read_npz(path, "train_x", "test_x")
+    levels = arrays.get("levels", "none")
+    images = {part: _of_array(arrays[f"{part}_x"], levels) for part in ("train", "test")}
+    given = [arrays[name] for name in ("train_y", "test_y") if name in arrays]
+    return Fingerprint(images, _together(map(_of_array, given)) if given else None)
+
+
+def _of_array(x: np.ndarray, *facts: object) -> str:
+    """A digest of an array's values, shape and type, and of other facts."""
+    content = np.ascontiguousarray(x)
+    digest = hashlib.sha256(f"{content.dtype.str} {content.shape} {facts}".encode())
+    digest.update(content.tobytes())
+    return digest.hexdigest()
+
+
+def _both(digest: str) -> Fingerprint:
+    """Of a set whose training and test images come together."""
+    return Fingerprint({"train": digest, "test": digest}, digest)
 
 
 def _of_published(dataset: str, root: Path) -> str:
@@ -67,5 +102,5 @@ def _digest(path: Path, kind: str) -> str:
         raise VdiffError(f"The data file {path} cannot be read: {error.strerror}.") from None
 
 
-def _together(digests) -> str:
+def _together(digests: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()

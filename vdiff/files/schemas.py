@@ -29,6 +29,8 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "shape": "of the data that the weights are for",
         "path": "the file of weights, relative to this table",
         "sha256": "its checksum",
+        "train_data": "checksum of the training images, empty for points drawn afresh",
+        "test_data": "checksum of the test images",
     },
     "evaluation": {
         **WHO,
@@ -219,6 +221,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
 
 TEXT = {
     "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
+    "train_data", "test_data",
     "source", "reference", "metric", "trace", "law", "claim", "where", "published", "unit",
     "verdict", "why", "statement", "form", "space", "measure",
 }  # fmt: skip

@@ -22,7 +22,8 @@ def write_csv(path: Path, rows: pd.DataFrame | Sequence[dict], schema: str) -> N
 def read_csv(path: Path, schema: str) -> pd.DataFrame:
     """A tidy CSV; raises VdiffError when it is absent, damaged or of another schema."""
     try:
-        frame = pd.read_csv(path)
+        words = dict.fromkeys(TEXT, str)  # an arm may be called None, 16 or 1e-3
+        frame = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=_missing(path))
     except Exception as error:  # a damaged file can make the parser raise anything
         raise VdiffError(f"{path} cannot be read: {first_line(error)}.") from None
     missing = [column for column in SCHEMAS[schema] if column not in frame]
@@ -34,6 +35,12 @@ def read_csv(path: Path, schema: str) -> pd.DataFrame:
         if not pd.api.types.is_numeric_dtype(frame[column]):  # truth values count as numbers
             raise VdiffError(f"{path} has words in the column {column}, which holds numbers.")
     return frame[list(SCHEMAS[schema])]
+
+
+def _missing(path: Path) -> dict[str, list[str]]:
+    """What stands for no number, by column; words are taken as they are."""
+    header = pd.read_csv(path, nrows=0).columns
+    return {column: ["", "nan", "NaN"] for column in header if column not in TEXT}
 
 
 def concatenate(paths: Sequence[Path], schema: str) -> pd.DataFrame:

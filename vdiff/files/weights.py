@@ -1,7 +1,8 @@
 """Weights along a training: the file of each snapshot."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -45,6 +46,20 @@ def write_snapshot(
     write_bytes(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return Snapshot(iteration, shape_name(shape), path, digest)
+
+
+def take(snapshots: Sequence[Snapshot], folder: Path) -> list[Snapshot]:
+    """The snapshots' files in a folder of their own and no others: a state is a cache, which may be
+    deleted."""
+    taken = []
+    for s in snapshots:
+        path = folder / s.path.name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != s.sha256:
+            write_bytes(path, s.path.read_bytes())
+        taken.append(replace(s, path=path))
+    for old in set(folder.glob("*.pt")) - {s.path for s in taken}:
+        old.unlink()
+    return taken
 
 
 def read_snapshot(folder: Path, iteration: int, shape: tuple[int, ...]) -> Snapshot | None:

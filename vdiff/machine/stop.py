@@ -12,8 +12,19 @@ class Stopped(VdiffError):
     """The run was asked to stop and has saved its state."""
 
 
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+]
+"""Of a scheduler, of the keyboard, of a terminal that is closed."""
+
+
+def _heeded(number: signal.Signals) -> bool:
+    """SIGHUP stays ignored where nohup has it ignored."""
+    return number in SIGNALS[:2] or signal.getsignal(number) is not signal.SIG_IGN
+
+
 class Stop:
-    """Inside the context, notes SIGTERM and SIGINT and the end of a slice, for a loop to ask."""
+    """Inside the context, notes SIGNALS and the end of a slice, for a loop to ask."""
 
     def __init__(self, slice_minutes: float | None = None) -> None:
         self.signal: str | None = None
@@ -28,7 +39,7 @@ class Stop:
         return self.signal or "the end of its time slice"
 
     def __enter__(self) -> "Stop":
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {s: signal.signal(s, self._note) for s in SIGNALS if _heeded(s)}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:

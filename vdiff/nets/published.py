@@ -62,6 +62,18 @@ def published_names(net: UNet) -> dict[str, str]:
     return names
 
 
+def horizon_of(theirs: dict[str, Tensor], T: float) -> float:
+    """The horizon T that the published code's reverse SDE keeps with its weights; the one given
+    where they are of the U-Net alone. Raises VdiffError when they hold two."""
+    held = {
+        float(v) for name, value in theirs.items() if name.rsplit(".", 1)[-1] == "T"
+        for v in value.flatten().tolist()
+    }  # fmt: skip
+    if len(held) > 1:
+        raise VdiffError(f"The weights hold several horizons T: {sorted(held)}.")
+    return held.pop() if held else T
+
+
 def from_published(net: UNet, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The published code's weights as a state_dict of `net`.
 

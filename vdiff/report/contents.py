@@ -101,11 +101,27 @@ def strangers(folder: Path, config: Config) -> list[Path]:
     States, logs and run times are no results and not among them.
     """
     known = {folder / name for name in (*files(config), "manifest.json", "report.html")}
+    weights = {folder / name for name in run_files(config, "weights")}
     found = [path for path in folder.rglob("*") if path.is_file()]
-    apart = ("state", "logs", "benchmarks")
     return sorted(
-        p for p in found if p.relative_to(folder).parts[0] not in apart and p not in known
+        p
+        for p in found
+        if _made(p.relative_to(folder)) and p not in known and p.parent not in weights
     )
+
+
+def _made(path: Path) -> bool:
+    """Whether a file of a results folder is of a kind that the pipeline makes there: the notes of
+    whoever works in the folder are none of its business."""
+    if path.parts[0] in ("state", "logs", "benchmarks") or ".made" in path.parts:
+        return False
+    endings = {
+        "runs": (".csv", ".npz", ".json", ".pt"), "figures": (".png", ".pdf", ".gif", ".webp")
+    }  # fmt: skip
+    if len(path.parts) > 1:
+        return path.suffix in endings.get(path.parts[0], ())
+    tops = {f"{schema}.csv" for schema in SCHEMAS}
+    return path.name in {*tops, "claims.json", "swissroll.ipynb"}
 
 
 def files(config: Config) -> list[str]:

@@ -37,18 +37,21 @@ SHOWN = {
 MIME = {".csv": "text/csv", ".png": "image/png", ".webp": "image/webp"}
 
 
-def write_report(folder: Path, out: Path) -> None:
-    """The page of a results folder with config.json, figures, claims.csv and manifest.json."""
+def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
+    """The page of a results folder with config.json, figures, claims.csv and manifest.json.
+
+    drawn: where the folder figures is, by default in the results folder.
+    """
     config = read_config(folder)
     claims = read_csv(folder / "claims.csv", "claims")
     manifest = read_json(folder / "manifest.json")
     counts = claims["verdict"].value_counts()
-    figures = _figures(folder, config)
+    figures = _figures(folder, drawn or folder, config)
     shown = {figure["name"] for figure in figures}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
     page = template.render(
-        preset=folder.name,
+        preset=folder.resolve().name,
         claims=[_claim(row, shown) for row in claims.to_dict("records")],
         table=_inline(folder / "claims.csv"),
         counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN, MORE)},
@@ -150,7 +153,7 @@ def _beside_row(row: dict) -> dict:
     }
 
 
-def _figures(folder: Path, config: Config) -> list[dict]:
+def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
     """Every figure that the configuration asks for with its caption and the tables it is drawn
     from, in the order of the story."""
     captions = files(__package__) / "captions"
@@ -159,7 +162,7 @@ def _figures(folder: Path, config: Config) -> list[dict]:
         caption = (captions / f"{figure.name}.rst").read_text() if figure.names(config) else ""
         ending = ".webp" if figure.moving else ".png"
         for name in figure.names(config):
-            stem = folder / "figures" / figure.stem(name)
+            stem = drawn / "figures" / figure.stem(name)
             tables = [path for path in figure.inputs(config, name) if path.endswith(".csv")]
             found.append(
                 {

@@ -36,10 +36,15 @@ def paired_differences(first: dict[str, np.ndarray], second: dict[str, np.ndarra
     """first - second, arrays of per_image.npz, by estimator and iteration; images in common.
 
     std_err: for the mean over the population of images; se_mc: for these images. One pass cannot
-    tell them apart. Raises VdiffError when the images differ in number.
+    tell them apart. Raises VdiffError when the images are not the same ones, or nothing is common.
     """
     rows = []
-    for name in sorted(set(first) & set(second) - {"u"}):
+    if not np.array_equal(first.get("images", ()), second.get("images", ())):
+        raise VdiffError("The two were evaluated on different images; a pair needs the same ones.")
+    common = sorted(set(first) & set(second) - {"u", "images"})
+    if not common:
+        raise VdiffError("The two have no estimator and iteration in common.")
+    for name in common:
         estimator, iteration = name.rsplit("_", 1)
         if first[name].shape[1] != second[name].shape[1]:
             sizes = f"{first[name].shape[1]} and {second[name].shape[1]}"

@@ -4,6 +4,7 @@ Noise is keyed by (pass, image), so results do not depend on batching and all ch
 methods are compared under common random numbers.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator, normal_per_example, uniform_per_example
 from vdiff.model import Model
-from vdiff.stats import tails, uncertainty
+from vdiff.stats import few, tails, uncertainty
 from vdiff.steps import Measured
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,13 @@ class TestSet:
         return z.numpy()
 
 
+def keys_of(x: Tensor) -> np.ndarray:
+    """A key of each example (n,) uint64, by its content: what pairs are matched by."""
+    contents = (row.tobytes() for row in x.contiguous().numpy())
+    digests = [hashlib.sha256(content).digest()[:8] for content in contents]
+    return np.frombuffer(b"".join(digests), np.dtype("<u8"))
+
+
 def reference_of(sde: SDE, data: Data) -> GaussianReference:
     """The Gaussian reference of the training data."""
     return GaussianReference.fit(sde, data.draw(REFERENCE, generator("reference")))
@@ -95,9 +103,14 @@ def published_pass(
     return lambda k: (np.concatenate([one(*c, k) for c in test.chunks(settings.batch_size)]), None)
 
 
-def efficient_pass(
+Draws = Callable[[range, Tensor, int, Tensor], np.ndarray]
+"""Bits/dim (B,) of examples (B, ...) as stored, whose noise is that of an index and of pass k, with
+uniforms u (B,) behind their times."""
+
+
+def efficient_draws(
     model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
-) -> Pass:
+) -> Draws:
     """The efficient estimator, its controls fitted once on settings.pilot training draws.
 
     The network runs on the device; the small linear algebra of the controls on the CPU.
@@ -107,19 +120,29 @@ def efficient_pass(
     reference = reference or reference_of(model.sde, model.data)
     pilot = test.data.draw(settings.pilot, generator("pilot"))
     controls = fit_controls(a, pilot, reference, generator("pilot times"), model.eps_t)
-    n = len(test.examples)
 
     @torch.no_grad()
     def one(index: range, x: Tensor, k: int, u: Tensor) -> np.ndarray:
         x, log_det = test.data.vectors(x, index, k)
         eps = normal_per_example(index, x.shape[1:], "noise", k)
-        elbo = efficient(a, x, u[index.start : index.stop], eps, controls)
+        elbo = efficient(a, x, u, eps, controls)
         return test.bits(elbo.value, log_det)
+
+    return one
+
+
+def efficient_pass(
+    model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
+) -> Pass:
+    """Passes of the efficient estimator; the times of each are stratified over the images."""
+    test, one = TestSet(model.data, settings.images), efficient_draws(model, a, settings, reference)
+    n = len(test.examples)
 
     def passes(k: int) -> tuple[np.ndarray, np.ndarray]:
         u = stratified(n, generator("times", k))
-        z = np.concatenate([one(*c, k, u) for c in test.chunks(settings.batch_size)])
-        return z, u.numpy()
+        chunks = test.chunks(settings.batch_size)
+        z = [one(index, x, k, u[index.start : index.stop]) for index, x in chunks]
+        return np.concatenate(z), u.numpy()
 
     return passes
 
@@ -152,6 +175,27 @@ class Evaluated(NamedTuple):
             "network_evaluations": self.calls,
             **asdict(mean.tail),
         }
+
+
+def evaluate_each(
+    model: Model, a: Drift, x: Tensor, draws: int, settings: Evaluation
+) -> np.ndarray:
+    """Bits/dim (N, draws) of single examples x (N, ...) as stored, by the efficient estimator.
+
+    The times of an example are spread over the strata of `few.strata`. Raises VdiffError when the
+    network's output is not finite.
+    """
+    with products(settings.precision):
+        one = efficient_draws(model, in_precision(a, settings.precision), settings)
+        where = torch.from_numpy(few.strata(draws))
+        width = 1 / float(where[-1] + 1)
+        z = []
+        for start in range(0, len(x) * draws, settings.batch_size):
+            index = range(start, min(start + settings.batch_size, len(x) * draws))
+            row = torch.arange(index.start, index.stop)
+            u = uniform_per_example(index, (), "times of one", 0).double()
+            z.append(one(index, x[row // draws], 0, (where[row % draws] + u) * width))
+        return np.concatenate(z).reshape(len(x), draws)
 
 
 def evaluate(
@@ -235,7 +279,7 @@ def measure(model: Model, settings: Evaluation) -> Measured:
                 row = {
                     "estimator": estimator,
                     "iteration": at,
-                    "examples": at * model.run.training.batch_size,
+                    "examples": at * model.data.batch(model.run.training.batch_size),
                     **found.row(),
                 }
                 rows.append(row)
@@ -244,6 +288,7 @@ def measure(model: Model, settings: Evaluation) -> Measured:
                     arrays["u"] = found.u  # of pass k the same for every network
                 progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
                 progress.update()
+    arrays["images"] = keys_of(TestSet(model.data, settings.images).examples)
     warn(rows)
     message = (
         "{estimator}: {bpd:.4f} bits/dim, standard error {bpd_std_err:.4f}, Monte-Carlo part "

@@ -4,13 +4,21 @@ from pathlib import Path
 
 from vdiff.config import Run
 from vdiff.data import load
-from vdiff.files.snapshots import read_table
+from vdiff.files.fingerprint import fingerprint
+from vdiff.files.records import read_record
+from vdiff.files.snapshots import check_data, read_table
 from vdiff.model import Model
 
 
 def open_model(
     run: Run, snapshots: Path, data_root: Path = Path("data"), device: str = "cpu"
 ) -> Model:
-    """The model of a run and the snapshots.csv that its training wrote."""
+    """The model of a run and the snapshots.csv that its training wrote.
+
+    Raises VdiffError when the data are not those that the run was trained with, or the table is not
+    as its record has it.
+    """
+    read_record(snapshots)
+    check_data(snapshots, run.dataset, fingerprint(run.dataset, data_root).images)
     data = load(run.dataset, data_root, run.training.real)
     return Model(run, data, device, read_table(snapshots))

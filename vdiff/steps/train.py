@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
-from filelock import AcquireReturnProxy, FileLock, Timeout
 from torch import Tensor, nn
 
 from vdiff.config import Run
@@ -30,6 +29,7 @@ from vdiff.errors import VdiffError
 from vdiff.files import checkpoint
 from vdiff.files.weights import Snapshot, read_snapshot, write_snapshot
 from vdiff.machine.devices import place
+from vdiff.machine.lock import held
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
@@ -244,7 +244,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Of several workers the first holds the lock for all.
-    lock = _locked(folder) if workers.first else nullcontext()
+    lock = held(folder) if workers.first else nullcontext()
     with lock, products(run.training.precision), Stop(slice_minutes) as stop:
         trainer = Trainer(run, data, workers, folder.parent / "compiled")
         workers.check(len(trainer.draw()[0]))
@@ -381,19 +381,6 @@ def _rows(state: State, run: Run) -> list[dict]:
 def _row(run: Run, iteration: int, part: Tensor) -> dict:
     loss, bpd = part.mean(0).tolist()
     return {**run.who, "iteration": iteration, "loss": loss, "train_bpd": bpd}
-
-
-def _locked(folder: Path) -> AcquireReturnProxy:
-    """The lock of a state folder; waits for another process that trains in it.
-
-    A job that outlived its killed Snakemake is such a process: its successor takes over then.
-    """
-    lock = FileLock(folder / "lock")
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        log.info("Another process is training in %s; waiting for it.", folder)
-        return lock.acquire(poll_interval=1)
 
 
 def _compiled(network: nn.Module, how: bool | str, cache: Path) -> nn.Module:

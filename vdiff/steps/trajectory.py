@@ -68,7 +68,7 @@ def measure(model: Model, settings: Trajectory, lmbd: str) -> Measured:
     counts = {i: histogram(x, settings.bins, settings.extent) for i, x in states.items()}
     shown = sorted({*settings.columns, *settings.strip_columns})
     film = frame_steps(settings)
-    frames = np.array([counts[i] for i in film], np.uint16)
+    frames = np.array([counts[i] for i in film], np.uint32)
     arrays = {
         "lmbd": value,
         "extent": settings.extent,

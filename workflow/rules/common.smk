@@ -8,16 +8,21 @@ import sys
 from importlib.resources import files as package_files
 from pathlib import Path
 
+import vdiff
 from vdiff.cli.options import text_of, words_of
-from vdiff.config import load_config, run_of
+from vdiff.config import load_config, merge, read_yaml, run_of
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import fingerprint
-from vdiff.report import contents
+from vdiff.report import asked, contents
 from vdiff.steps.catalogue import STEPS
 
 try:
+    # Read strictly: Snakemake's own reading takes `on` for true and keeps the last of two keys.
+    for file in workflow.config_settings.configfiles:
+        config = merge(config, read_yaml(file))
+    config = merge(config, dict(workflow.config_settings.config))
     CONFIG = load_config(config)
     DATA = {
         name: fingerprint(e.dataset, Path(CONFIG.data_root))
@@ -31,6 +36,7 @@ R = str(CONFIG.folder)
 CAPTIONS = package_files("vdiff.report") / "captions"
 ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
+MARKS = f".snakemake/asked/{R.lstrip('/')}"
 PARTS = contents.parts(CONFIG)  # gathered tables to what they are made of
 
 
@@ -41,6 +47,8 @@ pathvars:
     results=R,
     run="<results>/runs/{experiment}/{arm}/seed-{seed}",
     log="<results>/logs/{experiment}-{arm}-seed-{seed}",
+    marks=MARKS,
+    mark=f"{MARKS}/runs/{{experiment}}/{{arm}}/seed-{{seed}}",
     benchmark="<results>/benchmarks/{experiment}-{arm}-seed-{seed}",
 
 
@@ -55,10 +63,16 @@ wildcard_constraints:
     table="|".join(PARTS),
 
 
-# Lines, not redrawn bars: parallel jobs share the terminal. The code is that of this workflow.
-PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+# Lines, not redrawn bars: parallel jobs share the terminal. The code is that whose hashes the rules
+# have, whatever lies in the working folder or on PYTHONPATH. Jobs of a user without a home, as in
+# containers, keep caches in the temporary folder.
+CODE = shlex.quote(str(Path(vdiff.__file__).with_name("__main__.py"))).replace(
+    "{", "{{"
+)
 shell.prefix(
-    f"export VDIFF_PROGRESS=${{{{VDIFF_PROGRESS:-lines}}}} PYTHONPATH={shlex.quote(PYTHONPATH)}; "
+    "export VDIFF_PROGRESS=${{VDIFF_PROGRESS:-lines}} PYTHONSAFEPATH=1; "
+    '[ -w "${{HOME:-/nonexistent}}" ] || export HOME="${{TMPDIR:-/tmp}}"; '
+    f'vdiff() {{{{ python -P {CODE} "$@"; }}}}; '
 )
 # Where and on what to compute. No result depends on it, so rules have it as a resource, whose
 # changes rerun nothing.
@@ -66,11 +80,11 @@ MACHINE = shlex.join(
     [f"--data-root={CONFIG.data_root}", f"--device={CONFIG.device}", "--wait"]
 )
 # One process for each GPU of a training, on one node.
-TRAINER = "python -m vdiff"
+TRAINER = "vdiff"
 if CONFIG.gpus > 1:
     TRAINER = (
         "python -m torch.distributed.run --standalone"
-        f" --nproc-per-node={CONFIG.gpus} -m -- vdiff"
+        f" --nproc-per-node={CONFIG.gpus} -- {CODE}"
     )
 SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else []
 
@@ -82,7 +96,7 @@ def inside(paths):
 
 def data_of(wildcards):
     """The fingerprint of a run's data: replaced data are trained on and evaluated anew."""
-    return DATA[wildcards.experiment]
+    return json.dumps(DATA[wildcards.experiment].images)
 
 
 def run_json(wildcards):
@@ -164,3 +178,9 @@ def train_minutes(wildcards):
 def train_memory(wildcards, attempt):
     """Enough for the paper's nets on a GPU; on a CPU their batch wants more, which a retry gets."""
     return 6000 * min(attempt, 2)
+
+
+# What lies in the results folder is used again only if its records say that it is what is asked
+# for, whatever Snakemake knows of it. The main process decides, once, and leaves a mark for each job.
+if workflow.is_main_process:
+    asked.settle(asked.unfit(CONFIG, DATA, CONFIG.folder), Path(MARKS))

@@ -7,7 +7,8 @@ for figure in FIGURES.values():
         name:
             rule_name(figure)
         input:
-            figure_inputs(figure),
+            mark=f"<marks>/figures/{pattern(figure)}{figure.endings[0]}",
+            tables=figure_inputs(figure),
         output:
             report(
                 f"<results>/figures/{pattern(figure)}{figure.endings[0]}",
@@ -24,4 +25,4 @@ for figure in FIGURES.values():
             command=figure_words(figure),
             code=code_hash(f"figures.{figure.module}"),
         shell:
-            "python -m vdiff --log {log:q} {params.command} {input:q}"
+            "vdiff --log {log:q} {params.command} {input.tables:q}"

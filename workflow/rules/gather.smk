@@ -2,6 +2,7 @@ rule difference:
     input:
         first="<results>/runs/{experiment}/{first}/seed-{seed}/per_image.npz",
         second="<results>/runs/{experiment}/{second}/seed-{seed}/per_image.npz",
+        mark="<marks>/runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv",
     output:
         "<results>/runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv",
     log:
@@ -12,14 +13,15 @@ rule difference:
     params:
         code=code_hash("stats.aggregate"),
     shell:
-        "python -m vdiff --log {log:q} difference {input.first:q} {input.second:q}"
+        "vdiff --log {log:q} difference {input.first:q} {input.second:q}"
         " --out {output:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
         " --second {wildcards.second:q} --seed {wildcards.seed}"
 
 
 rule gather:
     input:
-        lambda wildcards: inside(PARTS[wildcards.table]),
+        tables=lambda wildcards: inside(PARTS[wildcards.table]),
+        mark="<marks>/{table}.csv",
     output:
         "<results>/{table}.csv",
     log:
@@ -30,12 +32,13 @@ rule gather:
     params:
         code=code_hash("files.tidy"),
     shell:
-        "python -m vdiff --log {log:q} aggregate {wildcards.table} {input:q} --out {output:q}"
+        "vdiff --log {log:q} aggregate {wildcards.table} {input.tables:q} --out {output:q}"
 
 
 rule curves:
     input:
-        "<results>/evaluation.csv",
+        evaluation="<results>/evaluation.csv",
+        mark="<marks>/curves.csv",
     output:
         "<results>/curves.csv",
     log:
@@ -46,11 +49,12 @@ rule curves:
     params:
         code=code_hash("stats.aggregate"),
     shell:
-        "python -m vdiff --log {log:q} curves {input:q} --out {output:q}"
+        "vdiff --log {log:q} curves {input.evaluation:q} --out {output:q}"
 
 
 rule claims:
     input:
+        mark="<marks>/claims.csv",
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
         features=[
@@ -72,5 +76,5 @@ rule claims:
         folder=subpath(input.config, parent=True),
         code=code_hash("stats.claims"),
     shell:
-        "python -m vdiff --log {log:q} claims {params.folder:q} --out {output.csv:q}"
+        "vdiff --log {log:q} claims {params.folder:q} --out {output.csv:q}"
         " --json {output.json:q}"

@@ -7,6 +7,8 @@ for step in STEPS.values():
         input:
             run="<run>/run.json",
             snapshots="<run>/snapshots.csv",
+            weights="<run>/weights",
+            mark=f"<mark>/{step.outputs[0].file}",
         output:
             [f"<run>/{output.file}" for output in step.outputs],
         log:
@@ -28,5 +30,5 @@ for step in STEPS.values():
             code=code_hash(f"steps.{step.name}"),
             data=data_of,
         shell:
-            "python -m vdiff --log {log:q} --threads {threads} {params.step} --run {input.run:q}"
+            "vdiff --log {log:q} --threads {threads} {params.step} --run {input.run:q}"
             " --snapshots {input.snapshots:q} {params.outputs} {params.options} {resources.machine}"

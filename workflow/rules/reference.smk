@@ -22,4 +22,4 @@ rule kept_page:
         folder=subpath(output[0], parent=True),
         code=code_hash("report.redraw", "report.page"),
     shell:
-        "python -m vdiff --log {log:q} report {params.folder:q} --out {output:q}"
+        "vdiff --log {log:q} report {params.folder:q} --out {output:q}"

@@ -1,4 +1,6 @@
 rule describe:
+    input:
+        mark="<marks>/config.json",
     output:
         "<results>/config.json",
     log:
@@ -9,7 +11,7 @@ rule describe:
     params:
         config=json.dumps(contents.described(CONFIG), sort_keys=True),
     shell:
-        "python -m vdiff --log {log:q} describe {params.config:q} --out {output:q}"
+        "vdiff --log {log:q} describe {params.config:q} --out {output:q}"
 
 
 rule notebook:
@@ -37,6 +39,7 @@ rule notebook:
 rule manifest:
     input:
         inside(contents.files(CONFIG)),
+        mark="<marks>/manifest.json",
     output:
         "<results>/manifest.json",
     log:
@@ -48,13 +51,14 @@ rule manifest:
         rules=rules_by_log,
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m vdiff --log {log:q} manifest {params.folder:q} --rules {params.rules:q}"
+        "vdiff --log {log:q} manifest {params.folder:q} --rules {params.rules:q}"
         " --out {output:q}"
 
 
 rule report_page:
     input:
         manifest="<results>/manifest.json",
+        mark="<marks>/report.html",
         figures=inside(contents.figures(CONFIG)),
     output:
         "<results>/report.html",
@@ -67,4 +71,4 @@ rule report_page:
         folder=subpath(output[0], parent=True),
         code=code_hash("report.page"),
     shell:
-        "python -m vdiff --log {log:q} report {params.folder:q} --page-only --out {output:q}"
+        "vdiff --log {log:q} report {params.folder:q} --page-only --out {output:q}"

@@ -1,4 +1,6 @@
 rule configure:
+    input:
+        mark="<mark>/run.json",
     output:
         run="<run>/run.json",
     log:
@@ -9,7 +11,7 @@ rule configure:
     params:
         run=run_json,
     shell:
-        "python -m vdiff --log {log:q} configure {params.run:q} --out {output.run:q}"
+        "vdiff --log {log:q} configure {params.run:q} --out {output.run:q}"
 
 
 # The training state is no output: Snakemake deletes outputs of failed jobs, and a killed
@@ -17,9 +19,11 @@ rule configure:
 rule train:
     input:
         run="<run>/run.json",
+        mark="<mark>/train.csv",
     output:
         train="<run>/train.csv",
         snapshots="<run>/snapshots.csv",
+        weights=directory("<run>/weights"),
     log:
         "<log>-train.log",
     benchmark:

@@ -1,0 +1,111 @@
+"""What a file was made from: a record beside it, by which it is known wherever it goes.
+
+The record of FOLDER/NAME is FOLDER/.made/NAME.json, written after it. It holds the checksum of the
+file, so that one without the other, or of another time, is noticed; `made_from`, the part of the
+configuration that the file depends on, the hash of the code and the checksums of the data; and the
+checksums of the files that it was made of.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from vdiff.errors import VdiffError
+from vdiff.files.manifest import sha256
+from vdiff.files.tidy import read_json, write_json
+
+FOLDER = ".made"
+
+
+class Asked(NamedTuple):
+    """What a file is to be made from: facts, and the files whose content it depends on."""
+
+    made_from: Mapping
+    inputs: Sequence[Path]
+
+
+def record_of(path: Path) -> Path:
+    return path.parent / FOLDER / f"{path.name}.json"
+
+
+def write_record(path: Path, asked: Asked) -> None:
+    """The record of a file that has just been made."""
+    inputs = {_relative(used, path): sha256(used) for used in asked.inputs}
+    content = {"sha256": sha256(path), "made_from": asked.made_from, "inputs": inputs}
+    write_json(record_of(path), content)
+
+
+def read_record(path: Path) -> dict | None:
+    """The record of a file, None for one that has none.
+
+    Raises VdiffError when the file is not the one that its record was written with.
+    """
+    if not record_of(path).is_file():
+        return None
+    record = read_json(record_of(path))
+    if record.get("sha256") != sha256(path):
+        raise VdiffError(
+            f"{path} is not the file that {record_of(path)} tells of; make it again, or delete "
+            "that record if the file was changed on purpose."
+        )
+    return record
+
+
+def why_unfit(path: Path, asked: Asked) -> str | None:
+    """Why a file is not what is asked for, in a few words; None for one that is."""
+    if not path.is_file():
+        return "it is missing"
+    try:
+        record = json.loads(record_of(path).read_text())
+        if record["sha256"] != checksum_of(path):
+            return "it was changed since it was made"
+        wanted = json.loads(json.dumps(asked.made_from))
+        for key in sorted(wanted.keys() | record["made_from"].keys()):
+            if wanted.get(key) != record["made_from"].get(key):
+                return f"it was made from another {key}"
+        for used in asked.inputs:
+            if not used.is_file() or record["inputs"].get(_relative(used, path)) != checksum_of(
+                used
+            ):
+                return f"it was made from another {used.name}"
+        if len(record["inputs"]) != len(asked.inputs):
+            return "it was made from other files"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "it does not say what it was made from"
+    return None
+
+
+def check_alike(paths: Sequence[Path]) -> None:
+    """Raise VdiffError unless each file is as its record has it, and those of one experiment and
+    arm come from one configuration, one code and one data set, seeds apart."""
+    first: dict[tuple, tuple[Path, dict]] = {}
+    for path in paths:
+        record = read_record(path)
+        if record is None or "run" not in record["made_from"]:
+            continue
+        made_from = record["made_from"]
+        run = {key: value for key, value in made_from["run"].items() if key != "seed"}
+        facts = {key: value for key, value in made_from.items() if key not in ("run", "axis")}
+        facts |= {f"run.{key}": value for key, value in run.items()}
+        who = (run["experiment"], run["arm"])
+        before, others = first.setdefault(who, (path, facts))
+        for key in sorted(facts.keys() | others.keys()):
+            if facts.get(key) != others.get(key):
+                raise VdiffError(
+                    f"{before} and {path} were made from different {key}; they cannot be put "
+                    "together."
+                )
+
+
+@cache
+def checksum_of(path: Path) -> str:
+    """Of a file while the rules are read; inputs of several are read once."""
+    return sha256(path)
+
+
+def _relative(used: Path, path: Path) -> str:
+    """A file as seen from the folder of another: a results folder can be moved."""
+    return Path(os.path.relpath(used.resolve(), path.parent.resolve())).as_posix()

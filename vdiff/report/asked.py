@@ -1,0 +1,211 @@
+"""What each file of a results folder is to be made from, by its configuration, code and data.
+
+The commands write it into the record of what they make (`files/records.py`); the pipeline compares
+it with what it is asked for before it uses a file again, wherever the folder came from.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from vdiff.config import Config, Run, run_of
+from vdiff.errors import VdiffError
+from vdiff.figures.registry import FIGURES, Figure, Name, run_folder
+from vdiff.files.codehash import code_hash
+from vdiff.files.fingerprint import Fingerprint
+from vdiff.files.records import Asked, checksum_of, why_unfit
+from vdiff.files.snapshots import read_paths
+from vdiff.files.tidy import read_json
+from vdiff.report import contents
+from vdiff.steps.catalogue import STEPS, Step
+
+FPS = 12  # frames a second of an animation
+OLD = 1.0  # a time stamp, in seconds since 1970
+
+
+def of_training(run: Run, data: Fingerprint, run_file: Path) -> Asked:
+    """Of train.csv and snapshots.csv."""
+    facts = {"run": run.model_dump(mode="json"), "code": code_hash("steps.train")}
+    return Asked({"command": "train", **facts, "data": data.images}, [run_file])
+
+
+def of_step(
+    step: Step, run: Run, settings: BaseModel, axis: Mapping, data: Fingerprint,
+    inputs: Sequence[Path],
+) -> Asked:  # fmt: skip
+    """Of a step's outputs; inputs: the run file and the table of snapshots."""
+    facts = {
+        "command": step.name,
+        "run": run.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "axis": dict(axis),
+        "code": code_hash(f"steps.{step.name}"),
+        "data": data.images if step.name != "quality" else {**data.images, "labels": data.labels},
+    }
+    return Asked(facts, inputs)
+
+
+def of_difference(who: Mapping, inputs: Sequence[Path]) -> Asked:
+    code = code_hash("stats.aggregate")
+    return Asked({"command": "difference", "who": dict(who), "code": code}, inputs)
+
+
+def of_gathered(schema: str, inputs: Sequence[Path]) -> Asked:
+    code = code_hash("files.tidy")
+    return Asked({"command": "aggregate", "schema": schema, "code": code}, inputs)
+
+
+def of_curves(evaluation: Path) -> Asked:
+    return Asked({"command": "curves", "code": code_hash("stats.aggregate")}, [evaluation])
+
+
+def of_claims(folder: Path, config: Config) -> Asked:
+    """Of claims.csv and claims.json, from all tables of a results folder."""
+    features = [path for pair in contents.compared_features(config).values() for path in pair]
+    names = ["config.json", *contents.tables(config), *features]
+    facts = {"command": "claims", "code": code_hash("stats.claims")}
+    return Asked(facts, [folder / name for name in names])
+
+
+def of_figure(figure: Figure, options: Mapping, inputs: Sequence[Path]) -> Asked:
+    """options: of the drawing function."""
+    code = code_hash(f"figures.{figure.module}")
+    name = figure.module if figure.moving else figure.name
+    return Asked({"command": "plot", "figure": name, "options": options, "code": code}, inputs)
+
+
+def of_page(folder: Path) -> Asked:
+    """Of the report, from all that the manifest lists."""
+    facts = {"command": "report", "code": code_hash("report.page")}
+    return Asked(facts, [folder / "manifest.json"])
+
+
+def unfit(
+    config: Config, data: Mapping[str, Fingerprint], folder: Path
+) -> Iterator[tuple[str, str | None]]:
+    """Every job by the first file that it makes, relative to the results folder, with the reason
+    why what is there is not what the configuration asks for; None where it is, or is missing."""
+    yield "config.json", _differs(folder / "config.json", contents.described(config))
+    for run in _runs(config):
+        where = run_folder(run.experiment, run.arm, run.seed)
+        yield f"{where}/run.json", _differs(folder / where / "run.json", run.model_dump())
+    for names, asked in _asked(config, data, folder):
+        reasons = [why_unfit(folder / name, asked) for name in names if (folder / name).exists()]
+        if names[0].endswith("train.csv"):
+            reasons.append(_lost((folder / names[0]).with_name("snapshots.csv")))
+        yield names[0], next(filter(None, reasons), None)
+    yield "manifest.json", _not_as_listed(folder, contents.files(config))
+
+
+def _asked(
+    config: Config, data: Mapping[str, Fingerprint], folder: Path
+) -> Iterator[tuple[list[str], Asked]]:
+    """The files of each job that leaves records, and what they are to be made from."""
+    for run in _runs(config):
+        where = run_folder(run.experiment, run.arm, run.seed)
+        names = [f"{where}/train.csv", f"{where}/snapshots.csv"]
+        yield names, of_training(run, data[run.experiment], folder / where / "run.json")
+        for names, step, axis in _measured(config, run):
+            inputs = [folder / where / file for file in ("run.json", "snapshots.csv")]
+            settings = getattr(config.experiments[run.experiment], step.section)
+            yield names, of_step(step, run, settings, axis, data[run.experiment], inputs)
+    for experiment, e in config.experiments.items():
+        for first, second in e.compared:
+            for seed in e.seeds:
+                who = {"experiment": experiment, "first": first, "second": second, "seed": seed}
+                runs = [run_folder(experiment, arm, seed) for arm in (first, second)]
+                name = f"runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
+                inputs = [folder / run / "per_image.npz" for run in runs]
+                yield [name], of_difference(who, inputs)
+    for schema, tables in contents.parts(config).items():
+        yield [f"{schema}.csv"], of_gathered(schema, [folder / name for name in tables])
+    yield ["curves.csv"], of_curves(folder / "evaluation.csv")
+    yield ["claims.csv", "claims.json"], of_claims(folder, config)
+    for figure in FIGURES.values():
+        for whose in figure.names(config):
+            names = [f"figures/{figure.stem(whose)}{ending}" for ending in figure.endings]
+            yield names, _of_figure(config, figure, whose, folder)
+    yield ["report.html"], of_page(folder)
+
+
+def _of_figure(config: Config, figure: Figure, name: Name, folder: Path) -> Asked:
+    options: dict[str, Any] = dict(figure.options(config, name))
+    if figure.moving:
+        options = {"fps": FPS}
+    return of_figure(figure, options, [folder / path for path in figure.inputs(config, name)])
+
+
+def _runs(config: Config) -> Iterator[Run]:
+    for experiment, e in config.experiments.items():
+        for arm in e.arms:
+            for seed in e.seeds:
+                yield run_of(config, experiment, arm, seed)
+
+
+def _measured(config: Config, run: Run) -> Iterator[tuple[list[str], Step, dict[str, str]]]:
+    """What is measured on a run: the files, the step and the value of the step's axis."""
+    e = config.experiments[run.experiment]
+    first = (run.arm, run.seed) == (next(iter(e.arms)), e.seeds[0])
+    for step in STEPS.values():
+        settings = getattr(e, step.section)
+        if settings is None or (step.first_arm and not first):
+            continue
+        for value in step.axis.values(settings) if step.axis else [None]:
+            axis = {step.axis.name: value} if step.axis and value is not None else {}
+            where = run_folder(run.experiment, run.arm, run.seed)
+            yield [f"{where}/{output.file.format(**axis)}" for output in step.outputs], step, axis
+
+
+def _differs(path: Path, content: dict) -> str | None:
+    """Why a file of JSON is not this content."""
+    if not path.exists():
+        return None
+    try:
+        return None if read_json(path) == content else "it is another configuration"
+    except VdiffError:
+        return "it cannot be read"
+
+
+def _lost(snapshots: Path) -> str | None:
+    """Whether weights that a table lists are gone."""
+    lost = [path for path in read_paths(snapshots) if not path.is_file()]
+    return f"{lost[0].name} of its weights is missing" if lost else None
+
+
+def _not_as_listed(folder: Path, names: Sequence[str]) -> str | None:
+    """Why a manifest does not list the files of its folder as they are."""
+    if not (folder / "manifest.json").exists():
+        return None
+    try:
+        listed = read_json(folder / "manifest.json")["results"]
+        for name in names:
+            if (folder / name).is_file() and listed[name]["sha256"] != checksum_of(folder / name):
+                return f"{name} is another one"
+    except (VdiffError, KeyError, TypeError):
+        return "it cannot be read, or lacks a file"
+    return None
+
+
+def settle(reasons: Iterable[tuple[str, str | None]], folder: Path) -> dict[str, str]:
+    """Write a mark for every job into a folder, by which Snakemake makes again what does not fit.
+
+    A mark is an input of its job. It is as old as can be where the results fit and new where they
+    do not; then it says why, and when, since Snakemake passes over a file whose content it knows.
+    Returns the jobs that do not fit with their reasons.
+    """
+    found = {}
+    for name, why in reasons:
+        path = folder / name
+        if why:
+            found[name] = why
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{datetime.now(UTC).isoformat()}: {why}\n")
+        elif not path.exists() or path.stat().st_mtime != OLD:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path, (OLD, OLD))
+    return found
