@@ -1,0 +1,347 @@
+"""Names, files and machines as users have them: each works to the end or is refused beforehand."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from filelock import FileLock
+from support.pipeline import ROOT
+
+from vdiff.cli import main
+from vdiff.cli.pipeline import _config_files, _home, _with_preset
+from vdiff.config import load_config, read_yaml
+from vdiff.config.merging import parse_yaml
+from vdiff.data import load
+from vdiff.errors import VdiffError
+from vdiff.files import atomic
+from vdiff.files.codehash import code_hash
+from vdiff.files.schemas import SCHEMAS
+from vdiff.files.tidy import read_csv, write_csv
+from vdiff.machine import lock
+from vdiff.machine.stop import Stop
+from vdiff.nets.published import horizon_of
+from vdiff.report.contents import read_config, strangers
+from vdiff.steps.trajectory import histogram
+
+
+def arms(**named):
+    """The experiment digits of the demo with these arms alone."""
+    off = dict.fromkeys(["debias-True", "debias-False", "improved"])
+    keys = {"digits": {"arms": {**off, **named}}}
+    return load_config({"preset": "demo", "experiments": keys}).experiments["digits"]
+
+
+def run_vdiff(*words, **environment):
+    command = [sys.executable, "-P", str(ROOT / "vdiff/__main__.py"), *words]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+# Names
+
+
+def test_an_arm_trains_what_its_keys_say_whatever_it_is_called():
+    """Case 2."""
+    with pytest.raises(VdiffError, match=r"arms\.debias-False-ema\.debias is missing"):
+        arms(**{"debias-True": {}, "debias-False-ema": {}})
+    e = arms(**{"debias-False-ema": {"debias": True}})
+    assert e.arms["debias-False-ema"].debias is True
+
+
+def test_default_pairs_follow_what_arms_train_not_their_names():
+    """Case 2: names that begin like the paper's, and names that say nothing."""
+    ema = {"training": {"ema": 0.5}}
+    of_names = arms(**{"debias-True-ema": {"debias": True, **ema}, "debias-True": {}})
+    assert of_names.compared == []  # nothing uniform to compare with
+    named = {"a": {"debias": False}, "b": {"debias": True}}
+    named["debias-True-ema"] = {"debias": True, **ema}
+    assert arms(**named).compared == [("b", "a"), ("debias-True-ema", "b")]
+    swapped = {"debias-True-x": {"debias": False}, "debias-False-x": {"debias": True}}
+    assert arms(**swapped).claimed == ("debias-False-x", "debias-True-x")
+
+
+@pytest.mark.parametrize("name", ["None", "nan", "NA", "null", "16", "1e-3", "True", "-x", "a.b=c"])
+def test_any_name_of_the_alphabet_survives_every_table(tmp_path, name):
+    """Case 5: read by the schema, not by guess."""
+    assert name in arms(**{name: {"debias": True}}).arms
+    row = dict.fromkeys(SCHEMAS["train"], 0) | {"experiment": "16", "arm": name, "debias": True}
+    write_csv(tmp_path / "train.csv", [row], "train")
+    back = read_csv(tmp_path / "train.csv", "train").iloc[0]
+    assert (back["experiment"], back["arm"]) == ("16", name)
+    assert back["loss"] == 0
+
+
+@pytest.mark.parametrize("name", ["a" * 81, "a b", "a/b", "ends.", "ä", ""])
+def test_other_names_are_refused_before_training(name):
+    """Case 14."""
+    with pytest.raises(VdiffError, match="must be at most 80 letters"):
+        arms(**{name: {"debias": True}})
+
+
+def test_a_sweep_whose_arms_have_names_too_long_is_refused_before_training():
+    """Case 14: ten keys."""
+    keys = ["lr", "ema", "warmup", "decay", "batch_size", "log_every", "weight_decay", "muon_lr"]
+    values = [0.0012345, 0.123456, 10, 0.123456, 10, 100, 0.012345, 0.012345]
+    sweep = {f"training.{k}": [v] for k, v in zip(keys, values, strict=True)}
+    with pytest.raises(VdiffError, match="must be at most 80 letters"):
+        load_config({"preset": "demo", "experiments": {"digits": {"sweep": sweep}}})
+    with pytest.raises(VdiffError, match="results is '-x'"):
+        load_config({"results": "-x"})
+
+
+# Configuration
+
+
+def test_yaml_is_read_strictly(tmp_path):
+    """Case 5."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("a: {lr: 1}\nb: 2\na: {lr: 2}\n")
+    with pytest.raises(VdiffError, match="the key a stands twice in a mapping, in line 3"):
+        read_yaml(file)
+    file.write_text("x: {arms: {a: 1, a: 2}}\n")
+    with pytest.raises(VdiffError, match="the key a stands twice"):
+        read_yaml(file)
+    assert parse_yaml("{a: on, b: off, c: 010, d: 1_000, e: 1:30, f: 2026-01-01}") == {
+        "a": "on", "b": "off", "c": "010", "d": 1000, "e": "1:30", "f": "2026-01-01",
+    }  # fmt: skip
+    assert list(parse_yaml("{16: {}, 1e-3: {}, null: {}, true: {}}")) == [
+        "16",
+        "1e-3",
+        "null",
+        "true",
+    ]
+    for lr in ("on", "off", "yes"):
+        over = {"digits": {"training": parse_yaml(f"{{lr: {lr}}}")}}
+        with pytest.raises(VdiffError, match=f"training.lr is '{lr}'"):
+            load_config({"preset": "demo", "experiments": over})
+    over = {"digits": {"training": parse_yaml("{iterations: 010}")}}
+    e = load_config({"preset": "demo", "experiments": over}).experiments["digits"]
+    assert e.training.iterations == 10
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_in_another_encoding_is_one_sentence(tmp_path, encoding):
+    """Case 23."""
+    file = tmp_path / "mine.yaml"
+    file.write_bytes("results: über\n".encode(encoding))
+    with pytest.raises(VdiffError, match="is not text in UTF-8; save it in that encoding"):
+        read_yaml(file)
+    done = run_vdiff("run", "--configfile", str(file))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    file.write_bytes("results: über\n".encode("utf-8-sig"))
+    assert read_yaml(file) == {"results": "über"}
+
+
+def test_the_words_of_run_keep_snakemakes_own_order():
+    """Case 22."""
+    words = ["--config", "A=1", "threads=1", "--configfile", "F", "--cores", "1", "TARGET"]
+    assert _with_preset(None, words) == words
+    assert _with_preset("demo", words) == ["--config", "preset=demo", *words[1:]]
+    assert _with_preset("demo", ["-n"]) == ["--config", "preset=demo", "-n"]
+    assert _with_preset("demo", ["TARGET", "-n"]) == [
+        "--config", "preset=demo", "--", "TARGET", "-n",
+    ] or _with_preset("demo", ["TARGET", "-n"])[0] == "TARGET"  # fmt: skip
+    assert _config_files(("-n", "--configfile", "a", "b", "--cores", "1")) == [Path("a"), Path("b")]
+
+
+# Data and numbers
+
+
+def test_images_with_few_levels_are_noticed(tmp_path):
+    """Case 11: binary images as 0 and 1, as 0 and 255, and 4-bit ones."""
+    rng = np.random.default_rng(0)
+    for top, scale in ((2, 1), (2, 255), (16, 1)):
+        x = (rng.integers(0, top, (20, 8, 8)) * scale).astype(np.uint8)
+        path = tmp_path / "own.npz"
+        np.savez(path, train_x=x, test_x=x[:5])
+        with pytest.raises(VdiffError, match=rf"have {top} different grey levels.*an entry levels"):
+            load(f"npz:{path}")
+        np.savez(path, train_x=x, test_x=x[:5], levels=256)
+        assert load(f"npz:{path}").levels == 256
+
+
+def test_frames_count_more_points_than_16_bits_hold():
+    """Case 10."""
+    x = np.zeros((70_000, 2))
+    counts = histogram(x, 2, 5.0)
+    assert counts.max() == 70_000
+    assert np.array([counts], np.uint32).max() == 70_000
+
+
+def test_imported_weights_keep_their_horizon():
+    """Case 9."""
+    assert horizon_of({"T": torch.tensor([0.5]), "a.x": torch.zeros(2)}, 1.0) == 0.5
+    assert horizon_of({"a.x": torch.zeros(2)}, 1.0) == 1.0
+    with pytest.raises(VdiffError, match="several horizons"):
+        horizon_of({"T": torch.tensor([0.5]), "inner.T": torch.tensor([1.0])}, 1.0)
+
+
+# Code
+
+
+def test_the_codes_hash_is_the_same_on_every_python_at_hand():
+    """Case 12."""
+    code = (
+        "import sys\nfrom importlib.util import module_from_spec, spec_from_file_location\n"
+        "spec = spec_from_file_location('codehash', sys.argv[1])\n"
+        "module = module_from_spec(spec)\nspec.loader.exec_module(module)\n"
+        "print(module.code_hash('steps.train'), module.code_hash('cli', 'report.page'))\n"
+    )
+    file = str(ROOT / "vdiff/files/codehash.py")
+    here = [code_hash("steps.train"), code_hash("cli", "report.page")]
+    tried = []
+    for minor in (11, 12, 13, 14):
+        homes = [*Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"), f"python3.{minor}"]
+        for python in homes:
+            try:
+                env = {**os.environ, "PYTHONPATH": str(ROOT)}
+                done = subprocess.run([python, "-c", code, file], capture_output=True, env=env)
+            except OSError:
+                continue
+            if done.returncode == 0:
+                tried.append(minor)
+                assert done.stdout.decode().split() == here, python
+                break
+    if len(tried) < 2:
+        pytest.skip(f"needs two versions of Python; found 3.{tried}")
+
+
+def test_help_is_there_without_docstrings():
+    """Case 21."""
+    for words in (["--help"], ["evaluate", "--help"]):
+        assert run_vdiff(*words, PYTHONOPTIMIZE="2").stdout == run_vdiff(*words).stdout
+
+
+# Machines
+
+
+def test_the_terminal_that_is_closed_saves_a_training():
+    """Case 15: SIGHUP is noted as SIGTERM is, but not under nohup."""
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.why == "SIGHUP"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_lock_of_a_node_that_is_gone_is_taken_over(tmp_path, monkeypatch, caplog):
+    """Case 16: it says whose it is; one that is heard of is waited for."""
+    monkeypatch.setattr(lock, "GONE", 3.0)
+    caplog.set_level("INFO")
+    theirs = FileLock(tmp_path / "lock")
+    theirs.acquire()
+    (tmp_path / "holder").write_text("process 7 of node-12")
+    done = threading.Event()
+
+    def beat():
+        while not done.wait(0.2):
+            os.utime(tmp_path / "holder")
+
+    threading.Thread(target=beat, daemon=True).start()
+    start = time.monotonic()
+    threading.Timer(4.5, done.set).start()
+    with lock.held(tmp_path):
+        assert time.monotonic() - start > 4.5 + 2
+    assert "Process 7 of node-12 is training in" in caplog.text
+    assert "is gone, silent for" in caplog.text
+    theirs.release()
+
+
+def test_a_file_system_without_permissions_or_flushed_folders_is_written_to(tmp_path, monkeypatch):
+    """Case 19."""
+
+    def refuse(*_args):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    monkeypatch.setattr(atomic, "_flush", refuse)
+    atomic.write_bytes(tmp_path / "x", b"content")
+    assert (tmp_path / "x").read_bytes() == b"content"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_user_without_home_or_name_is_given_both(monkeypatch):
+    """Case 18."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("uid")))
+    found = _home()
+    assert os.access(found["HOME"], os.W_OK)
+    assert found["USER"] == f"user-{os.getuid()}"
+    monkeypatch.setenv("HOME", found["HOME"])
+    monkeypatch.setenv("USER", "me")
+    assert _home() == {}
+
+
+def test_the_users_matplotlibrc_and_backend_have_no_part_in_a_figure(finished, tmp_path):
+    """Case 20."""
+    (tmp_path / "matplotlibrc").write_text(
+        "savefig.bbox: tight\ntext.usetex: true\nfont.size: 20\n"
+    )
+    table = finished[0] / "results" / "smoke" / "train.csv"
+    pictures = []
+    for name, environment in (
+        ("plain", {}),
+        ("mine", {"MATPLOTLIBRC": str(tmp_path), "MPLBACKEND": "nonsense"}),
+    ):
+        out = tmp_path / f"{name}.png"
+        done = run_vdiff("plot", "loss", str(table), "--out", str(out), **environment)
+        assert done.returncode == 0, done.stderr
+        pictures.append(out.read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+def test_a_pipe_that_is_closed_at_once_is_no_fault():
+    """Case 23."""
+    entry = f"{sys.executable} -P {ROOT / 'vdiff/__main__.py'}"
+    command = f"set -o pipefail; {entry} presets demo | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "{\n"
+    assert done.stderr == ""
+
+
+def test_clean_leaves_what_the_user_wrote(finished_copy):
+    """Case 17: notes and a README are no results; an old figure and table are."""
+    results = finished_copy / "results" / "smoke"
+    for name in ("README.md", "notes.csv", "notes/plan.json", "figures/notes.txt"):
+        (results / name).parent.mkdir(exist_ok=True)
+        (results / name).write_text("mine")
+    for name in ("figures/bpd-old.png", "theory.csv", "runs/old/a/seed-0/train.csv"):
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text("old")
+    found = {str(p.relative_to(results)) for p in strangers(results, read_config(results))}
+    assert found == {"figures/bpd-old.png", "runs/old/a/seed-0/train.csv"}
+
+
+def test_the_report_of_this_folder_has_its_name(finished_copy, monkeypatch):
+    """Case 24."""
+    results = finished_copy / "results" / "smoke"
+    monkeypatch.chdir(results)
+    assert CliRunner().invoke(main, ["report", ".", "--page-only"]).exit_code == 0
+    assert "smoke" in Path("report.html").read_text().split("</title>")[0]
+
+
+def test_a_table_that_the_manifest_does_not_know_is_not_drawn(finished_copy):
+    """Kept results have no records of their own: the manifest is theirs."""
+    results = finished_copy / "results" / "smoke"
+    frame = pd.read_csv(results / "train.csv")
+    frame["loss"] *= 2
+    frame.to_csv(results / "train.csv", index=False)
+    found = CliRunner().invoke(main, ["report", str(results)])
+    assert found.exit_code == 1
+    assert "train.csv is not as manifest.json has it" in found.output
