@@ -9,6 +9,7 @@ from support.pipeline import ROOT, environment
 RUN = "results/smoke/runs"
 DIGITS = f"{RUN}/digits/debias-True/seed-0"
 SMALL = {
+    "coverage.py": ["--images=4", "--truth=32", DIGITS],
     "estimators.py": [
         "--images=16",
         "--passes=2",

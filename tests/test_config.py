@@ -193,7 +193,10 @@ def test_another_kind_of_sde_replaces_its_base():
     config = load_config(
         {
             "experiments": {
-                "digits": {"sde": {"beta_max": 15}, "arms": {"a": {"sde": {"kind": "cosine"}}}}
+                "digits": {
+                    "sde": {"beta_max": 15},
+                    "arms": {"a": {"debias": True, "sde": {"kind": "cosine"}}},
+                }
             }
         }
     )
@@ -206,8 +209,9 @@ def test_another_kind_of_sde_replaces_its_base():
     ("keys", "words"),
     [
         ({"arms": {"debias-True": {"debias": False}}}, ["debias-True", "debias False"]),
-        ({"arms": {"a b": {}}}, ["'a b'", "letters"]),
-        ({"arms": {"a": {"training": {"lr": -1}}}}, ["arms.a.training.lr", "-1"]),
+        ({"arms": {"a b": {"debias": True}}}, ["'a b'", "letters"]),
+        ({"arms": {"a": {"debias": True, "training": {"lr": -1}}}}, ["arms.a.training.lr", "-1"]),
+        ({"arms": {"a": {}}}, ["arms.a.debias", "missing"]),
         (
             {"arms": {"a": {"debias": True}}, "pairs": [["a", "b"]]},
             ["pairs", "'b'", "debias-True, improved, a"],

@@ -83,7 +83,7 @@ def test_labels_follow_their_images(tmp_path):
     }
     for images, labels in zip((data.train, data.test), data.labels(), strict=True):
         assert [known[x.numpy().tobytes()] for x in images] == labels.tolist()
-    x = np.zeros((4, 8, 8), np.uint8)
+    x = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
     arrays = {"train_x": x, "test_x": x[:2], "train_y": np.arange(4), "test_y": np.arange(2)}
     train, test = load(save(tmp_path / "own.npz", **arrays)).labels()
     assert (train.tolist(), test.tolist()) == ([0, 1, 2, 3], [0, 1])

@@ -61,7 +61,8 @@ def test_default_pairs_follow_what_arms_train_not_their_names():
     """Case 2: names that begin like the paper's, and names that say nothing."""
     ema = {"training": {"ema": 0.5}}
     of_names = arms(**{"debias-True-ema": {"debias": True, **ema}, "debias-True": {}})
-    assert of_names.compared == []  # nothing uniform to compare with
+    assert of_names.compared == [("debias-True-ema", "debias-True")]
+    assert of_names.claimed is None  # nothing uniform to compare with
     named = {"a": {"debias": False}, "b": {"debias": True}}
     named["debias-True-ema"] = {"debias": True, **ema}
     assert arms(**named).compared == [("b", "a"), ("debias-True-ema", "b")]

@@ -8,7 +8,7 @@ import sys
 from vdiff.config import Run, validate
 from vdiff.data import load
 from vdiff.files.snapshots import write_table
-from vdiff.files.tidy import write_csv
+from vdiff.files.tidy import read_csv, write_csv
 from vdiff.steps.train import train
 
 TINY = {
@@ -34,13 +34,13 @@ def run(folder, state="state", **training):
     config = tiny(**training)
     rows, snapshots = train(config, load("swissroll"), folder / state)
     write_csv(folder / "train.csv", rows, "train")
-    write_table(folder / "snapshots.csv", config.who, snapshots)
+    write_table(folder / "snapshots.csv", config.who, snapshots, {})
     return results(folder)
 
 
 def results(folder):
-    digests = [line.split(",")[-1] for line in (folder / "snapshots.csv").read_text().splitlines()]
-    return (folder / "train.csv").read_bytes(), digests[1:]
+    digests = read_csv(folder / "snapshots.csv", "snapshots")["sha256"].tolist()
+    return (folder / "train.csv").read_bytes(), digests
 
 
 def start(folder, iterations):

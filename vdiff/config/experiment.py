@@ -83,7 +83,8 @@ class Experiment(Measurements):
         [],
         "Arms to compare, first minus second; by default each debiased arm minus the uniform one "
         "that has all other keys alike, then every other arm minus the debiased one of these "
-        "pairs from which it differs in the fewest keys.",
+        "pairs (the first debiased arm where there are none) from which it differs in the fewest "
+        "keys.",
     )
 
     @model_validator(mode="before")
@@ -182,8 +183,9 @@ class Experiment(Measurements):
             for true, false in product(self.arms, self.arms)
             if _different(keys[true], keys[false]) == {"debias"} and self.arms[true].debias
         ]
-        bases = list(dict.fromkeys(true for true, _ in papers))
-        paired = {name for pair in papers for name in pair}
+        debiased = [name for name, arm in self.arms.items() if arm.debias]
+        bases = list(dict.fromkeys(true for true, _ in papers)) or debiased[:1]
+        paired = {*bases, *(name for pair in papers for name in pair)}
         others = [name for name in self.arms if name not in paired] if bases else []
         return papers + [
             (name, min(bases, key=lambda base: len(_different(keys[name], keys[base]))))

@@ -133,14 +133,15 @@ def npz(path: Path, real: bool) -> Images:
     arrays = read_npz(path, "train_x", "test_x")
     levels = _levels(path, arrays)
     train, test = (_images(path, name, arrays[name], levels) for name in ("train_x", "test_x"))
-    if "levels" not in arrays:
-        _check_grey(path, train, test)
     if train.shape[1:] != test.shape[1:]:
         shapes = f"{tuple(train.shape[1:])} and {tuple(test.shape[1:])}"
         raise VdiffError(
             f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
         )
-    return Images(train, test, levels, real, *_labels(path, arrays, len(train), len(test)))
+    labels = _labels(path, arrays, len(train), len(test))
+    if "levels" not in arrays:
+        _check_grey(path, train, test)
+    return Images(train, test, levels, real, *labels)
 
 
 def _check_grey(path: Path, *images: Tensor) -> None:
