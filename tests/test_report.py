@@ -23,7 +23,7 @@ from vdiff.report.contents import described, figures
 from vdiff.report.page import SHOWN, write_report
 
 # One experiment with an arm beyond the paper: its three figures, and three of all experiments.
-SMALL_ARMS = {"other": {"training": {"lr": 0.5}}, "debias-True": {}}
+SMALL_ARMS = {"other": {"debias": True, "training": {"lr": 0.5}}, "debias-True": {}}
 SMALL = {
     "preset": "smoke",
     "only": ["cosine"],
@@ -134,7 +134,7 @@ def test_two_results_are_compared_in_pairs(tmp_path):
 
 def test_nothing_in_common_is_one_sentence(tmp_path):
     describe(tmp_path / "a")
-    describe(tmp_path / "b", experiments={"cosine": {"arms": {"another": {}}}})
+    describe(tmp_path / "b", experiments={"cosine": {"arms": {"another": {"debias": True}}}})
     words = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c.csv")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1

@@ -28,14 +28,6 @@ def write_table(
     write_csv(path, rows, "snapshots")
 
 
-def read_paths(path: Path) -> list[Path]:
-    """The files of weights that a table lists, none if it cannot be read."""
-    try:
-        return [snapshot.path for snapshot in read_table(path)]
-    except VdiffError:
-        return []
-
-
 def check_data(path: Path, dataset: str, data: Mapping[str, str | None]) -> None:
     """Raise VdiffError unless the data are those of the training whose table of snapshots this is.
 

@@ -18,8 +18,7 @@ from vdiff.figures.registry import FIGURES, Figure, Name, run_folder
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
 from vdiff.files.records import Asked, checksum_of, why_unfit
-from vdiff.files.snapshots import read_paths
-from vdiff.files.tidy import read_json
+from vdiff.files.tidy import read_csv, read_json
 from vdiff.report import contents
 from vdiff.steps.catalogue import STEPS, Step
 
@@ -172,8 +171,14 @@ def _differs(path: Path, content: dict) -> str | None:
 
 def _lost(snapshots: Path) -> str | None:
     """Whether weights that a table lists are gone."""
-    lost = [path for path in read_paths(snapshots) if not path.is_file()]
-    return f"{lost[0].name} of its weights is missing" if lost else None
+    if not snapshots.exists():
+        return None
+    try:
+        paths = read_csv(snapshots, "snapshots")["path"]
+    except VdiffError:
+        return "its table of snapshots cannot be read"
+    lost = [path for path in paths if not (snapshots.parent / path).is_file()]
+    return f"{lost[0]} is missing" if lost else None
 
 
 def _not_as_listed(folder: Path, names: Sequence[str]) -> str | None:

@@ -19,10 +19,12 @@ from vdiff.report import asked, contents
 from vdiff.steps.catalogue import STEPS
 
 try:
-    # Read strictly: Snakemake's own reading takes `on` for true and keeps the last of two keys.
-    for file in workflow.config_settings.configfiles:
-        config = merge(config, read_yaml(file))
-    config = merge(config, dict(workflow.config_settings.config))
+    # Read strictly: Snakemake's own reading takes `on` for true and keeps the last of two keys. Of a
+    # module the configuration is what the workflow around it gives.
+    if workflow.modifier.parent_modifier is None:
+        for file in workflow.config_settings.configfiles:
+            config = merge(config, read_yaml(file))
+        config = merge(config, dict(workflow.config_settings.config))
     CONFIG = load_config(config)
     DATA = {
         name: fingerprint(e.dataset, Path(CONFIG.data_root))
