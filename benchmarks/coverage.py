@@ -2,7 +2,7 @@
 
 python benchmarks/coverage.py RUN_FOLDER ... [--images 64] [--truth 4096]
 
-The truth of each image is the mean of 4,096 draws; fewer are then picked from them, stratum by stratum.
+The truth of each image is the mean of 4,096 draws; fewer are then picked from them, by stratum.
 """
 
 import argparse

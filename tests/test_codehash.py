@@ -60,7 +60,7 @@ def edited(folder, module):
     path = path if path.exists() else path.with_suffix("") / "__init__.py"
     path.write_text(f"{path.read_text()}\n\ndef added_by_a_test():\n    return 1\n")
     output = snakemake(folder, "-n")
-    changed = re.search(r"Rules with provenance triggered jobs: (.*)", output)
+    changed = re.search(r"^ +updated input files:\n(.*)", output, re.M)
     return set(changed[1].replace(",", " ").split()) if changed else set()
 
 

@@ -185,4 +185,8 @@ def train_memory(wildcards, attempt):
 # What lies in the results folder is used again only if its records say that it is what is asked
 # for, whatever Snakemake knows of it. The main process decides, once, and leaves a mark for each job.
 if workflow.is_main_process:
-    asked.settle(asked.unfit(CONFIG, DATA, CONFIG.folder), Path(MARKS))
+    for name, why in asked.settle(
+        asked.unfit(CONFIG, DATA, CONFIG.folder), Path(MARKS)
+    ).items():
+        print(f"{R}/{name} does not fit: {why}.", file=sys.stderr)
+        break  # the first stands for those that follow from it
