@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from filelock import FileLock
-from support.pipeline import ROOT
+from support.pipeline import ROOT, snakemake
 
 from vdiff.cli import main
 from vdiff.cli.pipeline import _config_files, _home, _with_preset
@@ -287,6 +287,30 @@ def test_a_user_without_home_or_name_is_given_both(monkeypatch):
     monkeypatch.setenv("HOME", found["HOME"])
     monkeypatch.setenv("USER", "me")
     assert _home() == {}
+
+
+def test_the_pipeline_is_planned_by_a_user_id_that_nobody_knows(tmp_path):
+    """Case 18, as in containers: no entry in passwd, no home."""
+    unknown = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+    try:
+        subprocess.run([*unknown, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs unshare and user namespaces")
+    names = ("USER", "LOGNAME", "LNAME", "USERNAME")
+    env = {k: v for k, v in os.environ.items() if k not in names} | {"HOME": "/nonexistent"}
+    command = [*unknown, sys.executable, "-P", str(ROOT / "vdiff/__main__.py"), "run"]
+    command += ["--preset", "smoke", "--dry-run"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "This was a dry-run" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [["--until", "configure"], ["--touch"]])
+def test_an_old_report_is_not_said_to_be_done(finished_copy, words):
+    """Case 24."""
+    seeds = ["--config", "preset=smoke", "experiments={digits: {seeds: [0, 1, 2]}}"]
+    words = words if words == ["--touch"] else [*words, *seeds]
+    assert "the report is" not in snakemake(finished_copy, *words)
 
 
 def test_the_users_matplotlibrc_and_backend_have_no_part_in_a_figure(finished, tmp_path):

@@ -84,6 +84,15 @@ def test_what_does_not_fit_is_one_sentence(finished):
     ):
         with pytest.raises(VdiffError, match=words):
             model.log_prob(wrong)
+    with pytest.raises(VdiffError, match="x is no array of numbers"):
+        model.log_prob([[1, 2], [3]])
+    points, of_points = opened(finished, "swissroll/debias-False/seed-0")
+    with pytest.raises(VdiffError, match="x holds values that are not finite"):
+        points.log_prob([[0.0, math.nan]])
+    assert points.log_prob([[0.0, 1.0]], pilot=64).value.shape == (1,)
+    if not torch.cuda.is_available():
+        with pytest.raises(VdiffError, match="torch sees no GPU"):
+            vdiff.load(of_points, device="cuda")
     with pytest.raises(VdiffError, match="'exact'; it must be elbo or ode"):
         model.log_prob(x, "exact")
     with pytest.raises(VdiffError, match="The argument draws is 0"):

@@ -62,8 +62,9 @@ class TensorBoard:
     def _evaluate(self, a: Drift, iteration: int) -> None:
         row = evaluate(self.model, a, self.evaluation, "published", checkpoint=iteration).row()
         self.rows = [row for row in self.rows if row["iteration"] != iteration]
-        who = {**self.model.run.who, "estimator": "published", "iteration": iteration}
-        self.rows.append({**who, **row})
+        seen = iteration * self.model.data.batch(self.model.run.training.batch_size)
+        what = {"estimator": "published", "iteration": iteration, "examples": seen}
+        self.rows.append({**self.model.run.who, **what, **row})
         write_csv(self.table, self.rows, "evaluation")
         for name in ("bpd", "bpd_std_err"):
             self.writer.add_scalar(name, row[name], iteration)
