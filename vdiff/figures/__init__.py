@@ -2,5 +2,7 @@
 
 import os
 
-# Before any of them imports matplotlib: the user's backend may be none of this machine's.
-os.environ["MPLBACKEND"] = "agg"
+# Before any of them imports matplotlib: the user's backend may be none of this machine's. That of a
+# notebook is a module of its own and stays.
+if not os.environ.get("MPLBACKEND", "").startswith("module://"):
+    os.environ["MPLBACKEND"] = "agg"
