@@ -4,11 +4,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vdiff.errors import VdiffError
+from vdiff.figures.backend import mpl
 from vdiff.figures.samples import tile
 from vdiff.files.atomic import write_bytes
 from vdiff.files.tidy import read_npz

@@ -1,5 +1,8 @@
 """The one style of all figures: the paper's colours, column widths and embedded fonts."""
 
+from vdiff.figures.backend import mpl  # before pyplot
+
+# isort: split
 import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,10 +10,6 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import matplotlib as mpl
-
-mpl.use("agg")
 
 import matplotlib.pyplot as plt
 import pandas as pd
