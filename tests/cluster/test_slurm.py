@@ -79,7 +79,8 @@ def training_pids(folder):
             inside = (entry / "cwd").resolve() == folder
         except OSError:
             continue
-        if inside and b"vdiff" in words and b"train" in words and words[0].endswith(b"python"):
+        ours = any(word.endswith(b"vdiff/__main__.py") for word in words)
+        if inside and ours and b"train" in words and words[0].endswith(b"python"):
             found.append(int(entry.name))
     return found
 
