@@ -66,8 +66,9 @@ def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, beside) 
     options = {k: v for k, v in options.items() if v is not None}
     check_alike(inputs)
     draw(figure, inputs, out, dark, **options)
+    asked = of_figure(FIGURES[figure], options, inputs)
     for path in (*out, *dark):
-        write_record(path, of_figure(FIGURES[figure], options, inputs))
+        write_record(path, asked)
 
 
 def _numbers(option: str, text: str, kind: type) -> list:
@@ -92,8 +93,9 @@ def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
 
     check_alike(inputs)
     draw_animation(inputs, out, fps)
+    asked = of_figure(FIGURES["lambda"], {"fps": fps}, inputs)
     for path in out:
-        write_record(path, of_figure(FIGURES["lambda"], {"fps": fps}, inputs))
+        write_record(path, asked)
 
 
 @main.command()

@@ -113,8 +113,9 @@ def train(
     held = fingerprint(run.dataset, data_root)
     write_csv(out / "train.csv", rows, "train")
     write_table(out / "snapshots.csv", run.who, take(snapshots, out / "weights"), held.images)
+    asked = of_training(run, held, run_file)
     for name in ("train.csv", "snapshots.csv"):
-        write_record(out / name, of_training(run, held, run_file))
+        write_record(out / name, asked)
     for old in checkpoint.drop_superseded(folder):
         log.info("Deleted the state in %s: these results replace those that it led to.", old)
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
