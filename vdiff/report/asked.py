@@ -115,11 +115,12 @@ def _asked(
     for experiment, e in config.experiments.items():
         for first, second in e.compared:
             for seed in e.seeds:
-                who = {"experiment": experiment, "first": first, "second": second, "seed": seed}
+                who: dict[str, Any] = {
+                    "experiment": experiment, "first": first, "second": second, "seed": seed
+                }  # fmt: skip
                 runs = [run_folder(experiment, arm, seed) for arm in (first, second)]
-                name = f"runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
                 inputs = [folder / run / "per_image.npz" for run in runs]
-                yield [name], of_difference(who, inputs)
+                yield [contents.difference_file(**who)], of_difference(who, inputs)
     for schema, tables in contents.parts(config).items():
         yield [f"{schema}.csv"], of_gathered(schema, [folder / name for name in tables])
     yield ["curves.csv"], of_curves(folder / "evaluation.csv")

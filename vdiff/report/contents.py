@@ -36,10 +36,15 @@ def run_files(config: Config, name: str) -> list[str]:
     ]
 
 
+def difference_file(experiment: str, first: str, second: str, seed: int) -> str:
+    """Where the table of paired differences of two arms is."""
+    return f"runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
+
+
 def differences(config: Config) -> list[str]:
     """The tables of paired differences, a pair and seed each."""
     return [
-        f"runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
+        difference_file(experiment, first, second, seed)
         for experiment, e in config.experiments.items()
         for first, second in e.compared
         for seed in e.seeds
