@@ -9,6 +9,7 @@ import os
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from socket import socket
 
 
 def _bind() -> None:
@@ -32,4 +33,9 @@ if __name__ == "__main__":
         _bind()
     from vdiff.cli import main
 
+    if sys.argv[1:2] == ["forkserver"]:
+        from vdiff.machine.forkserver import run, serve
+
+        serve(socket(fileno=int(sys.argv[2])), int(sys.argv[3]), Path(sys.argv[4]))
+        run(main)  # of a fork
     main()

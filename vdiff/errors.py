@@ -3,3 +3,8 @@
 
 class VdiffError(Exception):
     """Bad input or a broken environment; the command line prints it without a traceback."""
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

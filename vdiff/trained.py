@@ -18,8 +18,7 @@ from vdiff.data import Data
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.stepping import noise_of
-from vdiff.errors import VdiffError
-from vdiff.files.tidy import first_line
+from vdiff.errors import VdiffError, first_line
 from vdiff.machine.devices import Wanted, choose
 from vdiff.machine.seeds import generator
 from vdiff.model import Model

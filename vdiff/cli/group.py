@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import resource
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,8 +16,7 @@ import click
 
 from vdiff.errors import VdiffError
 from vdiff.files.atomic import WRITTEN
-from vdiff.files.manifest import made_by
-from vdiff.files.tidy import write_json
+from vdiff.files.objects import write_json
 
 log = logging.getLogger("vdiff")
 FIRST = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, whose files are one's
@@ -73,6 +73,8 @@ def doc_of(what: Any) -> str | None:
 
 def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
     """What a command made, from what, where and in how long: part of the manifest."""
+    from vdiff.files.manifest import made_by
+
     outputs = {name: sha for name, sha in made.items() if Path(name).is_file()}
     command = ["vdiff", *sys.argv[1:]]
     ended = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -80,10 +82,17 @@ def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
         "command": command,
         "ended": ended,
         "seconds": seconds,
+        "memory_mb": _memory(),
         **notes,
         **made_by(),
         "outputs": outputs,
     }
+
+
+def _memory() -> float:
+    """The most memory that this process had at once, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB, on macOS bytes
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
 
 def note(**facts: object) -> None:

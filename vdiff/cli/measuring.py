@@ -11,11 +11,7 @@ from vdiff.cli.group import doc_of, main, note
 from vdiff.cli.options import PATH, ROOT, RUN, SNAPSHOTS, options_of, settings_of, with_device
 from vdiff.config import read_run
 from vdiff.errors import VdiffError
-from vdiff.files.fingerprint import fingerprint
-from vdiff.files.records import read_record, write_record
-from vdiff.files.tidy import read_npz, write_csv, write_npz
 from vdiff.machine.devices import Wanted
-from vdiff.report.asked import of_difference, of_step
 from vdiff.steps.catalogue import STEPS, Step
 
 log = logging.getLogger("vdiff")
@@ -27,6 +23,11 @@ def _command(step: Step) -> click.Command:
     def measure(
         run_file: Path, snapshots: Path, data_root: Path, device: Wanted, **given: Any
     ) -> None:
+        from vdiff.files.fingerprint import fingerprint
+        from vdiff.files.records import write_record
+        from vdiff.files.tidy import write_csv, write_npz
+        from vdiff.report.asked import of_step
+
         settings = settings_of(step.settings, given)
         axis = {step.axis.name: given[step.axis.name]} if step.axis else {}
         model = _opened(step, run_file, snapshots, data_root, device)
@@ -95,6 +96,9 @@ def difference(minuend, subtrahend, out, experiment, first, second, seed) -> Non
 
     Both share their images and noise, so the difference is sharper than either of them.
     """
+    from vdiff.files.records import read_record, write_record
+    from vdiff.files.tidy import read_npz, write_csv
+    from vdiff.report.asked import of_difference
     from vdiff.stats.aggregate import paired_differences
 
     who = {"experiment": experiment, "first": first, "second": second, "seed": seed}

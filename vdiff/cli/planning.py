@@ -7,12 +7,13 @@ import click
 from vdiff.cli.group import main
 from vdiff.cli.options import PATH, ROOT
 from vdiff.config import Config, load_config, read_yaml, run_of
-from vdiff.resources import THROUGHPUT
 
 
 def rates() -> dict[str, tuple[float, str]]:
     """Device to (GFLOP/s in training, where the figure comes from)."""
     import pandas as pd
+
+    from vdiff.resources import THROUGHPUT
 
     with THROUGHPUT.open() as file:
         table = pd.read_csv(file, comment="#")

@@ -9,20 +9,19 @@ import click
 
 from vdiff.cli.group import PATH, from_json, main
 from vdiff.errors import VdiffError
-from vdiff.files.tidy import write_json
+from vdiff.files.objects import write_json
 
 log = logging.getLogger("vdiff")
 
 
 @main.command()
-@click.argument("config")
+@click.argument("config", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The JSON to write.")
-def describe(config: str, out: Path) -> None:
-    """Write CONFIG, a whole configuration as JSON text, to config.json of a results folder."""
-    from vdiff.config import Config, validate
-    from vdiff.report.contents import described
+def describe(config: Path, out: Path) -> None:
+    """Write CONFIG, a whole configuration (JSON), to config.json of a results folder."""
+    from vdiff.report.contents import described, read_described
 
-    write_json(out, described(validate(Config, from_json(config))))
+    write_json(out, described(read_described(config)))
 
 
 @main.command()
@@ -53,7 +52,7 @@ def keep(results: Path, kept: Path) -> None:
     from vdiff.files.atomic import write_bytes
     from vdiff.report.contents import kept_files, read_config
 
-    names = kept_files(results, read_config(results))
+    names = kept_files(read_config(results))
     contents = {}
     for name in names:
         try:

@@ -1,17 +1,16 @@
 """From tables to figures and claims: no torch needed."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from vdiff.cli.group import PATH, main
 from vdiff.errors import VdiffError
-from vdiff.figures.registry import FIGURES
-from vdiff.files.records import check_alike, read_record, write_record
+from vdiff.figures.registry import FIGURES, FPS
+from vdiff.files.objects import write_json
 from vdiff.files.schemas import GATHERED
-from vdiff.files.tidy import read_csv, read_npz, write_csv, write_json
-from vdiff.report.asked import FPS, of_claims, of_curves, of_figure, of_gathered
 
 log = logging.getLogger("vdiff")
 STILL = [figure.name for figure in FIGURES.values() if not figure.moving]
@@ -19,12 +18,24 @@ STILL = [figure.name for figure in FIGURES.values() if not figure.moving]
 
 @main.command()
 @click.argument("schema", type=click.Choice(GATHERED))
-@click.argument("tables", nargs=-1, type=PATH, required=True)
+@click.argument("tables", nargs=-1, type=PATH)
+@click.option("--of", "results", type=PATH, help="Instead of TABLES: all of a results folder.")
+@click.option("--config", type=PATH, help="Its configuration, by default its config.json.")
 @click.option("--out", type=PATH, required=True, help="The CSV of all rows.")
-def aggregate(schema: str, tables: list[Path], out: Path) -> None:
+def aggregate(
+    schema: str, tables: Sequence[Path], results: Path | None, config: Path | None, out: Path
+) -> None:
     """Gather TABLES of one schema into one CSV."""
-    from vdiff.files.tidy import concatenate
+    from vdiff.files.records import check_alike, write_record
+    from vdiff.files.tidy import concatenate, write_csv
+    from vdiff.report.asked import of_gathered
+    from vdiff.report.contents import parts, read_described
 
+    if results and not tables:
+        names = parts(read_described(config or results / "config.json")).get(schema, [])
+        tables = [results / name for name in names]
+    if not tables:
+        raise VdiffError(f"There is no table {schema} to gather: name TABLES, or a folder by --of.")
     check_alike(tables)
     write_csv(out, concatenate(tables, schema), schema)
     write_record(out, of_gathered(schema, tables))
@@ -35,6 +46,9 @@ def aggregate(schema: str, tables: list[Path], out: Path) -> None:
 @click.option("--out", type=PATH, required=True, help="The CSV of curves to write.")
 def curves(evaluation: Path, out: Path) -> None:
     """Means over seeds of a gathered EVALUATION table."""
+    from vdiff.files.records import read_record, write_record
+    from vdiff.files.tidy import read_csv, write_csv
+    from vdiff.report.asked import of_curves
     from vdiff.stats.aggregate import mean_curves
 
     read_record(evaluation)
@@ -55,6 +69,8 @@ def curves(evaluation: Path, out: Path) -> None:
 def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, beside) -> None:
     """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
     from vdiff.figures.draw import draw
+    from vdiff.files.records import check_alike, write_record
+    from vdiff.report.asked import of_figure
 
     options = {"experiment": experiment, "beside": beside}
     if columns:
@@ -90,6 +106,8 @@ def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
     INPUTS are files of `vdiff trajectory` or of `vdiff sample`.
     """
     from vdiff.figures.animation import animate as draw_animation
+    from vdiff.files.records import check_alike, write_record
+    from vdiff.report.asked import of_figure
 
     check_alike(inputs)
     draw_animation(inputs, out, fps)
@@ -107,6 +125,9 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
 
     Its config.json says which tables and runs count.
     """
+    from vdiff.files.records import read_record, write_record
+    from vdiff.files.tidy import read_csv, read_npz, write_csv
+    from vdiff.report.asked import of_claims
     from vdiff.report.contents import compared_features, parts, read_config
     from vdiff.stats.claims import judge, of_pairs
 
@@ -147,6 +168,8 @@ def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
     """
     from vdiff.config import read_run
     from vdiff.figures.draw import draw
+    from vdiff.files.records import read_record
+    from vdiff.files.tidy import read_npz, write_csv
     from vdiff.report.contents import read_config, run_files
     from vdiff.stats.aggregate import paired_differences
 

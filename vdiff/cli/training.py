@@ -23,8 +23,7 @@ from vdiff.config import (
     validate,
 )
 from vdiff.errors import VdiffError
-from vdiff.files.codehash import code_hash
-from vdiff.files.tidy import write_csv, write_json
+from vdiff.files.objects import write_json
 from vdiff.machine.devices import Wanted
 
 log = logging.getLogger("vdiff")
@@ -82,9 +81,11 @@ def train(
 
     from vdiff.data import load
     from vdiff.files import checkpoint
+    from vdiff.files.codehash import code_hash
     from vdiff.files.fingerprint import fingerprint
     from vdiff.files.records import write_record
     from vdiff.files.snapshots import write_table
+    from vdiff.files.tidy import write_csv
     from vdiff.files.weights import take
     from vdiff.machine.devices import choose, name_of
     from vdiff.machine.parallel import join
@@ -167,10 +168,10 @@ def import_weights(
 
     FILE holds a state_dict of its U-Net or of its reverse SDE; pickled modules are refused.
     """
-    from vdiff.files.checkpoint import load_weights
     from vdiff.files.fingerprint import fingerprint
     from vdiff.files.snapshots import write_table
-    from vdiff.files.weights import write_snapshot
+    from vdiff.files.tidy import write_csv
+    from vdiff.files.weights import load_weights, write_snapshot
     from vdiff.model import network_of
     from vdiff.nets.published import from_published, horizon_of
     from vdiff.nets.unet import UNet

@@ -10,8 +10,8 @@ from torch import Tensor
 from vdiff.config import DATASETS
 from vdiff.data.images import Images
 from vdiff.data.points import Points
-from vdiff.errors import VdiffError
-from vdiff.files.tidy import first_line, read_npz
+from vdiff.errors import VdiffError, first_line
+from vdiff.files.tidy import read_npz
 from vdiff.machine.seeds import generator
 
 MOST_CLASSES = 1000

@@ -16,6 +16,9 @@ Options = dict[str, str | Sequence[str] | Sequence[int] | Sequence[float]]
 """Of a drawing function: keyword to value."""
 
 
+FPS = 12  # frames a second of an animation
+
+
 @dataclass(frozen=True)
 class Figure:
     """names: for whom it is drawn; inputs, options: of the drawing function.

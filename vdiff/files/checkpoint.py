@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from vdiff.errors import VdiffError
 from vdiff.files.atomic import write_bytes
 
 log = logging.getLogger(__name__)
@@ -24,7 +23,9 @@ NAME = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{16})\.pt")
 
 def save(folder: Path, iteration: int, state: dict) -> Path:
     """Write the state of one iteration and drop all but the last two."""
-    content = dump(state)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     path = folder / f"checkpoint-{iteration:08d}-{digest[:16]}.pt"
     write_bytes(path, content)
@@ -35,7 +36,7 @@ def save(folder: Path, iteration: int, state: dict) -> Path:
 
 def clear(folder: Path) -> None:
     """Delete the states and weights in a folder: a run starts over there."""
-    for path in [*folder.glob("checkpoint-*.pt"), *folder.glob("snapshots/*.pt")]:
+    for path in [*folder.glob("checkpoint-*.pt"), *folder.glob("snapshots/*")]:
         path.unlink(missing_ok=True)
 
 
@@ -67,32 +68,6 @@ def load_latest(folder: Path) -> dict | None:
         except Exception as error:
             log.warning("%s is damaged (%s); falling back to the one before.", path, error)
     return None
-
-
-def dump(state: dict) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def load_weights(path: Path, sha256: str | None = None) -> dict:
-    """The state_dict of a snapshot; raises VdiffError if absent, damaged or pickled code."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise VdiffError(f"{path} cannot be read: {error.strerror}.") from None
-    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise VdiffError(f"{path} does not match its checksum; train this run again.")
-    try:
-        weights = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    except Exception:
-        weights = None
-    sound = isinstance(weights, dict) and all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in weights.items()
-    )
-    if not sound:
-        raise VdiffError(f"{path} is no state_dict file; pickled modules are refused, for safety.")
-    return weights
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:

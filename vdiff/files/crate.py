@@ -19,8 +19,8 @@ from rocrate.rocrate import ROCrate
 from vdiff.errors import VdiffError
 from vdiff.files.atomic import write_bytes
 from vdiff.files.manifest import sha256
+from vdiff.files.objects import read_json
 from vdiff.files.pipeline import snakefile
-from vdiff.files.tidy import read_json
 
 PAPER = "https://arxiv.org/abs/2106.02808"
 LICENCE = "https://spdx.org/licenses/MIT"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vdiff.errors import VdiffError
 from vdiff.files.codehash import code_hash
-from vdiff.files.tidy import read_json
+from vdiff.files.objects import read_json
 
 PACKAGES = (
     "torch",

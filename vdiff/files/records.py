@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from vdiff.errors import VdiffError
 from vdiff.files.manifest import sha256
-from vdiff.files.tidy import read_json, write_json
+from vdiff.files.objects import read_json, write_json
 
 FOLDER = ".made"
 

@@ -1,14 +1,13 @@
-"""Reading and writing CSV of a schema, NPZ and JSON; the same content gives the same bytes."""
+"""Reading and writing CSV of a schema and NPZ; the same content gives the same bytes."""
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, first_line
 from vdiff.files.atomic import write_bytes
 from vdiff.files.schemas import SCHEMAS, TEXT
 
@@ -64,19 +63,3 @@ def read_npz(path: Path, *required: str) -> dict[str, np.ndarray]:
     if missing:
         raise VdiffError(f"{path} lacks the array {missing[0]}; it is of another kind.")
     return arrays
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def write_json(path: Path, content: dict) -> None:
-    write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
-
-
-def read_json(path: Path) -> dict:
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise VdiffError(f"{path} cannot be read: {first_line(error)}.") from None

@@ -1,14 +1,21 @@
-"""Weights along a training: the file of each snapshot."""
+"""Weights along a training: the safetensors file of each snapshot."""
 
 import hashlib
+import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
+from vdiff.errors import VdiffError
 from vdiff.files.atomic import write_bytes
-from vdiff.files.checkpoint import dump, load_weights
+
+ENDING = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,14 @@ def shape_name(shape: tuple[int, ...]) -> str:
 
 def path_of(folder: Path, iteration: int) -> Path:
     """Where a state folder keeps the weights of an iteration."""
-    return folder / "snapshots" / f"{iteration:08d}.pt"
+    return folder / "snapshots" / f"{iteration:08d}{ENDING}"
 
 
 def write_snapshot(
     folder: Path, iteration: int, weights: dict[str, Tensor], shape: tuple[int, ...]
 ) -> Snapshot:
-    path, content = path_of(folder, iteration), dump(weights)
+    path = path_of(folder, iteration)
+    content = save({name: tensor.contiguous() for name, tensor in weights.items()})
     write_bytes(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return Snapshot(iteration, shape_name(shape), path, digest)
@@ -57,8 +65,9 @@ def take(snapshots: Sequence[Snapshot], folder: Path) -> list[Snapshot]:
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != s.sha256:
             write_bytes(path, s.path.read_bytes())
         taken.append(replace(s, path=path))
-    for old in set(folder.glob("*.pt")) - {s.path for s in taken}:
-        old.unlink()
+    for old in set(folder.iterdir()) - {s.path for s in taken}:
+        if old.suffix in (ENDING, ".pt"):  # as earlier versions called them
+            old.unlink()
     return taken
 
 
@@ -70,3 +79,33 @@ def read_snapshot(folder: Path, iteration: int, shape: tuple[int, ...]) -> Snaps
     except OSError:
         return None
     return Snapshot(iteration, shape_name(shape), path, digest)
+
+
+def load_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """The state_dict in a file of safetensors or, as earlier versions wrote them, of torch.
+
+    Raises VdiffError if it is absent, damaged or pickled code.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise VdiffError(f"{path} cannot be read: {error.strerror}.") from None
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise VdiffError(f"{path} does not match its checksum; train this run again.")
+    weights: Any = None
+    for read in (load, _of_torch):
+        if weights is None:
+            with suppress(Exception):  # damaged files make the parsers raise anything
+                weights = read(content)
+    sound = isinstance(weights, dict) and all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in weights.items()
+    )
+    if not sound:
+        raise VdiffError(
+            f"{path} is not a state_dict file; pickled modules are refused, for safety."
+        )
+    return weights
+
+
+def _of_torch(content: bytes) -> object:
+    return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")

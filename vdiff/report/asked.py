@@ -14,15 +14,15 @@ from pydantic import BaseModel
 
 from vdiff.config import Config, Run, run_of
 from vdiff.errors import VdiffError
-from vdiff.figures.registry import FIGURES, Figure, Name, run_folder
+from vdiff.figures.registry import FIGURES, FPS, Figure, Name, run_folder
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
+from vdiff.files.objects import read_json, write_json
 from vdiff.files.records import Asked, checksum_of, why_unfit
-from vdiff.files.tidy import read_csv, read_json
+from vdiff.files.tidy import read_csv
 from vdiff.report import contents
 from vdiff.steps.catalogue import STEPS, Step
 
-FPS = 12  # frames a second of an animation
 OLD = 1.0  # a time stamp, in seconds since 1970
 
 
@@ -194,6 +194,12 @@ def _not_as_listed(folder: Path, names: Sequence[str]) -> str | None:
     except (VdiffError, KeyError, TypeError):
         return "it cannot be read, or lacks a file"
     return None
+
+
+def write_described(config: Config, path: Path) -> None:
+    """The configuration as a results folder keeps it, in a file for the commands of the jobs."""
+    if _differs(path, contents.described(config)) or not path.exists():
+        write_json(path, contents.described(config))
 
 
 def settle(reasons: Iterable[tuple[str, str | None]], folder: Path) -> dict[str, str]:

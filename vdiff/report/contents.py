@@ -8,8 +8,8 @@ from pathlib import Path
 
 from vdiff.config import Config, validate
 from vdiff.figures.registry import FIGURES, run_folder, step_files
+from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
-from vdiff.files.tidy import read_json
 from vdiff.steps.catalogue import STEPS
 
 MACHINE = {"results", "data_root", "device", "threads", "gpus", "slice_minutes", "slices"}
@@ -21,9 +21,14 @@ def described(config: Config) -> dict:
     return config.model_dump(mode="json", exclude=MACHINE)
 
 
+def read_described(path: Path) -> Config:
+    """A configuration in a file, as `described` has it."""
+    return validate(Config, read_json(path))
+
+
 def read_config(folder: Path) -> Config:
     """The configuration that a results folder speaks of; raises VdiffError when it has none."""
-    return validate(Config, read_json(folder / "config.json"))
+    return read_described(folder / "config.json")
 
 
 def run_files(config: Config, name: str) -> list[str]:
@@ -89,14 +94,13 @@ def compared_features(config: Config) -> dict[str, tuple[str, str]]:
     }
 
 
-def kept_files(folder: Path, config: Config) -> list[str]:
+def kept_files(config: Config) -> list[str]:
     """What the report is made from: no weights, no results of single runs that no figure reads."""
     found = ["config.json", "claims.csv", "claims.json", "manifest.json", *tables(config)]
     for figure in FIGURES.values():
         for name in figure.names(config):
             found += figure.inputs(config, name)
     found += [name for name in figures(config) if name.endswith((".png", ".webp"))]
-    found += sorted(f"benchmarks/{path.name}" for path in folder.glob("benchmarks/*.tsv"))
     return [name for name in dict.fromkeys(found) if not name.endswith("-dark.png")]
 
 
@@ -118,11 +122,12 @@ def strangers(folder: Path, config: Config) -> list[Path]:
 def _made(path: Path) -> bool:
     """Whether a file of a results folder is of a kind that the pipeline makes there: the notes of
     whoever works in the folder are none of its business."""
-    if path.parts[0] in ("state", "logs", "benchmarks") or ".made" in path.parts:
+    if path.parts[0] in ("state", "logs") or ".made" in path.parts:
         return False
     endings = {
-        "runs": (".csv", ".npz", ".json", ".pt"), "figures": (".png", ".pdf", ".gif", ".webp")
-    }  # fmt: skip
+        "runs": (".csv", ".npz", ".json", ".pt", ".safetensors"),
+        "figures": (".png", ".pdf", ".gif", ".webp"),
+    }
     if len(path.parts) > 1:
         return path.suffix in endings.get(path.parts[0], ())
     tops = {f"{schema}.csv" for schema in SCHEMAS}

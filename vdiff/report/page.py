@@ -11,8 +11,9 @@ from vdiff.config import PAPER, Arm, Config, load_config
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.atomic import write_bytes
+from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
-from vdiff.files.tidy import read_csv, read_json
+from vdiff.files.tidy import read_csv
 from vdiff.report.contents import read_config, tables
 from vdiff.resources import CURVES_ON, published_curves, published_values
 from vdiff.stats.beside import beside
@@ -58,7 +59,7 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
         gains=_gains(folder, config),
         beside=_beside(folder, config, claims),
         figures=figures,
-        times=_times(folder / "benchmarks"),
+        times=_times(manifest["results"]),
         # What made each file is in manifest.json; the page shows what made them all.
         manifest={k: v for k, v in manifest.items() if k != "results"},
     )
@@ -190,10 +191,15 @@ def _inline(path: Path) -> str:
     return f"data:{MIME[path.suffix]};base64,{data}"
 
 
-def _times(folder: Path) -> list[dict]:
-    """Wall time and memory of each step, longest first, from Snakemake's benchmark files."""
-    rows = []
-    for path in sorted(folder.glob("*.tsv")):
-        row = pd.read_csv(path, sep="\t", na_values="-").iloc[0]
-        rows.append({"step": path.stem, "seconds": float(row["s"]), "memory": row["max_rss"]})
+def _times(made: dict[str, dict]) -> list[dict]:
+    """Wall time and memory of each job, longest first."""
+    jobs = {
+        Path(record["command"][record["command"].index("--log") + 1]).stem: record
+        for record in made.values()
+        if "memory_mb" in record
+    }
+    rows = [
+        {"step": job, "seconds": record["seconds"], "memory": record["memory_mb"]}
+        for job, record in jobs.items()
+    ]
     return sorted(rows, key=lambda row: -row["seconds"])

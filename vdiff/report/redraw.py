@@ -7,7 +7,7 @@ from vdiff.figures.animation import animate
 from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
 from vdiff.files.manifest import sha256
-from vdiff.files.tidy import read_json
+from vdiff.files.objects import read_json
 from vdiff.machine.progress import bar
 from vdiff.report.contents import read_config, tables
 

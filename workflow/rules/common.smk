@@ -39,6 +39,7 @@ CAPTIONS = package_files("vdiff.report") / "captions"
 ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
 MARKS = f".snakemake/asked/{R.lstrip('/')}"
+DESCRIBED = f"{MARKS}/described.json"  # for commands: a sweep's would not fit on their line
 PARTS = contents.parts(CONFIG)  # gathered tables to what they are made of
 
 
@@ -51,7 +52,6 @@ pathvars:
     log="<results>/logs/{experiment}-{arm}-seed-{seed}",
     marks=MARKS,
     mark=f"{MARKS}/runs/{{experiment}}/{{arm}}/seed-{{seed}}",
-    benchmark="<results>/benchmarks/{experiment}-{arm}-seed-{seed}",
 
 
 wildcard_constraints:
@@ -71,10 +71,16 @@ wildcard_constraints:
 CODE = shlex.quote(str(Path(vdiff.__file__).with_name("__main__.py"))).replace(
     "{", "{{"
 )
+# Jobs of this process are forks of one that has imported torch already, where there are such forks.
+PYTHON = "python -P"
+if workflow.is_main_process and sys.platform == "linux":
+    FORKED = shlex.quote(str(Path(vdiff.__file__).parent / "machine" / "forked.py"))
+    SOCKETS = shlex.quote(str(Path(".snakemake/forkserver").absolute()))
+    PYTHON = f"python -I -S {FORKED} {SOCKETS} {os.getpid()}".replace("{", "{{")
 shell.prefix(
     "export VDIFF_PROGRESS=${{VDIFF_PROGRESS:-lines}} PYTHONSAFEPATH=1; "
     '[ -w "${{HOME:-/nonexistent}}" ] || export HOME="${{TMPDIR:-/tmp}}"; '
-    f'vdiff() {{{{ python -P {CODE} "$@"; }}}}; '
+    f'vdiff() {{{{ {PYTHON} {CODE} "$@"; }}}}; '
 )
 # Where and on what to compute. No result depends on it, so rules have it as a resource, whose
 # changes rerun nothing.
@@ -185,6 +191,7 @@ def train_memory(wildcards, attempt):
 # What lies in the results folder is used again only if its records say that it is what is asked
 # for, whatever Snakemake knows of it. The main process decides, once, and leaves a mark for each job.
 if workflow.is_main_process:
+    asked.write_described(CONFIG, Path(DESCRIBED))
     for name, why in asked.settle(
         asked.unfit(CONFIG, DATA, CONFIG.folder), Path(MARKS)
     ).items():

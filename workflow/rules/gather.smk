@@ -30,9 +30,12 @@ rule gather:
     conda:
         ENVIRONMENT
     params:
+        folder=R,
+        asked=DESCRIBED,
         code=code_hash("files.tidy"),
     shell:
-        "vdiff --log {log:q} aggregate {wildcards.table} {input.tables:q} --out {output:q}"
+        "vdiff --log {log:q} aggregate {wildcards.table} --of {params.folder:q}"
+        " --config {params.asked:q} --out {output:q}"
 
 
 rule curves:

@@ -13,8 +13,6 @@ for step in STEPS.values():
             [f"<run>/{output.file}" for output in step.outputs],
         log:
             f"<log>-{step.name}{f'-{{{step.axis.name}}}' if step.axis else ''}.log",
-        benchmark:
-            f"<benchmark>-{step.name}{f'-{{{step.axis.name}}}' if step.axis else ''}.tsv"
         conda:
             ENVIRONMENT
         threads: CONFIG.threads

@@ -9,9 +9,9 @@ rule describe:
     conda:
         ENVIRONMENT
     params:
-        config=json.dumps(contents.described(CONFIG), sort_keys=True),
+        asked=DESCRIBED,
     shell:
-        "vdiff --log {log:q} describe {params.config:q} --out {output:q}"
+        "vdiff --log {log:q} describe {params.asked:q} --out {output:q}"
 
 
 rule notebook:
@@ -21,8 +21,6 @@ rule notebook:
         "<results>/swissroll.ipynb",
     log:
         "<results>/logs/notebook.log",
-    benchmark:
-        "<results>/benchmarks/notebook.tsv"
     conda:
         ENVIRONMENT
     threads: CONFIG.threads

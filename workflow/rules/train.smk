@@ -26,8 +26,6 @@ rule train:
         weights=directory("<run>/weights"),
     log:
         "<log>-train.log",
-    benchmark:
-        "<benchmark>-train.tsv"
     priority: 10
     retries: CONFIG.slices if CONFIG.slice_minutes else None
     conda:

@@ -1,0 +1,159 @@
+"""A command in a fork of the fork server is as the same command in a process of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.pipeline import ROOT
+from support.training import TINY, results
+
+from vdiff.files.objects import write_json
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+
+
+class Forks:
+    """Commands by forks of servers that live as long as a process `owner`."""
+
+    def __init__(self, folder: Path, package: Path = ROOT / "vdiff") -> None:
+        self.folder, self.package = folder / "sockets", package
+        self.owner = subprocess.Popen(["sleep", "600"])
+
+    def start(self, *words: object, **given) -> subprocess.Popen:
+        client = self.package / "machine" / "forked.py"
+        command = [sys.executable, "-I", "-S", client, self.folder, self.owner.pid]
+        command += [self.package / "__main__.py", *words]
+        return subprocess.Popen(
+            list(map(str, command)), text=True, stdout=-1, stderr=-1,
+            **{"env": {**os.environ, "VDIFF_PROGRESS": "none"}, **given},
+        )  # fmt: skip
+
+    def servers(self) -> list[int]:
+        """The processes of the servers."""
+        found = subprocess.run(
+            ["pgrep", "-f", f"forkserver [0-9]+ {self.owner.pid} "], capture_output=True, text=True
+        )
+        return [int(pid) for pid in found.stdout.split()]
+
+    def children(self) -> list[int]:
+        """The forks at work."""
+        found = (
+            subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+            for pid in self.servers()
+        )
+        return [int(pid) for each in found for pid in each.stdout.split()]
+
+
+@contextmanager
+def forks(folder, package=ROOT / "vdiff"):
+    found = Forks(folder, package)
+    try:
+        yield found
+    finally:
+        found.owner.kill()
+        found.owner.wait()
+        eventually(lambda: not found.servers())
+
+
+def eventually(true, seconds=30):
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def tiny(folder, iterations=60):
+    write_json(
+        folder / "run.json", {**TINY, "training": {**TINY["training"], "iterations": iterations}}
+    )
+    return ["--threads", 1, "train", "--run", folder / "run.json", "--out", folder]
+
+
+def test_a_training_in_a_fork_has_the_bytes_of_one_in_a_process(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with forks(tmp_path) as fork:
+        done = fork.start(*tiny(tmp_path / "a"))
+        said = done.communicate()
+        assert done.returncode == 0, said
+        assert len(fork.servers()) == 1
+    command = [sys.executable, "-m", "vdiff", *map(str, tiny(tmp_path / "b"))]
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+
+
+def test_streams_codes_folder_and_environment_are_the_callers(tmp_path):
+    with forks(tmp_path) as fork:
+        done = fork.start("presets")
+        assert done.communicate() == ("demo\nlaptop\npaper\nsmoke\n", "")
+        assert done.returncode == 0
+        done = fork.start("presets", "no")
+        assert "it must be one of demo" in done.communicate()[1]
+        assert done.returncode == 1
+        done = fork.start("--log", "here.log", "claims", "none", "--out", "x.csv", cwd=tmp_path)
+        assert "none/config.json cannot be read" in done.communicate()[1]
+        assert (tmp_path / "here.log").is_file()
+        assert len(fork.servers()) == 1
+        # What is read when modules are imported may differ: then so do the servers.
+        other = {**os.environ, "OMP_NUM_THREADS": "2"}
+        fork.start("presets", env=other).communicate()
+        assert len(fork.servers()) == 2
+        fork.start("--threads", "2", "presets").communicate()
+        fork.start("--threads=2", "presets").communicate()
+        assert len(fork.servers()) == 3  # VDIFF_PROGRESS differs from that of the second
+
+
+def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(tmp_path):
+    with forks(tmp_path) as fork:
+        process = fork.start(*tiny(tmp_path, 1_000_000))
+        eventually(lambda: list(tmp_path.glob("state/*/checkpoint-*.pt")))
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[1]
+        assert (process.returncode, "Stopped" in said) == (1, True), said
+        assert not fork.children()
+        process = fork.start(*tiny(tmp_path, 1_000_000))
+        eventually(fork.children)
+        process.kill()
+        process.communicate()
+        eventually(lambda: not fork.children())
+        assert len(fork.servers()) == 1
+
+
+def test_a_killed_server_takes_its_forks_along_and_says_so(tmp_path):
+    with forks(tmp_path) as fork:
+        process = fork.start(*tiny(tmp_path, 1_000_000))
+        eventually(lambda: list(tmp_path.glob("state/*/checkpoint-*.pt")))
+        (child,) = fork.children()
+        os.kill(fork.servers()[0], signal.SIGKILL)
+        assert "is gone, and the command with it" in process.communicate(timeout=30)[1]
+        assert process.returncode == 1
+        eventually(lambda: not Path(f"/proc/{child}").exists())
+        done = fork.start("presets")  # the next command has a new server
+        assert done.communicate()[0].startswith("demo")
+        assert len(fork.servers()) == 1
+
+
+def test_edited_code_is_run_and_not_what_the_server_has(tmp_path):
+    package = tmp_path / "vdiff"
+    shutil.copytree(ROOT / "vdiff", package, ignore=shutil.ignore_patterns("__pycache__"))
+    with forks(tmp_path, package) as fork:
+        assert fork.start("presets").communicate()[0].startswith("demo")
+        (package / "presets" / "mine.yaml").write_text("experiments: {}\n")
+        source = (package / "cli" / "results.py").read_text()
+        (package / "cli" / "results.py").write_text(source.replace('"\\n".join', '"+".join'))
+        assert fork.start("presets").communicate()[0] == "demo+laptop+mine+paper+smoke\n"
+
+
+def test_without_sockets_a_command_is_a_process_of_its_own(tmp_path):
+    (tmp_path / "sockets").write_text("")  # no folder can be made there
+    with forks(tmp_path) as fork:
+        done = fork.start("presets")
+        assert done.communicate() == ("demo\nlaptop\npaper\nsmoke\n", "")
+        assert not fork.servers()

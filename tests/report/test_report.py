@@ -1,0 +1,187 @@
+"""The report page, in a real browser where there is one; and comparisons of two results."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from support.browser import opened
+from support.pipeline import ROOT
+
+from vdiff.cli import main
+from vdiff.config import load_config, run_of
+from vdiff.figures.draw import draw
+from vdiff.figures.registry import run_folder
+from vdiff.files import tidy
+from vdiff.files.manifest import manifest
+from vdiff.files.objects import write_json
+from vdiff.files.schemas import SCHEMAS
+from vdiff.report.contents import described, figures
+from vdiff.report.page import SHOWN, write_report
+
+# One experiment with an arm beyond the paper: its three figures, and three of all experiments.
+SMALL_ARMS = {"other": {"debias": True, "training": {"lr": 0.5}}, "debias-True": {}}
+SMALL = {
+    "preset": "smoke",
+    "only": ["cosine"],
+    "experiments": {"cosine": {"arms": SMALL_ARMS}},
+}
+FIGURES = 6
+CURVES = [
+    {"experiment": "cosine", "arm": arm, "debias": True, "estimator": "efficient", "seeds": 1,
+     "iteration": i, "examples": 64 * i, "bpd": scale / i, "se_test": 0.1, "se_seeds": None,
+     "images": 9, "doubtful": False}
+    for arm, scale in (("debias-True", 8), ("other", 2)) for i in (1, 2, 4)
+]  # fmt: skip
+
+
+def describe(folder, **over):
+    """Make a results folder that speaks of a small configuration; returns that."""
+    config = load_config({**SMALL, **over})
+    write_json(folder / "config.json", described(config))
+    return config
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    row = dict.fromkeys(SCHEMAS["claims"], 0.5)
+    words = {"claim": "A <b>claim</b>", "verdict": "holds", "why": "tested", "where": "here"}
+    tidy.write_csv(folder / "claims.csv", [{**row, **words}], "claims")
+    made = {"command": ["vdiff", "--log", "logs/train.log", "train"]}
+    made |= {"seconds": 12.5, "memory_mb": 300.0}
+    write_json(folder / "manifest.json", {"seed": 1, "results": {"train.csv": made}})
+    tidy.write_csv(folder / "curves.csv", CURVES, "curves")
+    tidy.write_csv(folder / "train.csv", [], "train")
+    difference = dict.fromkeys(SCHEMAS["differences"], 0.5)
+    pair = {"experiment": "cosine", "first": "other", "second": "debias-True"}
+    difference |= {**pair, "estimator": "efficient", "iteration": 1, "seed": 0}
+    tidy.write_csv(folder / "differences.csv", [difference], "differences")
+    pictures = [folder / name for name in figures(describe(folder))]
+    draw("published-curves", [], [path for path in pictures if path.suffix == ".png"])
+    draw("published-curves", [], [folder / "figures/bpd-of-a-former-run.png"])
+    return folder
+
+
+def test_the_page_stands_beside_what_was_published(results):
+    """On a part of CIFAR-10: what differs from the paper's preset is named, key by key."""
+    describe(results, experiments={"cosine": {"published_on": "cifar10", "arms": SMALL_ARMS}})
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    assert "Beside the paper: cosine" in page
+    assert "kind cosine (vp), " in page
+    assert re.search(r"channels \d+ \(128\)", page)
+    assert "training images seen 256 (12,800,000), test images 9 (10,000)" in page
+    assert re.search(r"debias True</td><td class=.number.>3.1[0-9]</td>", page)
+
+
+def test_the_page_needs_nothing_but_itself(results):
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    assert "A &lt;b&gt;claim" in page  # escaped
+    assert 'src="data:image/png;base64,' in page
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:|#)', page)
+    assert page.count("<figure") == FIGURES
+    assert "former" not in page
+    assert "12.5" in page
+
+
+def test_arms_beyond_the_papers_have_their_section(results):
+    """The arm `other` is at 2 bits/dim after 64 examples, where debias-True ends after 256."""
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    assert "Beyond the paper" in page
+    assert "lr 0.5" in page
+    assert "64 of 256: 25%" in page
+    assert "0.500 ± 0.100, paper&#39;s 2.000" in page
+
+
+def test_a_browser_shows_every_image_and_the_table(results):
+    write_report(results, results / "report.html")
+    dom, messages = opened(results / "report.html", results)
+    assert 'data-broken="0"' in dom
+    assert f'data-images="{FIGURES}"' in dom
+    assert "<title>vdiff report" in dom
+    assert "A &lt;b&gt;claim" in dom
+    assert ":CONSOLE(" not in messages
+
+
+def per_image(folder, shift):
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((2, 50))
+    u = np.stack([(rng.permutation(50) + 0.5) / 50 for _ in range(2)])
+    noise = 0.01 * np.random.default_rng(1).standard_normal((2, 50)) if shift else 0
+    run = run_of(describe(folder), "cosine", "other", 0)
+    path = folder / run_folder("cosine", "other", 0)
+    write_json(path / "run.json", run.model_dump())
+    tidy.write_npz(path / "per_image.npz", efficient_00000010=z + shift + noise, u=u)
+
+
+def test_two_results_are_compared_in_pairs(tmp_path):
+    per_image(tmp_path / "a", 0.2)
+    per_image(tmp_path / "b", 0.0)
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    words += ["--out", str(tmp_path / "c.csv"), "--figure", str(tmp_path / "c.png")]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    (row,) = tidy.read_csv(tmp_path / "c.csv", "comparison").to_dict("records")
+    assert row["difference"] == pytest.approx(0.2, abs=4 * row["std_err"])
+    assert row["std_err"] < 0.005
+    assert (tmp_path / "c.png").stat().st_size > 3000
+
+
+def test_nothing_in_common_is_one_sentence(tmp_path):
+    describe(tmp_path / "a")
+    describe(tmp_path / "b", experiments={"cosine": {"arms": {"another": {"debias": True}}}})
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c.csv")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "no evaluated run in common" in result.output
+
+
+def test_manifest_names_versions_and_machine(tmp_path):
+    made = manifest({"a": 1}, tmp_path, [], ["steps.train"], {})
+    assert made["config"] == {"a": 1}
+    assert made["packages"]["torch"].startswith("2.")
+    assert len(made["code"]["steps.train"]) == 12
+
+
+def test_the_commit_is_the_projects_own_or_none(tmp_path):
+    """The sources unpacked inside another repository have no commit to tell."""
+    shutil.copytree(ROOT / "vdiff", tmp_path / "inside" / "vdiff")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init"], ["commit", "--allow-empty", "-m", "another project"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    code = "from vdiff.files.manifest import made_by; print(made_by()['vdiff']['commit'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "inside", capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "inside")},
+    )  # fmt: skip
+    assert done.stdout.strip() == "None", done.stderr
+
+
+def test_every_claim_has_its_figure_and_every_table_its_link(results):
+    """In the page's own text: each link within it leads somewhere, names are there once."""
+    write_report(results, results / "report.html")
+    page = (results / "report.html").read_text()
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(names)
+    assert 'download="claims.csv"' in page
+    assert 'download="curves.csv"' in page
+    assert all(len(alt) > 20 for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
+    assert page.count("<th>") == 0  # each has its scope
+    dark = page.count('srcset="data:image/png')
+    assert dark == page.count("<figure") - page.count('class="moving"')
+
+
+def test_a_claim_of_every_kind_is_linked_to_a_figure(finished):
+    """The smoke preset has all of them."""
+    folder, _ = finished
+    claims = tidy.read_csv(folder / "results/smoke/claims.csv", "claims")["claim"]
+    assert not [c for c in claims if not any(c.startswith(start) for start in SHOWN)]
+    assert not [s for s in SHOWN if not claims.str.startswith(s).any()]

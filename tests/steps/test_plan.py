@@ -1,0 +1,54 @@
+"""Costs before they are spent: counted FLOPs, and disk as it comes out."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from vdiff.cli import main
+from vdiff.cli.planning import rates
+from vdiff.config import DATASETS, load_config, run_of
+from vdiff.data import load
+from vdiff.model import network_of
+from vdiff.steps.plan import costs, forward_gflop
+from vdiff.steps.train import train
+
+
+@pytest.mark.parametrize(("name", "gflop"), [("mnist", 0.543), ("cifar10", 12.44)])
+def test_the_papers_nets_have_the_counted_flops(name, gflop):
+    """GFLOP of a forward pass per image, as counted elsewhere for the published code."""
+    network = network_of(
+        run_of(load_config({"preset": "paper"}), name, "debias-True", 0), DATASETS[name]
+    )
+    assert forward_gflop(network, DATASETS[name]) == pytest.approx(gflop, rel=0.001)
+
+
+def test_a_published_run_takes_its_published_hours(tmp_path):
+    config = load_config({"preset": "paper", "only": ["cifar10"]})
+    (row,) = [cost for cost in costs(config, tmp_path) if cost.step == "train"]
+    rate, _ = rates()["V100"]
+    assert row.jobs == 2
+    assert row.hours(rate) / row.jobs == pytest.approx(14, rel=0.01)
+
+
+def test_disk_is_what_training_writes(tmp_path):
+    config = load_config({"preset": "smoke", "only": ["digits"]})
+    (row,) = [cost for cost in costs(config, tmp_path) if cost.step == "train"]
+    train(run_of(config, "digits", "debias-True", 0), load("digits"), tmp_path)
+    weights = [*tmp_path.rglob("*.pt"), *tmp_path.rglob("*.safetensors")]
+    written = sum(path.stat().st_size for path in weights)
+    tensors = row.disk / row.jobs
+    assert tensors < written < 1.3 * tensors + 200_000  # files have names and shapes too
+
+
+def test_the_command_adds_up():
+    result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
+    assert result.exit_code == 0, result.output
+    assert "hours, given" in result.output
+    assert "Together 33 jobs" in result.output
+    assert "fits" not in result.output
+    result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100", "--memory"])
+    assert re.search(r"digits +debias-True +0\.\d\d \(32 at once\) +0\.\d\d \(256\)", result.output)
+    result = CliRunner().invoke(main, ["plan", "huge"])
+    assert result.exit_code == 1
+    assert "must be one of" in result.output

@@ -1,0 +1,159 @@
+"""A process that has imported what commands import, and forks for each of them.
+
+Importing torch and what is around it takes seconds; a fork takes none. The processes of one run of
+the pipeline share a server, which ends with the run. Nothing depends on it: `forked.py`
+asks a server that was started in the command's own environment, or starts a process of its own; the
+server imports and does nothing else, and refuses once the code has changed on disk.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+PACKAGE = Path(__file__).parents[1]
+OF_ALL = ("vdiff.cli", "vdiff.files.records", "vdiff.report.asked")
+OF_STEPS = ("vdiff.steps.opening", "vdiff.machine.devices", "sklearn.datasets")
+BESIDE = {"plot": "figures.style", "animate": "figures.animation", "claims": "stats.claims"}
+"""Commands to the modules that they import; that of a step has its name."""
+PR_SET_PDEATHSIG = 1
+
+
+def serve(listener: socket.socket, owner: int, address: Path) -> None:
+    """Fork for each command until the process `owner` ends; returns in the forks, each with its
+    arguments, streams, folder and environment."""
+    code = _code()
+    jobs: dict[int, tuple[socket.socket, int]] = {}  # pidfd to connection and pid
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        watched = os.pidfd_open(owner)
+        selector.register(watched, selectors.EVENT_READ)
+        serving = True
+        while serving or jobs:
+            for key, _ in selector.select():
+                if key.fd == watched:
+                    serving = False
+                    selector.unregister(watched)
+                    selector.unregister(listener)
+                    address.unlink(missing_ok=True)
+                    Path(f"{address}.lock").unlink(missing_ok=True)
+                elif key.fd == listener.fileno():
+                    connection, _ = listener.accept()
+                    request = _received(connection) if _code() == code else None
+                    if request is None:
+                        connection.close()
+                        continue
+                    _preload(request["argv"])
+                    gc.freeze()  # or a collection in a fork copies what it looks at
+                    pid = os.fork()
+                    if pid == 0:
+                        for other, _ in jobs.values():
+                            other.close()
+                        listener.close()
+                        connection.close()
+                        _become(request)
+                        return
+                    for stream in request["streams"]:
+                        os.close(stream)
+                    _say(connection, pid)
+                    job = os.pidfd_open(pid)
+                    jobs[job] = connection, pid
+                    selector.register(job, selectors.EVENT_READ)
+                    selector.register(connection, selectors.EVENT_READ, job)
+                elif key.fd in jobs:
+                    connection, pid = jobs.pop(key.fd)
+                    _say(connection, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                    selector.unregister(key.fd)
+                    with contextlib.suppress(KeyError):
+                        selector.unregister(connection)
+                    os.close(key.fd)
+                    connection.close()
+                else:  # whoever asked was killed
+                    selector.unregister(key.fileobj)
+                    if key.data in jobs:
+                        signal.pidfd_send_signal(key.data, signal.SIGKILL)
+    os._exit(0)
+
+
+def _received(connection: socket.socket) -> dict[str, Any] | None:
+    """A request with its three streams, or None of one that ended before it was complete."""
+    connection.settimeout(10)
+    try:
+        head, streams, _, _ = socket.recv_fds(connection, 8, 3)
+        content = connection.makefile("rb").read(int.from_bytes(head, "big"))
+        request = json.loads(content)
+    except (OSError, ValueError):
+        return None
+    connection.settimeout(None)
+    return {**request, "streams": streams}
+
+
+def _say(connection: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(f"{number}\n".encode())
+
+
+def _preload(argv: list[str]) -> None:
+    """Import what a command is going to import; what cannot be is its own to say."""
+    command = next((word for word in argv[1:] if word.isidentifier()), "")
+    name = f"vdiff.{BESIDE.get(command, f'steps.{command}')}"
+    modules = list(OF_ALL)
+    if command and find_spec(name):
+        modules += [*(() if command in BESIDE else OF_STEPS), name]
+    for module in modules:
+        with contextlib.suppress(Exception):
+            import_module(module)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Make a fork the process that was asked for; it dies with the server."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number, stream in enumerate(request["streams"]):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())  # type: ignore[union-attr]
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    os.chdir(request["cwd"])
+    sys.argv = request["argv"]
+
+
+def run(command: Callable[[], None]) -> NoReturn:
+    """A fork's command, and then its end: as that of any process, but without taking the
+    interpreter to pieces, for which each page of memory that forks share would be copied."""
+    code: object = 1
+    try:
+        command()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
+
+
+def _code() -> list[tuple[str, int, int]]:
+    """Every module of the package with its time stamp and size."""
+    found = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
+    return sorted((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in found)
