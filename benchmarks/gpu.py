@@ -32,10 +32,10 @@ from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
 from vdiff.machine.seeds import generator
 from vdiff.model import Model, input_shape, network_of, sde_of
+from vdiff.planning.costs import forward_gflop
 from vdiff.steps.evaluate import ESTIMATORS
-from vdiff.steps.plan import forward_gflop
 from vdiff.steps.sample import sample_images
-from vdiff.steps.train import Trainer
+from vdiff.training.trainer import Trainer
 
 NETS = {"mnist": ((1, 28, 28), {}),
         "cifar10": ((3, 32, 32), {"channels": 128, "multipliers": [1, 2, 2, 2]})}  # fmt: skip

@@ -34,7 +34,7 @@ from vdiff.machine.precision import products
 from vdiff.model import Model
 from vdiff.stats.gains import reached
 from vdiff.steps.evaluate import evaluate, reference_of
-from vdiff.steps.train import Trainer
+from vdiff.training.trainer import Trainer
 
 BEST = (
     "optimiser=muon muon_lr=0.02 lr=0.008 warmup=50 decay=0.5 ema=0.99 ema_warmup=true "

@@ -126,7 +126,7 @@ def vdiff(options) -> dict:
 
     from vdiff.config import Run, validate
     from vdiff.data.images import Images
-    from vdiff.steps.train import train
+    from vdiff.training.loop import train
 
     imports = peak_memory()
     channels, multipliers = NETWORKS[options.network][1][2:]

@@ -7,14 +7,13 @@ images = model.sample(16)
 
 import math
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vdiff.config import Evaluation, Likelihood, Sampling, read_run, validate
-from vdiff.data import Data
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.stepping import noise_of
@@ -68,11 +67,8 @@ class Trained:
         ode: the likelihood of the probability-flow ODE, as `vdiff likelihood` has it, another
         model unless the drift is exact. Raises VdiffError when x does not fit the data.
         """
-        data = self.model.data
-        x = self._checked(x)
-        pair = x if len(x) > 1 else torch.cat([x, x])
-        model = Model(self.model.run, cast(Data, _Examples(data, pair)), self.model.device)
-        a = model.drift_with(self.model.snapshots[-1].weights())
+        x, model = self._checked(x), self.model
+        a = model.drift()
         nats = -model.dims * math.log(2)
         if method == "elbo":
             content = {"passes": draws, "pilot": pilot, "batch_size": batch_size}
@@ -80,10 +76,12 @@ class Trained:
             return LogProb(*mean_and_error(nats * evaluate_each(model, a, x, draws, settings)))
         if method != "ode":
             raise VdiffError(f"The method is {method!r}; it must be elbo or ode.")
-        asked = {"tolerance": tolerance, "images": len(pair), "batch_size": batch_size}
-        how = validate(Likelihood, asked, _argument)
-        z, loose = (nats * ode_bpd(model, a, how, t)[0] for t in (tolerance, 10 * tolerance))
-        return LogProb(z[: len(x)], np.abs(z - loose)[: len(x)])
+        how = validate(Likelihood, {"tolerance": tolerance, "batch_size": batch_size}, _argument)
+        z, loose = (
+            nats * ode_bpd(model, a, x, t, how.batch_size)[0]
+            for t in (how.tolerance, 10 * how.tolerance)
+        )
+        return LogProb(z, np.abs(z - loose))
 
     def sample(
         self,
@@ -133,19 +131,6 @@ class Trained:
 
 def _argument(name: str) -> str:
     return f"The argument {'draws' if name == 'passes' else name}"
-
-
-class _Examples:
-    """A data set with other test examples."""
-
-    def __init__(self, data: Data, x: Tensor) -> None:
-        self.data, self.x, self.test_size = data, x, len(x)
-
-    def test_examples(self, n: int | None) -> Tensor:
-        return self.x[:n]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.data, name)
 
 
 def load(folder: str | Path, data_root: str | Path = "data", device: str = "cpu") -> Trained:

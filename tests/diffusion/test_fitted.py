@@ -13,7 +13,7 @@ from vdiff.diffusion.fitted import SLICES, Fitted
 from vdiff.errors import VdiffError
 from vdiff.machine.parallel import Workers
 from vdiff.machine.seeds import generator
-from vdiff.steps.train import Trainer
+from vdiff.training.trainer import Trainer
 
 VARIANCE, THETA, BATCH, REPEATS = 2.0, 0.7, 64, 3000
 

@@ -10,7 +10,7 @@ from support.models import digits_model
 from support.oracles import gaussian_drift
 
 from vdiff.config import Sampling
-from vdiff.config.sections import ODE_SAMPLERS, Grid, Sampler
+from vdiff.config.fields import ODE_SAMPLERS, Grid, Sampler
 from vdiff.diffusion.denoise import Step
 from vdiff.diffusion.drift import drift_of
 from vdiff.diffusion.grids import GRIDS, grid_of

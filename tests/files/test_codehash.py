@@ -5,17 +5,17 @@ import re
 import pytest
 from support.pipeline import ROOT, snakemake
 
+from vdiff.config.specs import SPECS
 from vdiff.files import codehash
 from vdiff.files.codehash import LEFT_OUT, closure
-from vdiff.steps.catalogue import STEPS
 
 
 def test_a_closure_holds_what_is_imported_at_any_depth_and_by_name():
     found = closure("steps.sample")
     assert {"steps.sample", "diffusion.samplers.heun", "diffusion.sdes.cosine"} <= set(found)
     assert {"stats.uncertainty", "diffusion.control"} <= set(closure("steps.evaluate"))
-    assert "diffusion.samplers" not in closure("steps.train")
-    assert not [name for step in STEPS for name in closure(f"steps.{step}") if "figures" in name]
+    assert "diffusion.samplers" not in closure("training.loop")
+    assert not [name for step in SPECS for name in closure(f"steps.{step}") if "figures" in name]
     for out in LEFT_OUT:
         assert out not in found
 
@@ -29,8 +29,8 @@ def test_comments_docstrings_and_layout_change_no_hash(tmp_path):
     assert found[0] == found[1] != found[2]
 
 
-CODE = {f"steps.{name}": {name} for name in STEPS} | {
-    "steps.train": {"train"},
+CODE = {f"steps.{name}": {name} for name in SPECS} | {
+    "training.loop": {"train"},
     "stats.aggregate": {"difference", "curves"},
     "stats.claims": {"claims"},
     "files.tidy": {"gather"},
@@ -39,12 +39,12 @@ CODE = {f"steps.{name}": {name} for name in STEPS} | {
 
 
 BEFORE = {  # the rules upstream of a rule, which then hide that it has changed itself
-    **{step: {"train"} for step in STEPS},
+    **{step: {"train"} for step in SPECS},
     "difference": {"train", "evaluate"},
     "curves": {"train", "evaluate"},
-    "gather": {"train", *STEPS},
-    "claims": {"train", *STEPS, "difference", "gather", "curves"},
-    "report_page": {"train", *STEPS, "difference", "gather", "curves", "claims"},
+    "gather": {"train", *SPECS},
+    "claims": {"train", *SPECS, "difference", "gather", "curves"},
+    "report_page": {"train", *SPECS, "difference", "gather", "curves", "claims"},
 }
 
 
@@ -102,7 +102,7 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "machine.progress",  # it only talks
         "files.schemas", "files.crate", "files.manifest", "files.snapshots", "files.codehash",
         "files.fingerprint", "files.pipeline", "files.records",
-        "steps.monitor", "steps.opening", "steps.plan", "steps.memory",
+        "training.monitor", "steps.opening", "planning.costs", "planning.memory",
         "trained",  # for Python, beside the pipeline
         "nets.published",  # weights of others, imported by hand
     }  # fmt: skip

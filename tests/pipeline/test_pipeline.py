@@ -19,9 +19,9 @@ from support.pipeline import copy_project, planned, snakemake
 
 from vdiff.cli import main
 from vdiff.config import load_config
+from vdiff.config.specs import SPECS
 from vdiff.files.crate import export
 from vdiff.files.schemas import SCHEMAS
-from vdiff.steps.catalogue import STEPS
 
 
 def test_every_figure_and_table_is_there(finished):
@@ -264,7 +264,7 @@ def test_every_job_with_a_network_asks_for_a_gpu_and_no_other(tmp_path, profile)
     asking = {name: set() for name, _ in jobs}
     for name, block in jobs:
         asking[name].add("gpu=1" in block.split("resources:")[-1])
-    with_network = {"train", *STEPS}
+    with_network = {"train", *SPECS}
     assert with_network <= set(asking)
     assert {name for name, found in asking.items() if found == {True}} == with_network
     assert {name for name, found in asking.items() if True in found} == with_network

@@ -196,10 +196,10 @@ def test_the_codes_hash_is_the_same_on_every_python_at_hand():
         "import sys\nfrom importlib.util import module_from_spec, spec_from_file_location\n"
         "spec = spec_from_file_location('codehash', sys.argv[1])\n"
         "module = module_from_spec(spec)\nspec.loader.exec_module(module)\n"
-        "print(module.code_hash('steps.train'), module.code_hash('cli', 'report.page'))\n"
+        "print(module.code_hash('training.loop'), module.code_hash('cli', 'report.page'))\n"
     )
     file = str(ROOT / "vdiff/files/codehash.py")
-    here = [code_hash("steps.train"), code_hash("cli", "report.page")]
+    here = [code_hash("training.loop"), code_hash("cli", "report.page")]
     tried = []
     for minor in (11, 12, 13, 14):
         homes = [*Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"), f"python3.{minor}"]

@@ -15,8 +15,8 @@ from support.pipeline import ROOT
 from vdiff.cli import main
 from vdiff.config import load_config, run_of
 from vdiff.figures.draw import draw
-from vdiff.figures.registry import run_folder
 from vdiff.files import tidy
+from vdiff.files.layout import Who
 from vdiff.files.manifest import manifest
 from vdiff.files.objects import write_json
 from vdiff.files.schemas import SCHEMAS
@@ -117,7 +117,7 @@ def per_image(folder, shift):
     u = np.stack([(rng.permutation(50) + 0.5) / 50 for _ in range(2)])
     noise = 0.01 * np.random.default_rng(1).standard_normal((2, 50)) if shift else 0
     run = run_of(describe(folder), "cosine", "other", 0)
-    path = folder / run_folder("cosine", "other", 0)
+    path = folder / Who("cosine", "other", 0).folder
     write_json(path / "run.json", run.model_dump())
     tidy.write_npz(path / "per_image.npz", efficient_00000010=z + shift + noise, u=u)
 
@@ -144,10 +144,10 @@ def test_nothing_in_common_is_one_sentence(tmp_path):
 
 
 def test_manifest_names_versions_and_machine(tmp_path):
-    made = manifest({"a": 1}, tmp_path, [], ["steps.train"], {})
+    made = manifest({"a": 1}, tmp_path, [], ["training.loop"], {})
     assert made["config"] == {"a": 1}
     assert made["packages"]["torch"].startswith("2.")
-    assert len(made["code"]["steps.train"]) == 12
+    assert len(made["code"]["training.loop"]) == 12
 
 
 def test_the_commit_is_the_projects_own_or_none(tmp_path):

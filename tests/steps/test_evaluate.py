@@ -9,7 +9,7 @@ import torch
 from support.models import digits_model
 
 from vdiff.config import Evaluation
-from vdiff.config.sections import Estimator
+from vdiff.config.fields import Estimator
 from vdiff.data.images import Images
 from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
 from vdiff.diffusion.times import Debiased

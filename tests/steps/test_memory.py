@@ -6,7 +6,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from vdiff.config import DATASETS, load_config, run_of
 from vdiff.model import network_of
-from vdiff.steps.memory import Memory, evaluation_memory, training_memory
+from vdiff.planning.memory import Memory, evaluation_memory, training_memory
 
 
 def run_for(preset, name, **training):

@@ -11,8 +11,8 @@ from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.times import Debiased, stratified
 from vdiff.machine.stop import Stopped
 from vdiff.nets.unet import UNet
-from vdiff.steps.optimisers import Matrices, optimiser_of, rate
-from vdiff.steps.train import train
+from vdiff.training.loop import train
+from vdiff.training.optimisers import Matrices, optimiser_of, rate
 
 RECIPES = {
     "adamw": {"optimiser": "adamw", "weight_decay": 0.01},
@@ -33,7 +33,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_resumes_to_the_same_bytes(tmp_path, monkeypatch, name):
     """Stopped by a time slice at every check, and in one go; and not the bytes of plain Adam."""
-    monkeypatch.setattr("vdiff.steps.train.REFIT_EVERY", 20)
+    monkeypatch.setattr("vdiff.training.trainer.REFIT_EVERY", 20)
     whole = run(tmp_path / "whole", **RECIPES[name])
     assert whole != run(tmp_path / "plain")
     for _ in range(200):

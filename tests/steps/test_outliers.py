@@ -8,7 +8,7 @@ from vdiff.config import Evaluation, Run, validate
 from vdiff.data.images import Images
 from vdiff.model import Model
 from vdiff.steps.evaluate import evaluate
-from vdiff.steps.train import train
+from vdiff.training.loop import train
 
 RUN = {
     "experiment": "e", "arm": "debias-True", "dataset": "npz:e.npz", "debias": True, "seed": 0,

@@ -10,8 +10,8 @@ from vdiff.cli.planning import rates
 from vdiff.config import DATASETS, load_config, run_of
 from vdiff.data import load
 from vdiff.model import network_of
-from vdiff.steps.plan import costs, forward_gflop
-from vdiff.steps.train import train
+from vdiff.planning.costs import costs, forward_gflop
+from vdiff.training.loop import train
 
 
 @pytest.mark.parametrize(("name", "gflop"), [("mnist", 0.543), ("cifar10", 12.44)])

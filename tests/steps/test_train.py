@@ -21,7 +21,8 @@ from vdiff.files import checkpoint
 from vdiff.files.weights import load_weights
 from vdiff.machine.stop import Stopped
 from vdiff.model import network_of
-from vdiff.steps.train import Trainer, train
+from vdiff.training.loop import train
+from vdiff.training.trainer import Trainer
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):

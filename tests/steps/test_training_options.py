@@ -18,7 +18,7 @@ from vdiff.files.tidy import read_csv
 from vdiff.machine.parallel import Workers
 from vdiff.model import Model
 from vdiff.steps.evaluate import evaluate
-from vdiff.steps.train import train
+from vdiff.training.loop import train
 
 TRAINING = {
     "iterations": 20, "batch_size": 16, "lr": 0.002, "log_every": 1,

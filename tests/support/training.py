@@ -9,7 +9,7 @@ from vdiff.config import Run, validate
 from vdiff.data import load
 from vdiff.files.snapshots import write_table
 from vdiff.files.tidy import read_csv, write_csv
-from vdiff.steps.train import train
+from vdiff.training.loop import train
 
 TINY = {
     "experiment": "swissroll",

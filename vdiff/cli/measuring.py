@@ -1,4 +1,4 @@
-"""A command for every step of the catalogue, and the difference of two evaluations."""
+"""A command for every step of config/specs, and the difference of two evaluations."""
 
 import logging
 from importlib import import_module
@@ -10,14 +10,15 @@ import click
 from vdiff.cli.group import doc_of, main, note
 from vdiff.cli.options import PATH, ROOT, RUN, SNAPSHOTS, options_of, settings_of, with_device
 from vdiff.config import read_run
+from vdiff.config.specs import SPECS
+from vdiff.config.specs.spec import Spec
 from vdiff.errors import VdiffError
 from vdiff.machine.devices import Wanted
-from vdiff.steps.catalogue import STEPS, Step
 
 log = logging.getLogger("vdiff")
 
 
-def _command(step: Step) -> click.Command:
+def _command(step: Spec) -> click.Command:
     """`vdiff STEP --run FILE --snapshots CSV --out FILE`, with its section's fields as options."""
 
     def measure(
@@ -63,7 +64,7 @@ def _command(step: Step) -> click.Command:
     return click.command(step.name, help=doc_of(step.settings))(RUN(SNAPSHOTS(command)))
 
 
-def _opened(step: Step, run_file: Path, snapshots: Path, data_root: Path, device: Wanted) -> Any:
+def _opened(step: Spec, run_file: Path, snapshots: Path, data_root: Path, device: Wanted) -> Any:
     """The model, if the step fits its data; its data and device are noted for the record."""
     from vdiff.machine.devices import choose, name_of
     from vdiff.steps.opening import open_model
@@ -79,7 +80,7 @@ def _opened(step: Step, run_file: Path, snapshots: Path, data_root: Path, device
     return model
 
 
-for _step in STEPS.values():
+for _step in SPECS.values():
     main.add_command(_command(_step))
 
 

@@ -32,7 +32,7 @@ def plan(
     """What PRESET will cost: passes through the networks, hours, disk, jobs and memory."""
     import pandas as pd
 
-    from vdiff.steps.plan import costs
+    from vdiff.planning.costs import costs
 
     over = read_yaml(configfile) if configfile else {}
     config = load_config({"preset": preset, **over})
@@ -76,8 +76,8 @@ HEADROOM = 0.15
 
 def _memory(config: Config, data_root: Path) -> list[dict]:
     """A row for each experiment and arm: GB of training and of evaluation, and what fits."""
-    from vdiff.steps.memory import evaluation_memory, training_memory
-    from vdiff.steps.plan import example_shape
+    from vdiff.planning.costs import example_shape
+    from vdiff.planning.memory import evaluation_memory, training_memory
 
     rows = []
     for name, e in config.experiments.items():

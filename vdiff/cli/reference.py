@@ -10,7 +10,8 @@ from vdiff.cli.group import doc_of, main
 from vdiff.cli.options import metavar
 from vdiff.config import Config, Experiment
 from vdiff.config.experiment import TRAINED, Arm
-from vdiff.config.sections import Forward, Measurements
+from vdiff.config.measurements import Measurements
+from vdiff.config.sections import Forward
 from vdiff.files import schemas
 
 HEAD = """# Configuration

@@ -30,12 +30,12 @@ def describe(config: Path, out: Path) -> None:
 @click.option("--out", type=PATH, required=True, help="The JSON to write.")
 def manifest(results: Path, rules: str, out: Path) -> None:
     """Configuration, versions, commit and machine, and what made every file of RESULTS."""
+    from vdiff.config.specs import SPECS
     from vdiff.files.manifest import manifest as manifest_of
     from vdiff.report.contents import described, files, read_config
-    from vdiff.steps.catalogue import STEPS
 
     config = read_config(results)
-    steps = ["steps.train", *(f"steps.{name}" for name in STEPS), "stats.claims"]
+    steps = ["training.loop", *(f"steps.{name}" for name in SPECS), "stats.claims"]
     names = files(config)
     write_json(out, manifest_of(described(config), results, names, steps, from_json(rules)))
 

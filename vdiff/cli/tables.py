@@ -26,10 +26,11 @@ def aggregate(
     schema: str, tables: Sequence[Path], results: Path | None, config: Path | None, out: Path
 ) -> None:
     """Gather TABLES of one schema into one CSV."""
+    from vdiff.files.layout import parts
     from vdiff.files.records import check_alike, write_record
     from vdiff.files.tidy import concatenate, write_csv
     from vdiff.report.asked import of_gathered
-    from vdiff.report.contents import parts, read_described
+    from vdiff.report.contents import read_described
 
     if results and not tables:
         names = parts(read_described(config or results / "config.json")).get(schema, [])
@@ -125,10 +126,11 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
 
     Its config.json says which tables and runs count.
     """
+    from vdiff.files.layout import parts
     from vdiff.files.records import read_record, write_record
     from vdiff.files.tidy import read_csv, read_npz, write_csv
     from vdiff.report.asked import of_claims
-    from vdiff.report.contents import compared_features, parts, read_config
+    from vdiff.report.contents import compared_features, read_config
     from vdiff.stats.claims import judge, of_pairs
 
     def features(path: str) -> dict:
@@ -168,9 +170,10 @@ def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
     """
     from vdiff.config import read_run
     from vdiff.figures.draw import draw
+    from vdiff.files.layout import run_files
     from vdiff.files.records import read_record
     from vdiff.files.tidy import read_npz, write_csv
-    from vdiff.report.contents import read_config, run_files
+    from vdiff.report.contents import read_config
     from vdiff.stats.aggregate import paired_differences
 
     rows = []

@@ -90,19 +90,19 @@ def train(
     from vdiff.machine.devices import choose, name_of
     from vdiff.machine.parallel import join
     from vdiff.report.asked import of_training
-    from vdiff.steps.train import train as train_run
+    from vdiff.training.loop import train as train_run
 
     with join(choose(device)) as workers:
         with workers.first_before_others():
             data = load(run.dataset, data_root, run.training.real)
         checksum = data.checksum()
         note(device=name_of(workers.device), data={run.dataset: checksum})
-        folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('steps.train')}"
+        folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
         if workers.first:
             checkpoint.own(folder, out)
         monitor = None
         if watching and workers.first:
-            from vdiff.steps.monitor import TensorBoard
+            from vdiff.training.monitor import TensorBoard
 
             monitor = TensorBoard(run, data, out, workers.device, *watching)
         rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes)

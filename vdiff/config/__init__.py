@@ -9,25 +9,23 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from vdiff.config.experiment import PAPER, Arm, Config, Experiment
-from vdiff.config.merging import merge, parse_yaml, read_yaml, validate
-from vdiff.config.run import Run, read_run, run_of
-from vdiff.config.sections import (
-    DATASETS,
+from vdiff.config.fields import DATASETS, Strict
+from vdiff.config.measurements import (
     Discrete,
     Distances,
     Evaluation,
     Forms,
-    Integration,
     Likelihood,
-    Network,
     Quality,
     Sampling,
-    Strict,
     Theory,
-    Training,
     Trajectory,
     Variance,
 )
+from vdiff.config.merging import merge, parse_yaml, read_yaml, validate
+from vdiff.config.run import Run, read_run, run_of
+from vdiff.config.sections import Network, Training
+from vdiff.config.specs.integration import Integration
 from vdiff.errors import VdiffError
 
 __all__ = [

@@ -7,21 +7,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from vdiff.config.fields import DATASETS, Dataset, Positive, PositiveFloat, Seed, Strict, key
+from vdiff.config.measurements import Measurements
 from vdiff.config.merging import merge
-from vdiff.config.sections import (
-    DATASETS,
-    VP,
-    Dataset,
-    Forward,
-    Measurements,
-    Network,
-    Positive,
-    PositiveFloat,
-    Seed,
-    Strict,
-    Training,
-    key,
-)
+from vdiff.config.sections import VP, Forward, Network, Training
+from vdiff.config.specs import SPECS
 
 PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True less False
 PublishedOn = Literal["mnist", "cifar10"]  # data sets with published numbers
@@ -136,10 +126,10 @@ class Experiment(Measurements):
         shape = DATASETS.get(self.dataset)
         points = shape is not None and len(shape) == 1
         images = not points
-        for section in ("trajectory", "distances", "theory") if images else ("sampling", "quality"):
-            if getattr(self, section) is not None:
+        for spec in SPECS.values():
+            if spec.images not in (None, images) and getattr(self, spec.section) is not None:
                 has, needs = ("images", "points") if images else ("points", "images")
-                raise ValueError(f"{self.dataset} has {has}, but {section} needs {needs}")
+                raise ValueError(f"{self.dataset} has {has}, but {spec.section} needs {needs}")
         for name, arm in self.arms.items():
             _check_network(self.dataset, shape, arm.network)
             if not ARM.fullmatch(str(name)):

@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import model_validator
 
 from vdiff.config.experiment import Config, check_law
+from vdiff.config.fields import Dataset, Seed, Strict
 from vdiff.config.merging import read_yaml, validate
-from vdiff.config.sections import VP, Dataset, Forward, Network, Seed, Strict, Training
+from vdiff.config.sections import VP, Forward, Network, Training
 from vdiff.errors import VdiffError
 
 LENGTH_ONLY = {"iterations", "log_every", "snapshot_every", "checkpoint_every"}

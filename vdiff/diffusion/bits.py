@@ -37,13 +37,13 @@ def to_unit(y: Tensor, real: bool = True, alpha: float = ALPHA) -> Tensor:
     return (torch.sigmoid(y) - alpha) / (1 - 2 * alpha)
 
 
-def bits_per_dim(log_density: Tensor, log_det: Tensor, d: int, levels: int) -> Tensor:
-    """-(log_density + log_det) / (d ln 2) + log2(levels), (B,) nats to (B,) bits/dim.
+def bits_per_dim(log_prob: Tensor, d: int, levels: int) -> Tensor:
+    """-log_prob / (d ln 2) + log2(levels), (B,) nats to (B,) bits/dim.
 
-    log_density is of y in R^d, log_det that of `to_real`; log2(levels) undoes the division. A
-    uniform density on [0, 1]^d costs log2(levels) bits for each dimension:
+    log_prob is the log density on [0, 1]^d: that of y in R^d plus the log_det of `to_real`.
+    log2(levels) undoes the division. A uniform density costs log2(levels) bits for each dimension:
 
-    >>> bits_per_dim(torch.zeros(1), torch.zeros(1), 784, 256)
+    >>> bits_per_dim(torch.zeros(1), 784, 256)
     tensor([8.])
     """
-    return -(log_density + log_det) / (d * math.log(2)) + math.log2(levels)
+    return -log_prob / (d * math.log(2)) + math.log2(levels)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vdiff.config import Config, Experiment
-from vdiff.steps.catalogue import STEPS
+from vdiff.files.layout import Who, step_files
 
 Name = str | None
 """An experiment's name; None for a figure of all experiments."""
@@ -41,30 +41,6 @@ class Figure:
     @property
     def endings(self) -> tuple[str, ...]:
         return (".gif", ".webp") if self.moving else (".png", ".pdf", "-dark.png")
-
-
-def run_folder(experiment: str, arm: str, seed: int) -> str:
-    """Where the results of a run are."""
-    return f"runs/{experiment}/{arm}/seed-{seed}"
-
-
-def step_files(config: Config, step: str, option: str = "out", name: Name = None) -> list[str]:
-    """An output of a step for every run that has it, of one experiment or of all."""
-    spec = STEPS[step]
-    (pattern,) = (output.file for output in spec.outputs if output.option == option)
-    found = []
-    for experiment, e in config.experiments.items():
-        settings = getattr(e, spec.section)
-        if settings is None or name not in (None, experiment):
-            continue
-        runs = [(arm, seed) for arm in e.arms for seed in e.seeds]
-        files = [pattern]
-        if spec.axis:
-            values = spec.axis.values(settings)
-            files = [pattern.replace(f"{{{spec.axis.name}}}", value) for value in values]
-        for arm, seed in runs[:1] if spec.first_arm else runs:
-            found += [f"{run_folder(experiment, arm, seed)}/{file}" for file in files]
-    return found
 
 
 def _all(config: Config) -> Sequence[Name]:
@@ -111,7 +87,7 @@ def _of(config: Config, name: Name) -> Experiment:
 def _grids(config: Config, name: Name) -> list[str]:
     """Samples of every arm, of the first seed."""
     e, seed = _of(config, name), _of(config, name).seeds[0]
-    return [f"{run_folder(str(name), arm, seed)}/samples.npz" for arm in e.arms]
+    return [f"{Who(str(name), arm, seed).folder}/samples.npz" for arm in e.arms]
 
 
 def _with_arms(config: Config, name: Name) -> Options:

@@ -16,7 +16,7 @@ LEFT_OUT = ("config", "errors", "machine.progress", "files.schemas")
 
 
 def code_hash(*modules: str) -> str:
-    """Twelve hexadecimal digits over the import closure of modules such as "steps.train"."""
+    """Twelve hexadecimal digits over the import closure of modules such as "training.loop"."""
     digest = hashlib.sha256()
     for name in closure(*modules):
         digest.update(f"{name}\n{_text(_file(name))}\n".encode())

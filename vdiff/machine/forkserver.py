@@ -26,7 +26,13 @@ from typing import Any, NoReturn
 PACKAGE = Path(__file__).parents[1]
 OF_ALL = ("vdiff.cli", "vdiff.files.records", "vdiff.report.asked")
 OF_STEPS = ("vdiff.steps.opening", "vdiff.machine.devices", "sklearn.datasets")
-BESIDE = {"plot": "figures.style", "animate": "figures.animation", "claims": "stats.claims"}
+OF_TORCH = ("vdiff.steps.", "vdiff.training.")
+BESIDE = {
+    "train": "training.loop",
+    "plot": "figures.style",
+    "animate": "figures.animation",
+    "claims": "stats.claims",
+}
 """Commands to the modules that they import; that of a step has its name."""
 PR_SET_PDEATHSIG = 1
 
@@ -111,7 +117,7 @@ def _preload(argv: list[str]) -> None:
     name = f"vdiff.{BESIDE.get(command, f'steps.{command}')}"
     modules = list(OF_ALL)
     if command and find_spec(name):
-        modules += [*(() if command in BESIDE else OF_STEPS), name]
+        modules += [*(OF_STEPS if name.startswith(OF_TORCH) else ()), name]
     for module in modules:
         with contextlib.suppress(Exception):
             import_module(module)

@@ -13,27 +13,29 @@ from typing import Any
 from pydantic import BaseModel
 
 from vdiff.config import Config, Run, run_of
+from vdiff.config.specs import SPECS
+from vdiff.config.specs.spec import Spec
 from vdiff.errors import VdiffError
-from vdiff.figures.registry import FIGURES, FPS, Figure, Name, run_folder
+from vdiff.figures.registry import FIGURES, FPS, Figure, Name
+from vdiff.files import layout
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
 from vdiff.files.objects import read_json, write_json
 from vdiff.files.records import Asked, checksum_of, why_unfit
 from vdiff.files.tidy import read_csv
 from vdiff.report import contents
-from vdiff.steps.catalogue import STEPS, Step
 
 OLD = 1.0  # a time stamp, in seconds since 1970
 
 
 def of_training(run: Run, data: Fingerprint, run_file: Path) -> Asked:
     """Of train.csv and snapshots.csv."""
-    facts = {"run": run.model_dump(mode="json"), "code": code_hash("steps.train")}
+    facts = {"run": run.model_dump(mode="json"), "code": code_hash("training.loop")}
     return Asked({"command": "train", **facts, "data": data.images}, [run_file])
 
 
 def of_step(
-    step: Step, run: Run, settings: BaseModel, axis: Mapping, data: Fingerprint,
+    step: Spec, run: Run, settings: BaseModel, axis: Mapping, data: Fingerprint,
     inputs: Sequence[Path],
 ) -> Asked:  # fmt: skip
     """Of a step's outputs; inputs: the run file and the table of snapshots."""
@@ -89,9 +91,9 @@ def unfit(
     """Every job by the first file that it makes, relative to the results folder, with the reason
     why what is there is not what the configuration asks for; None where it is, or is missing."""
     yield "config.json", _differs(folder / "config.json", contents.described(config))
-    for run in _runs(config):
-        where = run_folder(run.experiment, run.arm, run.seed)
-        yield f"{where}/run.json", _differs(folder / where / "run.json", run.model_dump())
+    for who in layout.runs(config):
+        run = run_of(config, *who).model_dump()
+        yield f"{who.folder}/run.json", _differs(folder / who.folder / "run.json", run)
     for names, asked in _asked(config, data, folder):
         reasons = [why_unfit(folder / name, asked) for name in names if (folder / name).exists()]
         if names[0].endswith("train.csv"):
@@ -104,24 +106,21 @@ def _asked(
     config: Config, data: Mapping[str, Fingerprint], folder: Path
 ) -> Iterator[tuple[list[str], Asked]]:
     """The files of each job that leaves records, and what they are to be made from."""
-    for run in _runs(config):
-        where = run_folder(run.experiment, run.arm, run.seed)
-        names = [f"{where}/train.csv", f"{where}/snapshots.csv"]
-        yield names, of_training(run, data[run.experiment], folder / where / "run.json")
-        for names, step, axis in _measured(config, run):
-            inputs = [folder / where / file for file in ("run.json", "snapshots.csv")]
-            settings = getattr(config.experiments[run.experiment], step.section)
-            yield names, of_step(step, run, settings, axis, data[run.experiment], inputs)
-    for experiment, e in config.experiments.items():
-        for first, second in e.compared:
-            for seed in e.seeds:
-                who: dict[str, Any] = {
-                    "experiment": experiment, "first": first, "second": second, "seed": seed
-                }  # fmt: skip
-                runs = [run_folder(experiment, arm, seed) for arm in (first, second)]
-                inputs = [folder / run / "per_image.npz" for run in runs]
-                yield [contents.difference_file(**who)], of_difference(who, inputs)
-    for schema, tables in contents.parts(config).items():
+    for who in layout.runs(config):
+        names = [f"{who.folder}/train.csv", f"{who.folder}/snapshots.csv"]
+        run_file = folder / who.folder / "run.json"
+        yield names, of_training(run_of(config, *who), data[who.experiment], run_file)
+    for spec in SPECS.values():
+        for who, axis in layout.jobs(config, spec):
+            inputs = [folder / who.folder / file for file in ("run.json", "snapshots.csv")]
+            settings = getattr(config.experiments[who.experiment], spec.section)
+            asked = of_step(
+                spec, run_of(config, *who), settings, axis, data[who.experiment], inputs
+            )
+            yield layout.outputs(spec, who, axis), asked
+    for pair in layout.pairs(config):
+        yield [pair.file], of_difference(pair._asdict(), [folder / name for name in pair.inputs])
+    for schema, tables in layout.parts(config).items():
         yield [f"{schema}.csv"], of_gathered(schema, [folder / name for name in tables])
     yield ["curves.csv"], of_curves(folder / "evaluation.csv")
     yield ["claims.csv", "claims.json"], of_claims(folder, config)
@@ -137,27 +136,6 @@ def _of_figure(config: Config, figure: Figure, name: Name, folder: Path) -> Aske
     if figure.moving:
         options = {"fps": FPS}
     return of_figure(figure, options, [folder / path for path in figure.inputs(config, name)])
-
-
-def _runs(config: Config) -> Iterator[Run]:
-    for experiment, e in config.experiments.items():
-        for arm in e.arms:
-            for seed in e.seeds:
-                yield run_of(config, experiment, arm, seed)
-
-
-def _measured(config: Config, run: Run) -> Iterator[tuple[list[str], Step, dict[str, str]]]:
-    """What is measured on a run: the files, the step and the value of the step's axis."""
-    e = config.experiments[run.experiment]
-    first = (run.arm, run.seed) == (next(iter(e.arms)), e.seeds[0])
-    for step in STEPS.values():
-        settings = getattr(e, step.section)
-        if settings is None or (step.first_arm and not first):
-            continue
-        for value in step.axis.values(settings) if step.axis else [None]:
-            axis = {step.axis.name: value} if step.axis and value is not None else {}
-            where = run_folder(run.experiment, run.arm, run.seed)
-            yield [f"{where}/{output.file.format(**axis)}" for output in step.outputs], step, axis
 
 
 def _differs(path: Path, content: dict) -> str | None:

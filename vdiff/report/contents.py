@@ -7,10 +7,11 @@ configuration that lie beside them do not count. Paths are relative to the resul
 from pathlib import Path
 
 from vdiff.config import Config, validate
-from vdiff.figures.registry import FIGURES, run_folder, step_files
+from vdiff.config.specs import SPECS
+from vdiff.figures.registry import FIGURES
+from vdiff.files.layout import Who, parts, run_files, step_files
 from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
-from vdiff.steps.catalogue import STEPS
 
 MACHINE = {"results", "data_root", "device", "threads", "gpus", "slice_minutes", "slices"}
 """Keys that say where and how to compute; no result depends on them."""
@@ -29,41 +30,6 @@ def read_described(path: Path) -> Config:
 def read_config(folder: Path) -> Config:
     """The configuration that a results folder speaks of; raises VdiffError when it has none."""
     return read_described(folder / "config.json")
-
-
-def run_files(config: Config, name: str) -> list[str]:
-    """A file that every run has, such as train.csv."""
-    return [
-        f"{run_folder(experiment, arm, seed)}/{name}"
-        for experiment, e in config.experiments.items()
-        for arm in e.arms
-        for seed in e.seeds
-    ]
-
-
-def difference_file(experiment: str, first: str, second: str, seed: int) -> str:
-    """Where the table of paired differences of two arms is."""
-    return f"runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
-
-
-def differences(config: Config) -> list[str]:
-    """The tables of paired differences, a pair and seed each."""
-    return [
-        difference_file(experiment, first, second, seed)
-        for experiment, e in config.experiments.items()
-        for first, second in e.compared
-        for seed in e.seeds
-    ]
-
-
-def parts(config: Config) -> dict[str, list[str]]:
-    """Each gathered table to the tables of single runs that it is made of."""
-    found = {"train": run_files(config, "train.csv"), "differences": differences(config)}
-    for step in STEPS.values():
-        for output in step.outputs:
-            if output.schema:
-                found[output.schema] = step_files(config, step.name, output.option)
-    return {schema: found[schema] for schema in SCHEMAS if found.get(schema)}
 
 
 def tables(config: Config) -> list[str]:
@@ -85,8 +51,8 @@ def compared_features(config: Config) -> dict[str, tuple[str, str]]:
     seed."""
     return {
         name: (
-            f"{run_folder(name, first, e.seeds[0])}/quality.npz",
-            f"{run_folder(name, second, e.seeds[0])}/quality.npz",
+            f"{Who(name, first, e.seeds[0]).folder}/quality.npz",
+            f"{Who(name, second, e.seeds[0]).folder}/quality.npz",
         )
         for name, e in config.experiments.items()
         if e.quality and e.claimed
@@ -139,8 +105,8 @@ def files(config: Config) -> list[str]:
     found = ["config.json", "claims.csv", "claims.json", *tables(config), *figures(config)]
     found += [*run_files(config, "run.json"), *run_files(config, "snapshots.csv")]
     found += [path for paths in parts(config).values() for path in paths]
-    for step in STEPS.values():
-        for output in step.outputs:
+    for spec in SPECS.values():
+        for output in spec.outputs:
             if output.schema is None:
-                found += step_files(config, step.name, output.option)
+                found += step_files(config, spec.name, output.option)
     return found + (["swissroll.ipynb"] if config.notebook else [])

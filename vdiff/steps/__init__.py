@@ -1,7 +1,5 @@
-"""The steps that run a network, one per module; the catalogue lists those after training.
-
-A step `name` is the function `measure` of the module vdiff.steps.NAME.
-"""
+"""The steps that run a network after training: the module of each, which is called after it, has
+`measure`, the step itself, and `cost`, the forward passes of one example that it takes."""
 
 from typing import Any, NamedTuple
 
@@ -13,11 +11,4 @@ class Measured(NamedTuple):
     message: str = ""
 
 
-def number(value: float) -> str:
-    """A number as file names and options have it: as short as it can be without loss.
-
-    >>> number(-10.0), number(0.5), number(0.1234567)
-    ('-10', '0.5', '0.1234567')
-    """
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
+BACKWARD = 2  # forward passes' worth of a gradient, beside the forward pass itself

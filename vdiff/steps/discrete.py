@@ -12,7 +12,7 @@ from vdiff.machine.seeds import normal_streams
 from vdiff.model import Model
 from vdiff.stats.intervals import std_err
 from vdiff.steps import Measured
-from vdiff.steps.evaluate import TestSet
+from vdiff.steps.evaluate import bits_of, chunks, examples_of
 
 
 def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
@@ -21,7 +21,7 @@ def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
 
     Draw k's dequantisation noise is that of pass k of the ELBO; each path has its own noise.
     """
-    test = TestSet(model.data, settings.images)
+    examples = examples_of(model.data, settings.images)
     times = grid_of("log_snr", model.sde, settings.layers)
     a = in_float64(checked(a))
     draws = range(max(settings.draws))
@@ -30,7 +30,7 @@ def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
     with torch.no_grad(), products("float32"), bar(len(draws), name, unit="draw") as progress:
         for k in draws:
             parts = []
-            for index, part in test.chunks(settings.batch_size):
+            for index, part in chunks(examples, settings.batch_size):
                 x, log_det = model.data.vectors(part, index, k)
                 noise = normal_streams(index, "discrete noise", k)
                 w = log_weight(model.sde, a, x.double().to(model.device), times, noise).cpu()
@@ -46,11 +46,10 @@ def measure(model: Model, settings: Discrete) -> Measured:
     ess is the effective number of draws, (sum w)^2 / sum w^2, in the mean over images.
     """
     log_w = log_weights(model, model.drift(), settings)
-    bits, nothing = TestSet(model.data).bits, torch.zeros(())
-    one = bits(log_w.mean(0), nothing)
+    one = bits_of(model.data, log_w.mean(0))
     rows = []
     for k in settings.draws:
-        bpd = bits(log_mean_exp(log_w, k).mean(0), nothing)
+        bpd = bits_of(model.data, log_mean_exp(log_w, k).mean(0))
         p = log_w[:k].softmax(0)
         rows.append(
             {
@@ -67,3 +66,8 @@ def measure(model: Model, settings: Discrete) -> Measured:
         )
     shown = ", ".join("{draws}: {bpd:.4f} ± {bpd_std_err:.4f}".format(**row) for row in rows)
     return Measured({"out": rows}, f"Bits/dim of the grey levels by number of draws: {shown}.")
+
+
+def cost(settings: Discrete, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    return min(settings.images, test) * max(settings.draws) * settings.layers

@@ -86,3 +86,10 @@ def measure(model: Model, settings: Distances, source: str) -> Measured:
     name = f"distances {source}"
     rows = distance_rows(model.sde, a, draw, settings, model.run.seed, name, device)
     return Measured({"out": [{"source": source, **row} for row in rows]})
+
+
+def cost(settings: Distances, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    # The exact source runs no network; beside the lambdas, lambda 0 is sampled once more.
+    draws = (len(settings.lmbds) + 1) * len(settings.samplers)
+    return draws * settings.samples * sum(settings.steps)

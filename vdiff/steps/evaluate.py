@@ -7,7 +7,7 @@ methods are compared under common random numbers.
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -29,43 +29,36 @@ from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator, normal_per_example, uniform_per_example
 from vdiff.model import Model
 from vdiff.stats import few, tails, uncertainty
-from vdiff.steps import Measured
+from vdiff.steps import BACKWARD, Measured
 
 log = logging.getLogger(__name__)
 REFERENCE = 5000  # training examples behind the Gaussian reference
 MOST_PASSES = 1000
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """The first n test examples, in chunks, with all their noise on demand."""
+def examples_of(data: Data, n: int | None = None) -> Tensor:
+    """The first n test examples as stored, all for None; raises VdiffError when there are fewer
+    than two."""
+    x = data.test_examples(n)
+    if len(x) < 2:
+        raise VdiffError(f"The test set has {len(x)} examples; an evaluation needs 2.")
+    return x
 
-    __test__ = False  # no test class of pytest's
-    data: Data
-    n: int | None = None
 
-    @property
-    def examples(self) -> Tensor:
-        """As stored; raises VdiffError when there are fewer than two."""
-        x = self.data.test_examples(self.n)
-        if len(x) < 2:
-            raise VdiffError(f"The test set has {len(x)} examples; an evaluation needs 2.")
-        return x
+def chunks(x: Tensor, size: int) -> Iterator[tuple[range, Tensor]]:
+    """Index and examples, `size` at a time."""
+    start = 0
+    for part in x.split(size):
+        yield range(start, start + len(part)), part
+        start += len(part)
 
-    def chunks(self, size: int) -> Iterator[tuple[range, Tensor]]:
-        """Index and examples, `size` at a time."""
-        start = 0
-        for part in self.examples.split(size):
-            yield range(start, start + len(part)), part
-            start += len(part)
 
-    def bits(self, log_density: Tensor, log_det: Tensor) -> np.ndarray:
-        """Bits/dim (B,) from nats; raises VdiffError when one is not finite."""
-        d, log_det = torch.Size(self.data.shape).numel(), log_det.to(log_density.device)
-        z = bits_per_dim(log_density, log_det, d, self.data.levels).cpu()
-        if not torch.isfinite(z).all():
-            raise VdiffError(UNUSABLE)
-        return z.numpy()
+def bits_of(data: Data, log_prob: Tensor) -> np.ndarray:
+    """Bits/dim (B,) from log probabilities in nats; raises VdiffError when one is not finite."""
+    z = bits_per_dim(log_prob, torch.Size(data.shape).numel(), data.levels).cpu()
+    if not torch.isfinite(z).all():
+        raise VdiffError(UNUSABLE)
+    return z.numpy()
 
 
 def keys_of(x: Tensor) -> np.ndarray:
@@ -88,19 +81,24 @@ def published_pass(
     model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
 ) -> Pass:
     """The paper's evaluation: independent uniform times, one probe per image."""
-    test, sde = TestSet(model.data, settings.images), model.sde
+    data, sde = model.data, model.sde
+    examples = examples_of(data, settings.images)
 
     def one(index: range, x: Tensor, k: int) -> np.ndarray:
-        x, log_det = test.data.vectors(x.to(model.device), index, k)
+        x, log_det = data.vectors(x.to(model.device), index, k)
         shape = x.shape[1:]
         s = sde.T * uniform_per_example(index, (), "published time", k).double()
         eps = normal_per_example(index, shape, "noise", k)
         eps_T = normal_per_example(index, shape, "final noise", k)
         probe = probe_from_uniform(uniform_per_example(index, shape, "probe", k), settings.probe)
         elbo = published(sde, a, x, *(v.to(model.device) for v in (s, eps, eps_T, probe)))
-        return test.bits(elbo.value, log_det)
+        return bits_of(data, elbo.value + log_det)
 
-    return lambda k: (np.concatenate([one(*c, k) for c in test.chunks(settings.batch_size)]), None)
+    def passes(k: int) -> tuple[np.ndarray, None]:
+        parts = [one(index, x, k) for index, x in chunks(examples, settings.batch_size)]
+        return np.concatenate(parts), None
+
+    return passes
 
 
 Draws = Callable[[range, Tensor, int, Tensor], np.ndarray]
@@ -115,18 +113,18 @@ def efficient_draws(
 
     The network runs on the device; the small linear algebra of the controls on the CPU.
     """
-    test = TestSet(model.data, settings.images)
+    data = model.data
     a = in_chunks(checked(on_device(a, model.device)), settings.batch_size)
     reference = reference or reference_of(model.sde, model.data)
-    pilot = test.data.draw(settings.pilot, generator("pilot"))
+    pilot = data.draw(settings.pilot, generator("pilot"))
     controls = fit_controls(a, pilot, reference, generator("pilot times"), model.eps_t)
 
     @torch.no_grad()
     def one(index: range, x: Tensor, k: int, u: Tensor) -> np.ndarray:
-        x, log_det = test.data.vectors(x, index, k)
+        x, log_det = data.vectors(x, index, k)
         eps = normal_per_example(index, x.shape[1:], "noise", k)
         elbo = efficient(a, x, u, eps, controls)
-        return test.bits(elbo.value, log_det)
+        return bits_of(data, elbo.value + log_det)
 
     return one
 
@@ -135,13 +133,13 @@ def efficient_pass(
     model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
 ) -> Pass:
     """Passes of the efficient estimator; the times of each are stratified over the images."""
-    test, one = TestSet(model.data, settings.images), efficient_draws(model, a, settings, reference)
-    n = len(test.examples)
+    examples = examples_of(model.data, settings.images)
+    one, n = efficient_draws(model, a, settings, reference), len(examples)
 
     def passes(k: int) -> tuple[np.ndarray, np.ndarray]:
         u = stratified(n, generator("times", k))
-        chunks = test.chunks(settings.batch_size)
-        z = [one(index, x, k, u[index.start : index.stop]) for index, x in chunks]
+        parts = chunks(examples, settings.batch_size)
+        z = [one(index, x, k, u[index.start : index.stop]) for index, x in parts]
         return np.concatenate(z), u.numpy()
 
     return passes
@@ -288,10 +286,20 @@ def measure(model: Model, settings: Evaluation) -> Measured:
                     arrays["u"] = found.u  # of pass k the same for every network
                 progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
                 progress.update()
-    arrays["images"] = keys_of(TestSet(model.data, settings.images).examples)
+    arrays["images"] = keys_of(examples_of(model.data, settings.images))
     warn(rows)
     message = (
         "{estimator}: {bpd:.4f} bits/dim, standard error {bpd_std_err:.4f}, Monte-Carlo part "
         "{se_mc:.4f}, {network_evaluations} network evaluations."
     ).format(**rows[-1])
     return Measured({"out": rows, "per_image": arrays}, message)
+
+
+def cost(settings: Evaluation, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    n = min(settings.images or test, test)
+    each = {
+        "published": n * (1 + BACKWARD),
+        "efficient": n * settings.passes + settings.pilot,
+    }
+    return (1 if settings.last else snapshots) * sum(each[name] for name in settings.estimators)

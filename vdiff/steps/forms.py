@@ -97,10 +97,13 @@ def form_of(
 def forms_of(sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None) -> dict[str, Tensor]:
     """Every form that these data allow, as `form_of` has it: the implicit one needs an exact
     divergence, which is cheap for points alone, and the explicit one the truth."""
-    names = ["denoising", "sliced"]
-    names += ["implicit"] if draw[0].ndim == 2 else []
-    names += ["explicit"] if true is not None else []
+    names = _names(draw[0].ndim == 2, true is not None)
     return {name: form_of(name, sde, a, draw, C, true) for name in names}
+
+
+def _names(points: bool, known: bool) -> list[str]:
+    """The forms to measure on points or images, with the truth known or not."""
+    return ["denoising", "sliced", *["implicit"] * points, *["explicit"] * known]
 
 
 def _passes(form: str, d: int) -> int:
@@ -182,3 +185,10 @@ def measure(model: Model, settings: Forms) -> Measured:
         row = _row(iteration, name, of, found[iteration, "denoising"], together)
         rows.append({**row, "passes": _passes(name, model.dims), "draws": len(of)})
     return Measured({"out": rows})
+
+
+def cost(settings: Forms, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    points = len(shape) == 1
+    each = sum(_passes(name, shape[0]) for name in _names(points, known=points))
+    return min(settings.checkpoints, snapshots) * settings.draws * each

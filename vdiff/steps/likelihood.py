@@ -4,6 +4,7 @@ import logging
 from dataclasses import asdict
 
 import numpy as np
+from torch import Tensor
 
 from vdiff.config import Evaluation, Likelihood
 from vdiff.diffusion.drift import Drift, in_float64
@@ -14,33 +15,36 @@ from vdiff.machine.seeds import normal_per_example
 from vdiff.model import Model
 from vdiff.stats import tails
 from vdiff.stats.intervals import std_err
-from vdiff.steps import Measured
-from vdiff.steps.evaluate import TestSet, evaluate
+from vdiff.steps import BACKWARD, Measured
+from vdiff.steps.evaluate import bits_of, chunks, evaluate, examples_of
 
 log = logging.getLogger(__name__)
 
+SOLVER = 200  # evaluations by the solver, of both tolerances together, about
 EXACT_UP_TO = 8  # dimensions in which the trace is taken exactly
 
 
 def ode_bpd(
-    model: Model, a: Drift, settings: Likelihood, tolerance: float
+    model: Model, a: Drift, x: Tensor, tolerance: float, batch_size: int
 ) -> tuple[np.ndarray, int]:
-    """(bits/dim (n,), network evaluations of all batches); tolerance is rtol and atol.
+    """(bits/dim (N,), network evaluations of all batches) of examples x (N, ...) as stored;
+    tolerance is rtol and atol.
 
     The dequantisation noise is that of pass 0 of the ELBO; probes are Rademacher, one per image.
     """
-    test = TestSet(model.data, settings.images)
     values, evaluations = [], 0
     name = f"likelihood {model.run.label}"
-    with products("float32"), bar(len(test.examples), name, unit="image") as progress:
-        for index, part in test.chunks(settings.batch_size):
+    with products("float32"), bar(len(x), name, unit="image") as progress:
+        for index, part in chunks(x, batch_size):
             y, log_det = model.data.vectors(part, index, 0)
             probe = None
             if model.dims > EXACT_UP_TO:
                 noise = normal_per_example(index, y.shape[1:], "ode probe")
                 probe = noise.sign().double().to(model.device)
             found = log_likelihood(model.sde, in_float64(a), y.to(model.device), probe, tolerance)
-            values.append(test.bits(found.log_prob, log_det.double()))
+            values.append(
+                bits_of(model.data, found.log_prob.cpu() + log_det.double())
+            )
             evaluations += found.evaluations
             progress.update(len(part))
     return np.concatenate(values), evaluations
@@ -59,8 +63,9 @@ def measure(model: Model, settings: Likelihood) -> Measured:
         batch_size=settings.batch_size,
     )
     elbo = evaluate(model, a, of_elbo, "efficient").z.mean(0)
-    z, evaluations = ode_bpd(model, a, settings, settings.tolerance)
-    loose, _ = ode_bpd(model, a, settings, 10 * settings.tolerance)
+    x = examples_of(model.data, settings.images)
+    z, evaluations = ode_bpd(model, a, x, settings.tolerance, settings.batch_size)
+    loose, _ = ode_bpd(model, a, x, 10 * settings.tolerance, settings.batch_size)
     tail = tails.worst_tail(v - v.mean() for v in (z, elbo, elbo - z))
     row = {
         "iteration": model.snapshots[-1].iteration,
@@ -84,3 +89,9 @@ def measure(model: Model, settings: Likelihood) -> Measured:
         "{bpd_elbo:.4f}, {evaluations} network evaluations."
     ).format(**row)
     return Measured({"out": [row]}, message)
+
+
+def cost(settings: Likelihood, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    n = min(settings.images, test)
+    return n * SOLVER * (1 + BACKWARD) + n * settings.passes + settings.pilot

@@ -111,3 +111,8 @@ def measure(model: Model, settings: Quality) -> Measured:
             rows.append({"space": name, "measure": measured, "value": value, "std_err": error})
     sizes = {"samples": len(samples), "real": len(test)}
     return Measured({"out": [{**row, **sizes} for row in rows], "features": arrays})
+
+
+def cost(settings: Quality, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    return settings.count * settings.steps

@@ -89,3 +89,8 @@ def measure(model: Model, settings: Sampling) -> Measured:
     clipped, size = found.below + found.above, found.images.size
     message = f"{clipped} of {size} sampled pixels lie outside the range and are clipped."
     return Measured({"out": arrays, "table": [row]}, message)
+
+
+def cost(settings: Sampling, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    return settings.count * settings.steps

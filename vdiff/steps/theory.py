@@ -152,3 +152,9 @@ def measure(model: Model, settings: Theory) -> Measured:
             found = layers(sde, a, draw, settings, generator("layers", seed), device)
             rows += [{"source": source, **r} for r in found]
     return Measured({"out": rows})
+
+
+def cost(settings: Theory, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    # The layers alone run the network.
+    return settings.layer_points * settings.layers * (2 ** (settings.doublings + 1) - 1)

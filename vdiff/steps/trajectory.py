@@ -5,13 +5,14 @@ import torch
 from torch import Tensor
 
 from vdiff.config import Trajectory
+from vdiff.config.fields import number
 from vdiff.diffusion.drift import Drift, in_float64
 from vdiff.diffusion.reverse import Reverse, check_lmbd
 from vdiff.diffusion.stepping import noise_of
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
-from vdiff.steps import Measured, number
+from vdiff.steps import Measured
 from vdiff.steps.integrate import frame_steps, integrate
 
 CHUNK = 4096  # points at once: the activations of an MLP stay in the cache
@@ -79,3 +80,8 @@ def measure(model: Model, settings: Trajectory, lmbd: str) -> Measured:
     }
     rows = [{"lmbd": value, **moments(i, states[i], settings.extent)} for i in shown]
     return Measured({"out": arrays, "table": rows})
+
+
+def cost(settings: Trajectory, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    return len(settings.lmbds) * settings.samples * settings.steps

@@ -11,11 +11,12 @@ from vdiff.config import Variance
 from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
 from vdiff.diffusion.drift import Drift, in_chunks, on_device
 from vdiff.diffusion.elbo import published
+from vdiff.diffusion.fitted import SLICES
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import tail_of
-from vdiff.steps import Measured
+from vdiff.steps import BACKWARD, Measured
 from vdiff.steps.evaluate import reference_of
 from vdiff.steps.gradient import gradient_rows
 
@@ -87,3 +88,9 @@ def measure(model: Model, settings: Variance) -> Measured:
         gradients += [{"iteration": snapshot.iteration, **row} for row in rows]
     reference, a = reference_of(model.sde, model.data), on_device(a, model.device)
     return Measured({"out": variance_in_time(model, a, reference, settings), "gradient": gradients})
+
+
+def cost(settings: Variance, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
+    """Forward passes of one example, for a run with so many snapshots and test examples."""
+    gradients = 2 * SLICES * (1 + BACKWARD) * settings.batches * settings.batch_size
+    return settings.draws * (2 + BACKWARD) + settings.pilot + gradients

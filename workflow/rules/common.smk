@@ -11,12 +11,13 @@ from pathlib import Path
 import vdiff
 from vdiff.cli.options import text_of, words_of
 from vdiff.config import load_config, merge, read_yaml, run_of
+from vdiff.config.specs import SPECS
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import fingerprint
+from vdiff.files import layout
 from vdiff.report import asked, contents
-from vdiff.steps.catalogue import STEPS
 
 try:
     # Read strictly: Snakemake's own reading takes `on` for true and keeps the last of two keys. Of a
@@ -40,7 +41,7 @@ ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
 MARKS = f".snakemake/asked/{R.lstrip('/')}"
 DESCRIBED = f"{MARKS}/described.json"  # for commands: a sweep's would not fit on their line
-PARTS = contents.parts(CONFIG)  # gathered tables to what they are made of
+PARTS = layout.parts(CONFIG)  # gathered tables to what they are made of
 
 
 report: "../report/workflow.rst"
@@ -48,10 +49,11 @@ report: "../report/workflow.rst"
 
 pathvars:
     results=R,
-    run="<results>/runs/{experiment}/{arm}/seed-{seed}",
-    log="<results>/logs/{experiment}-{arm}-seed-{seed}",
+    run=f"<results>/{layout.RUN}",
+    log=f"<results>/{layout.LOG}",
+    difference=layout.DIFFERENCE,
     marks=MARKS,
-    mark=f"{MARKS}/runs/{{experiment}}/{{arm}}/seed-{{seed}}",
+    mark=f"{MARKS}/{layout.RUN}",
 
 
 wildcard_constraints:
@@ -100,6 +102,11 @@ SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else
 def inside(paths):
     """Paths of the results folder as Snakemake sees them."""
     return [f"{R}/{path}" for path in paths]
+
+
+def compared(wildcards):
+    """Bits/dim per image of the two runs of a table of differences."""
+    return inside(layout.Pair(**wildcards).inputs)
 
 
 def data_of(wildcards):

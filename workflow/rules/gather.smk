@@ -1,19 +1,18 @@
 rule difference:
     input:
-        first="<results>/runs/{experiment}/{first}/seed-{seed}/per_image.npz",
-        second="<results>/runs/{experiment}/{second}/seed-{seed}/per_image.npz",
-        mark="<marks>/runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv",
+        compared,
+        mark="<marks>/<difference>",
     output:
-        "<results>/runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv",
+        "<results>/<difference>",
     log:
-        "<results>/logs/{experiment}-{first}-{second}-seed-{seed}-difference.log",
+        f"<results>/{layout.DIFFERENCE_LOG}.log",
     localrule: True
     conda:
         ENVIRONMENT
     params:
         code=code_hash("stats.aggregate"),
     shell:
-        "vdiff --log {log:q} difference {input.first:q} {input.second:q}"
+        "vdiff --log {log:q} difference {input[0]:q} {input[1]:q}"
         " --out {output:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
         " --second {wildcards.second:q} --seed {wildcards.seed}"
 

@@ -1,5 +1,5 @@
-# One rule for each step of vdiff/steps/catalogue.py, named after it.
-for step in STEPS.values():
+# One rule for each step of vdiff/config/specs/, named after it.
+for step in SPECS.values():
 
     rule:
         name:

@@ -28,7 +28,7 @@ rule notebook:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_hash("steps.train", "steps.evaluate", "steps.sample"),
+        code=code_hash("training.loop", "steps.evaluate", "steps.sample"),
     shell:
         'OMP_NUM_THREADS={threads} jupyter execute {input:q} --output="$(realpath {output:q})"'
         " >{log:q} 2>&1"

@@ -39,8 +39,8 @@ rule train:
         machine=" ".join([f"--threads={CONFIG.threads}", "train", MACHINE, *SLICE]),
     params:
         out=subpath(output.train, parent=True),
-        state=f"{R}/state/{{experiment}}/{{arm}}/seed-{{seed}}",
-        code=code_hash("steps.train"),
+        state=f"{R}/{layout.STATE}",
+        code=code_hash("training.loop"),
         data=data_of,
     shell:
         "{resources.trainer} --log {log:q} {resources.machine} --run {input.run:q}"

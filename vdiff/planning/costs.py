@@ -6,6 +6,7 @@ networks on a GPU, takes longer.
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -14,12 +15,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from vdiff.config import DATASETS, Config, run_of
-from vdiff.config.sections import BACKWARD
+from vdiff.config.specs import SPECS
 from vdiff.data import load
 from vdiff.data.readers import TEST_SIZES
 from vdiff.model import input_shape, network_of
-from vdiff.steps.catalogue import STEPS
-from vdiff.steps.train import snapshot_iterations
+from vdiff.steps import BACKWARD
+from vdiff.training.kept import snapshot_iterations
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _costs(config: Config, name: str, data_root: Path) -> list[Cost]:
     rows = []
     for step in of_arms[0]:
         found = [arm[step] for arm in of_arms]
-        if step != "train" and STEPS[step].first_arm:
+        if step != "train" and SPECS[step].first_arm:
             found = found[:1]
             seeds = 1
         else:
@@ -74,11 +75,12 @@ def _arm(
     found: dict[str, tuple[int, float, int]] = {}
     passes = (1 + BACKWARD) * t.iterations * t.batch_size * t.draws_per_image
     found["train"] = (1, passes, snapshots * size + states)
-    for step in STEPS.values():
-        settings = getattr(e, step.section)
+    for spec in SPECS.values():
+        settings = getattr(e, spec.section)
         if settings is not None:
-            jobs = len(step.axis.values(settings)) if step.axis else 1
-            found[step.name] = (jobs, settings.cost(snapshots, test), 0)
+            jobs = len(spec.axis.values(settings)) if spec.axis else 1
+            cost = import_module(f"vdiff.steps.{spec.name}").cost
+            found[spec.name] = (jobs, cost(settings, snapshots, test, shape), 0)
     gflop = forward_gflop(network, input_shape(run, shape))
     return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in found.items()}
 

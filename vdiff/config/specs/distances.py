@@ -1,0 +1,47 @@
+"""Distances of samples to the data."""
+
+from vdiff.config.fields import Distinct, Lambda, Positive, Sampler, Strict, key
+from vdiff.config.specs.spec import Axis, Output, Spec
+
+
+class Distances(Strict):
+    """How far samples are from the data and from those of lambda 0, by lambda and steps."""
+
+    lmbds: Distinct[Lambda] = key([-10, -0.9, 0, 0.5, 0.9, 1], "Members of the lambda family.")
+    steps: Distinct[Positive] = key([10, 30, 100, 300, 1000], "Numbers of steps to try.")
+    samplers: Distinct[Sampler] = key(["euler_maruyama", "multistep"], "Solvers to try.")
+    samples: int = key(2000, "Points per sample.", ge=100)
+    permutations: int = key(199, "Permutations of the test of equal laws.", ge=19)
+    resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
+
+
+COLUMNS = {
+    "source": "`exact`: a mixture of Gaussians with its true drift; `learned`: the network",
+    "sampler": "the solver",
+    "lmbd": "member of the λ family",
+    "steps": "steps of the solver",
+    "reference": "compared with the data, or with independent samples of λ = 0",
+    "metric": "`energy`: squared, unbiased; `sliced_wasserstein`: W2 over directions",
+    "distance": "in units of the data",
+    "low": "lower end of the bootstrap 95% interval",
+    "high": "its upper end",
+    "p_value": "permutation test of equal laws",
+    "null_mean": "mean distance of equal laws at this number of samples",
+    "samples": "points per sample",
+}
+
+SPEC = Spec(
+    "distances",
+    "distances",
+    Distances,
+    (Output("out", "distances-{source}.csv", "distances", COLUMNS),),
+    first_arm=True,
+    images=False,
+    axis=Axis(
+        "source",
+        lambda settings: ["exact", "learned"],
+        "exact: a mixture of Gaussians along the Swissroll, with its true drift; "
+        "learned: the trained network.",
+    ),
+    minutes=120,
+)

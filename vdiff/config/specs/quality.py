@@ -1,0 +1,39 @@
+"""How good many samples are."""
+
+from vdiff.config.fields import Grid, Positive, Sampler, key
+from vdiff.config.specs.sample import Sampling
+from vdiff.config.specs.spec import Output, Spec
+
+
+class Quality(Sampling):
+    """How good many samples are, by a fast sampler, in features learned on the same data."""
+
+    sampler: Sampler = key("multistep", "The solver.")
+    grid: Grid = key("log_snr", "The grid of times.")
+    steps: Positive = key(30, "Steps of the solver.")
+    count: int = key(1000, "How many images to sample.", ge=20)
+    batch_size: Positive = key(250, "Images at once.")
+    real: int = key(1000, "Test images to compare with, at most.", ge=20)
+    feature_steps: int = key(600, "Steps in which the features are learned.", ge=0)
+
+
+COLUMNS = {
+    "space": "`classes` or `turns` (learned), `random`, `texture`, `components`, `pixels`",
+    "measure": "of stats/quality.py; `sliced_wasserstein`",
+    "value": "0 is best of kernel, classifier, sliced_wasserstein and copies; 1 of the others",
+    "std_err": "its standard error over samples and real images",
+    "samples": "how many were sampled",
+    "real": "how many test images they are compared with",
+}
+
+SPEC = Spec(
+    "quality",
+    "quality",
+    Quality,
+    (
+        Output("out", "quality.csv", "quality", COLUMNS),
+        Output("features", "quality.npz"),
+    ),
+    images=True,
+    minutes=120,
+)

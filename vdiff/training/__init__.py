@@ -1,0 +1,1 @@
+"""Training: score matching under either law of time, resumable to the same bytes."""

@@ -1,0 +1,128 @@
+"""One step of training: the DSM loss of a batch under a law of time, and its gradient."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vdiff.config import Run
+from vdiff.data import Data
+from vdiff.diffusion.bits import bits_per_dim
+from vdiff.diffusion.drift import in_precision
+from vdiff.diffusion.dsm import dsm_loss
+from vdiff.diffusion.elbo import elbo_of_losses
+from vdiff.diffusion.times import Debiased, TimeLaw, Uniform, stratified
+from vdiff.errors import VdiffError
+from vdiff.machine.devices import place
+from vdiff.machine.parallel import Workers
+from vdiff.machine.seeds import generator
+from vdiff.model import drift_from, network_of, sde_of
+from vdiff.training.state import State
+
+REFIT_EVERY = 100  # iterations between two fits of the law of time
+
+
+class Trainer:
+    """Takes steps. Of several workers, each has its share of every batch."""
+
+    def __init__(self, run: Run, data: Data, workers: Workers, cache: Path) -> None:
+        t, self.run, self.data, self.workers = run.training, run, data, workers
+        self.sde = sde_of(run)
+        self.debiased = Debiased(self.sde, run.sde.eps_t)
+        self.paper: TimeLaw = self.debiased if run.debias else Uniform(self.sde.T)
+        network = place(network_of(run, data.shape), workers.device)
+        self.state = State(run, network, workers.device)
+        self.batches = data.batches(run.seed, t.batch_size, t.flip, workers.device)
+        self.weights = list(network.state_dict().values())
+        # Both share the weights of `network`.
+        self.shared = workers.wrap(network)
+        called = _compiled(self.shared, t.compile, cache) if t.compile else self.shared
+        self.a = in_precision(drift_from(called, run, data, workers.device), t.precision)
+        self.checked = 0
+
+    def step(self) -> None:
+        """One step of the optimiser; notes the batch's mean loss and bits/dim in the history."""
+        state, t, workers = self.state, self.run.training, self.workers
+        batch = self.draw()
+        n = len(batch[0])
+        x, log_det, s, eps = (workers.share(v) for v in batch)
+        state.optimiser.zero_grad()
+        totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
+        seen, size = [], t.micro_batch or len(x)
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            with workers.between(self.shared, last=start + size >= len(x)):
+                losses = dsm_loss(self.sde, self.a, x[part], s[part], eps[part])
+                # Workers average their gradients; so it is right for unequal shares too.
+                ((self.weight(s[part]) * losses).sum() * (workers.size / n)).backward()
+            with torch.no_grad():
+                bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
+                if state.fitted is not None:
+                    seen.append(losses)
+                    losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
+                totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
+        state.optimiser.step(state.iteration)
+        if state.average is not None:
+            i = state.iteration
+            decay = min(t.ema, (1 + i) / (10 + i)) if t.ema_warmup else t.ema
+            torch._foreach_lerp_(list(state.average.values()), self.weights, 1 - decay)
+        state.history[state.iteration] = workers.sum(totals) / n
+        state.iteration += 1
+        if state.fitted is not None:
+            state.fitted.see(s, torch.cat(seen).detach(), workers.sum)
+            if state.iteration % REFIT_EVERY == 0:
+                state.fitted.refit()
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x, log_det, times and noise of the next batch, of all workers together."""
+        device = self.workers.device
+        rng = generator("train", self.run.seed, self.state.iteration, device=device)
+        x, log_det = self.batches(self.state.iteration)
+        copies = self.run.training.draws_per_image
+        x, log_det = (v.repeat_interleave(copies, 0) for v in (x, log_det))
+        s = self.times(len(x), rng)
+        return x, log_det, s, torch.randn(x.shape, generator=rng, device=device)
+
+    @property
+    def law(self) -> TimeLaw:
+        """The law of the next batch's times."""
+        fitted = self.state.fitted
+        return self.paper if fitted is None else fitted.law
+
+    def weight(self, s: Tensor) -> Tensor | float:
+        """Of the losses at times s (B,): 1 for the paper's laws; for a fitted one, what makes the
+        gradient the ELBO's, in units of the debiased law's."""
+        if self.state.fitted is None:
+            return 1.0
+        return self.sde.weight(s) / self.law.density(s) / self.debiased.normalizer
+
+    def times(self, n: int, rng: torch.Generator) -> Tensor:
+        """A batch's times (n,), each of the law; together evenly spread, if requested."""
+        if self.run.training.draws == "independent":
+            return self.law.sample(n, rng)
+        return self.law.icdf(stratified(n, rng))
+
+    def _bpd(self, x: Tensor, log_det: Tensor, s: Tensor, eps: Tensor, losses: Tensor) -> Tensor:
+        """Bits/dim of training examples from their DSM losses, (B,): unbiased but noisy."""
+        elbo = elbo_of_losses(self.sde, self.law, x, s, eps, losses)
+        return bits_per_dim(elbo + log_det, x[0].numel(), self.data.levels)
+
+    def check(self) -> None:
+        """Raise VdiffError, naming the iteration, if a loss since the last check is not finite."""
+        losses = self.state.history[self.checked : self.state.iteration, 0]
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            k = int(bad[0])
+            raise VdiffError(
+                f"The loss is {float(losses[k])} at iteration {self.checked + k + 1} of "
+                f"{self.run.label}; the last good state is kept; try a smaller training.lr."
+            )
+        self.checked = self.state.iteration
+
+
+def _compiled(network: nn.Module, how: bool | str, cache: Path) -> nn.Module:
+    """By torch.compile in the mode `how`, or its default for True; its cache lies beside the states
+    of all runs, so that a second run is warm."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    return torch.compile(network, mode=how if isinstance(how, str) else None)  # type: ignore
