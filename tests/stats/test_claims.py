@@ -12,6 +12,7 @@ from vdiff.stats.evidence import (
     HOLDS,
     MORE,
     OPEN,
+    Claim,
     Evidence,
     exact,
     finds,
@@ -29,7 +30,9 @@ def evidence(z):
 
 
 def claim(found, effect=np.inf):
-    return Evidence("c", "w", "e", found, unit="", published="", why="", effect=effect)
+    return Evidence(
+        Claim("n", "c", "w", "f"), "e", found, unit="", published="", why="", effect=effect
+    )
 
 
 def test_a_wrong_verdict_anywhere_is_as_rare_as_stated():
@@ -192,9 +195,9 @@ def test_tables_lead_to_their_verdicts(effect, verdict):
     rows = [row for _ in range(20) for row in judge(tables(rng, effect), {})]
     # The bound of the lambda member has no noise: its verdict is never open. Nor are those of
     # effects that were published with a size: none at all is less than a quarter of it.
-    sized = [row["verdict"] for row in rows if row["claim"].startswith("Debiased training")]
-    others = ("Every lambda has", "Debiased training")
-    found = [row["verdict"] for row in rows if not row["claim"].startswith(others)]
+    sizes = ("lower_bpd", "higher_error")
+    sized = [row["verdict"] for row in rows if row["name"] in sizes]
+    found = [row["verdict"] for row in rows if row["name"] not in (*sizes, "lmbd_bound")]
     assert (len(rows), len(found), len(sized)) == (20 * 12, 20 * 9, 20 * 2)
     assert np.mean([v == verdict for v in found]) >= 0.95
     assert np.mean([v == (verdict if effect else FAILS) for v in sized]) >= 0.95
@@ -210,9 +213,9 @@ def test_an_error_not_to_be_believed_decides_nothing():
     found = tables(np.random.default_rng(2), 8)
     for name in ("differences", "gradient"):
         found[name]["k_hat"] = 0.7
-    rows = {row["claim"]: row for row in judge(found, {})}
-    for text in ("Debiased training lowers the test bpd", "Score matching at uniform times"):
-        (row,) = (row for name, row in rows.items() if name.startswith(text))
+    rows = {row["name"]: row for row in judge(found, {})}
+    for name in ("lower_bpd", "biased_gradient"):
+        row = rows[name]
         assert row["verdict"] == OPEN
         assert "not decided" in row["why"]
 

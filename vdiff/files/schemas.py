@@ -60,8 +60,10 @@ _OWN: dict[str, dict[str, str]] = {
         "log_sd_ratio_std_err": "its jackknife standard error",
     },
     "claims": {
+        "name": "of the claim, for programs",
         "claim": "the claim",
         "where": "its place in the paper",
+        "figure": "the figure that shows its test",
         "experiment": WHO["experiment"],
         "published": "the published value",
         "ours": "what was measured",
@@ -96,7 +98,7 @@ TEXT = {
     "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
     "train_data", "test_data",
     "source", "reference", "metric", "trace", "law", "claim", "where", "published", "unit",
-    "verdict", "why", "statement", "form", "space", "measure",
+    "verdict", "why", "name", "figure", "statement", "form", "space", "measure",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""
 

@@ -20,21 +20,6 @@ from vdiff.stats.beside import beside
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
-# How a claim begins, to the figure that shows its test.
-SHOWN = {
-    "Score matching is": "forms",
-    "Explicit": "forms",
-    "Score matching at": "variance",
-    "Debiased training lowers": "differences",
-    "Debiased training raises": "standard-error",
-    "The bound is": "theory",
-    "The marginal": "theory",
-    "It is an infinitely": "theory",
-    "Continuous": "theory",
-    "Every lambda has": "theory",
-    "Every lambda samples": "distances",
-    "Samples": "quality",
-}
 MIME = {".csv": "text/csv", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -73,7 +58,7 @@ def _claim(row: dict, shown: set[str]) -> dict:
     power = f"{row['finds']:.2g}" if pd.notna(row["finds"]) else "unknown"
     if pd.notna(row["effect"]):
         power += f" of {row['effect']:.2g}"
-    name = next((f for start, f in SHOWN.items() if row["claim"].startswith(start)), "")
+    name = row["figure"]
     links = [("figure", f) for f in (name, f"{name}-{row['experiment']}") if f in shown]
     return {
         **row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind, "power": power,

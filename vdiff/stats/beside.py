@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from vdiff.stats.claims import HIGHER_ERROR, LOWER_BPD
+from vdiff.stats.evidence import Claim
 from vdiff.stats.intervals import Z95
 
 YES, NO, UNRESOLVED = "yes", "no", "not resolved"
@@ -35,15 +37,15 @@ def beside(
     late = theirs[theirs["iteration"] >= 0.8 * theirs["iteration"].max()]
     mean = late.groupby("debias")[["bpd", "bpd_std_err"]].mean()
     gain, noise = mean["bpd"][True] - mean["bpd"][False], mean["bpd_std_err"]
-    lower = _claim(claims, "Debiased training lowers the test bpd")
+    lower = _claim(claims, LOWER_BPD)
     if lower is not None:
-        rows.append(_of_claim("True less False, last fifth (bits/dim)", gain, lower))
+        rows.append(_of_claim("True minus False, last fifth (bits/dim)", gain, lower))
         end = _ends(paper, arms["True"])
         if end is not None:
             sizes = abs(gain) / noise[True], abs(lower["ours"]) / end["se_test"]
             same = _same_side(*sizes, 1)
             rows.append(_row("its size in standard errors of the True curve", *sizes, same))
-    ratio = _claim(claims, "Debiased training raises the standard error of the paper's estimator")
+    ratio = _claim(claims, HIGHER_ERROR)
     if ratio is not None:
         published = float(np.log(noise[True] / noise[False]))
         rows.append(_of_claim("log ratio of standard errors, True over False", published, ratio))
@@ -81,8 +83,8 @@ def _same_side(a: float, b: float, middle: float) -> str:
     return YES if (a > middle) == (b > middle) else NO
 
 
-def _claim(claims: pd.DataFrame, text: str) -> pd.Series | None:
-    found = claims[claims["claim"] == text]
+def _claim(claims: pd.DataFrame, claim: Claim) -> pd.Series | None:
+    found = claims[claims["name"] == claim.name]
     return found.iloc[0] if len(found) else None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vdiff.stats.evidence import (
+    Claim,
     Estimate,
     Evidence,
     exact,
@@ -34,6 +35,50 @@ GAP_MARGIN = 0.03  # a gap of bounds: nats
 FLOW_MARGIN = 0.01  # log densities of the ODE: nats
 SLOPE_MARGIN = 0.2  # of the bound against the number of layers
 
+
+LOWER_BPD = Claim(
+    "lower_bpd", "Debiased training lowers the test bpd", "image experiments", "differences"
+)
+HIGHER_ERROR = Claim(
+    "higher_error",
+    "Debiased training raises the standard error of the paper's estimator",
+    "image experiments",
+    "standard-error",
+)
+BIASED = Claim(
+    "biased_gradient",
+    "Score matching at uniform times is a biased ELBO gradient",
+    "bias and variance of the loss",
+    "variance",
+)
+UNBIASED = Claim(
+    "unbiased_gradient",
+    "Score matching at debiased times is an unbiased ELBO gradient",
+    "bias and variance of the loss",
+    "variance",
+)
+SAME_LAW = Claim(
+    "same_law", "Every lambda samples the same distribution", "lambda family, figure 5", "distances"
+)
+MATCHING = Claim(
+    "matching_is_the_bound",
+    "Score matching is the bound: minimising the one maximises the other",
+    "score matching and the ELBO",
+    "forms",
+)
+FORMS = Claim(
+    "forms_agree",
+    "Explicit, implicit, sliced and denoising score matching differ by constants",
+    "score matching and the ELBO",
+    "forms",
+)
+EVERY_BOUND = Claim(
+    "lmbd_bound",
+    "Every lambda has its bound, and that of lambda = 0 is the best",
+    "lambda family",
+    "theory",
+)
+SAMPLES = Claim("better_samples", "Samples improve with debiasing", "sample grids", "quality")
 
 Tables = Mapping[str, pd.DataFrame]
 """Schema to table."""
@@ -63,11 +108,10 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
             retrained = by_seed["difference"].std() / seeds**0.5
             error, df = added((error, df), (retrained, seeds - 1))
         evidence = Evidence(
-            "Debiased training lowers the test bpd",
-            "image experiments",
+            LOWER_BPD,
             name,
             student(by_seed["difference"].mean(), error, df, -1, trivial=TRIVIAL * PUBLISHED_GAIN),
-            unit="bits/dim, True less False",
+            unit="bits/dim, True minus False",
             published="-0.31 (CIFAR-10, 3.104 less 3.410)",
             effect=PUBLISHED_GAIN,
             why=f"paired t test over the test images, efficient estimator, mean of iterations "
@@ -83,8 +127,7 @@ def higher_standard_error(tables: Tables) -> list[Evidence]:
     frame = frame[(frame["estimator"] == "published") & (frame["seed"] == frame["seed"].min())]
     return [
         Evidence(
-            "Debiased training raises the standard error of the paper's estimator",
-            "image experiments",
+            HIGHER_ERROR,
             name,
             student(
                 last["log_sd_ratio"],
@@ -110,25 +153,12 @@ def gradient_bias(tables: Tables) -> list[Evidence]:
         by_law = part[part["iteration"] == part["iteration"].min()].set_index("law")
         at = f"cosine with the ELBO's gradient at iteration {part['iteration'].min()}; jackknife"
         for law, claim, side, threshold, means in (
-            (
-                "uniform",
-                "Score matching at uniform times is a biased ELBO gradient",
-                -1,
-                1.0,
-                "below 1",
-            ),
-            (
-                "debiased",
-                "Score matching at debiased times is an unbiased ELBO gradient",
-                1,
-                1 - COSINE_MARGIN,
-                f"above {1 - COSINE_MARGIN}",
-            ),
+            ("uniform", BIASED, -1, 1.0, "below 1"),
+            ("debiased", UNBIASED, 1, 1 - COSINE_MARGIN, f"above {1 - COSINE_MARGIN}"),
         ):
             row = by_law.loc[law]
             evidence = Evidence(
                 claim,
-                "bias and variance of the loss",
                 name,
                 student(row["cosine"], row["cosine_std_err"], GROUPS - 1, side, threshold),
                 unit="cosine",
@@ -153,8 +183,7 @@ def same_distribution(tables: Tables) -> list[Evidence]:
         each = zip(excess, error, strict=True)
         found.append(
             Evidence(
-                f"Every lambda samples the same distribution ({source} drift)",
-                "lambda family, figure 5",
+                SAME_LAW,
                 name,
                 weakest(student(x, se, np.inf, -1, DISTANCE_MARGIN) for x, se in each),
                 unit="Wasserstein distance to the data above its floor, worst lambda",
@@ -162,6 +191,7 @@ def same_distribution(tables: Tables) -> list[Evidence]:
                 published="theorem, and a picture" if source == "exact" else "figure 5",
                 why=f"each of {len(part)} lambdas within {DISTANCE_MARGIN} after "
                 f"{part['steps'].iloc[0]} Euler-Maruyama steps, bootstrap errors",
+                of=f"{source} drift",
             )
         )
     return found
@@ -173,8 +203,7 @@ def matching_is_the_bound(tables: Tables) -> list[Evidence]:
     frame = frame[frame["form"].isin(["sliced", "implicit"])]
     return [
         Evidence(
-            "Score matching is the bound: minimising the one maximises the other",
-            "score matching and the ELBO",
+            MATCHING,
             str(name),
             _equal_forms(part),
             unit="bits/dim, ELBO by divergence less by denoising, worst checkpoint",
@@ -195,8 +224,7 @@ def forms_agree(tables: Tables) -> list[Evidence]:
         value = part[part["form"] == "denoising"]["value"]
         found.append(
             Evidence(
-                "Explicit, implicit, sliced and denoising score matching differ by constants",
-                "score matching and the ELBO",
+                FORMS,
                 str(name),
                 _equal_forms(part[part["form"] != "denoising"]),
                 unit="bits/dim over the denoising form, worst form and checkpoint",
@@ -220,12 +248,11 @@ def theory(tables: Tables) -> list[Evidence]:
     """The identities on the mixture (steps/theory.py), in the paper's order."""
     found = []
     for name, part in tables["theory"].groupby("experiment", sort=False):
-        for statement, (claim, where, unit, margin) in IDENTITIES.items():
+        for statement, (claim, unit, margin) in IDENTITIES.items():
             for source, of in part[part["statement"] == statement].groupby("source", sort=False):
                 found.append(
                     Evidence(
-                        claim if source == "exact" else f"{claim} (learned drift)",
-                        where,
+                        claim,
                         str(name),
                         weakest(
                             near(r.measured - r.expected, r.std_err, np.inf, 0.0, margin)
@@ -236,6 +263,7 @@ def theory(tables: Tables) -> list[Evidence]:
                         why=f"within {margin}{_settings(len(of))}, on "
                         + ("a mixture of Gaussians" if source == "exact" else "the trained net"),
                         effect=margin,
+                        of="" if source == "exact" else "learned drift",
                     )
                 )
         bound = part[part["statement"] == "lmbd_bound"]
@@ -250,39 +278,54 @@ def _settings(n: int) -> str:
 
 IDENTITIES = {
     "gap": (
-        "The bound is tight at the true drift alone: it misses half the drift's squared error",
-        "the ELBO, by Girsanov and Jensen",
+        Claim(
+            "gap",
+            "The bound is tight at the true drift alone: it misses half the drift's squared error",
+            "the ELBO, by Girsanov and Jensen",
+            "theory",
+        ),
         "nats, gap less half the integrated squared error, worst error of the drift",
         GAP_MARGIN,
     ),
     "feynman_kac": (
-        "The marginal density is a Feynman-Kac expectation",
-        "the marginal density",
+        Claim(
+            "feynman_kac",
+            "The marginal density is a Feynman-Kac expectation",
+            "the marginal density",
+            "theory",
+        ),
         "mean ratio of its Monte-Carlo mean to the density, less 1, worst error of the drift",
         RATIO_MARGIN,
     ),
     "layers_slope": (
-        "It is an infinitely deep hierarchical VAE: L layers miss the limit by 1/L",
-        "infinitely deep VAE",
+        Claim(
+            "layers_slope",
+            "It is an infinitely deep hierarchical VAE: L layers miss the limit by 1/L",
+            "infinitely deep VAE",
+            "theory",
+        ),
         "slope against L on logarithms, plus 1",
         SLOPE_MARGIN,
     ),
     "flow": (
-        "Continuous normalising flows are the case without noise, lambda = 1",
-        "lambda family",
+        Claim(
+            "flow",
+            "Continuous normalising flows are the case without noise, lambda = 1",
+            "lambda family",
+            "theory",
+        ),
         "nats, log density by the ODE less the true one",
         FLOW_MARGIN,
     ),
 }
-"""Statement to claim, place, unit and margin."""
+"""Statement to claim, unit and margin."""
 
 
 def _lmbd_bound(name: str, part: pd.DataFrame) -> Evidence:
     slack = part["measured"] - part["expected"]
     best = part["setting"].iloc[part["expected"].argmax()]
     return Evidence(
-        "Every lambda has its bound, and that of lambda = 0 is the best",
-        "lambda family",
+        EVERY_BOUND,
         name,
         exact(float(slack.min()), bool((slack > 0).all() and best == 0)),
         unit="nats, least slack of the bound",
@@ -299,11 +342,10 @@ def better_samples(pairs: Features) -> list[Evidence]:
         difference = kernel_difference(true["features"], false["features"], real)
         found.append(
             Evidence(
-                "Samples improve with debiasing",
-                "sample grids",
+                SAMPLES,
                 name,
                 student(*difference, min(n, len(real)) - 1, -1),
-                unit="kernel distance to test images in learned features, True less False",
+                unit="kernel distance to test images in learned features, True minus False",
                 published="a picture",
                 why=f"relative test of {n} samples each against {len(real)} test images, jackknife",
             )

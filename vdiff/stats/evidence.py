@@ -56,17 +56,28 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What one table says about a claim. effect: what the test must find, a positive number."""
+class Claim:
+    """name: for programs; where: its place in the paper; figure: the one that shows its test."""
 
-    claim: str
+    name: str
+    text: str
     where: str
+    figure: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one table says about a claim. effect: what the test must find, a positive number.
+    of: what it is measured on, where a claim has several, such as the learned drift."""
+
+    claim: Claim
     experiment: str
     estimate: Estimate
     unit: str
     published: str
     why: str
     effect: float = np.inf
+    of: str = ""
 
 
 def student(
@@ -155,8 +166,10 @@ def rows(evidence: Sequence[Evidence]) -> list[dict]:
             why = f"{why}; would need about {times} times the draws"
         found.append(
             {
-                "claim": e.claim,
-                "where": e.where,
+                "name": e.claim.name,
+                "claim": f"{e.claim.text} ({e.of})" if e.of else e.claim.text,
+                "where": e.claim.where,
+                "figure": e.claim.figure,
                 "experiment": e.experiment,
                 "published": e.published,
                 "ours": est.ours,

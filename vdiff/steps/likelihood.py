@@ -42,9 +42,7 @@ def ode_bpd(
                 noise = normal_per_example(index, y.shape[1:], "ode probe")
                 probe = noise.sign().double().to(model.device)
             found = log_likelihood(model.sde, in_float64(a), y.to(model.device), probe, tolerance)
-            values.append(
-                bits_of(model.data, found.log_prob.cpu() + log_det.double())
-            )
+            values.append(bits_of(model.data, found.log_prob.cpu() + log_det.double()))
             evaluations += found.evaluations
             progress.update(len(part))
     return np.concatenate(values), evaluations
