@@ -130,7 +130,7 @@ def image_table(model, count, feature_steps):
     others = both[count:]
     print(f"\n{model.run.dataset}, {count} images a sampler, features: {name}\n")
     print(
-        "| sampler | grid | λ | steps | to the first sampler's | to test images, less theirs | s |"
+        "| sampler | grid | λ | steps | to the first sampler's | to test images, minus theirs | s |"
     )
     print("|---|---|---|---|---|---|---|")
     for case in IMAGE_CASES:

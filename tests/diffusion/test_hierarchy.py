@@ -51,7 +51,7 @@ def test_the_bound_of_gaussian_data_has_its_closed_form(sde, rng, theta):
 
 
 def test_the_gap_at_the_true_drift_falls_as_one_over_the_layers(sde, rng):
-    """A mixture of 48 Gaussians along the Swissroll: log p less the bound, against L, on
+    """A mixture of 48 Gaussians along the Swissroll: log p minus the bound, against L, on
     logarithms, has slope -1 within 0.2."""
     mixture, n = Mixture.spiral(sde), 2000
     x = mixture.draw(n, rng)

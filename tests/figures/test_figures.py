@@ -26,7 +26,8 @@ def evaluation():
             "estimator": estimator, "iteration": i, "examples": 64 * i,
             "bpd": 10 / (1 + i) + 0.1 * rng.random(),
             "bpd_std_err": 0.1, "se_test": np.nan, "se_mc": np.nan, "images": 9, "passes": 1,
-            "network_evaluations": 9, "k_hat": 0.7 if i == 20 else 0.1, "share": 0.1,
+            "network_evaluations": 9, "k_hat": 0.7 if i == 20 else 0.1, "k_most": 0.55,
+            "share": 0.1,
         }
         for debias in (False, True) for seed in (0, 1)
         for estimator in ("published", "efficient") for i in range(0, 50, 10)

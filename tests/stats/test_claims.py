@@ -136,7 +136,7 @@ PAIR = {"first": "debias-True", "second": "debias-False"}
 def table(name, rows):
     """A table of the schema, what a row does not say filled with ones."""
     columns = list(SCHEMAS[name])
-    sound = {"images": 1000, "k_hat": 0.1, "share": 0.01}
+    sound = {"images": 1000, "k_hat": 0.1, "k_most": 0.55, "share": 0.01}
     filled = [{**dict.fromkeys(columns, 1), **sound, **RUN, **PAIR, **row} for row in rows]
     return pd.DataFrame(filled)[columns]
 
@@ -166,7 +166,7 @@ def tables(rng, effect):
     estimators = ("published", "efficient")
     differences = [{"estimator": e, **difference, **ratio} for e in estimators]
     cosines = {"uniform": draw(1.0, 0.001, -1), "debiased": draw(0.98, 0.001)}
-    columns = {"cosine_std_err": 0.001, "k_hat": 0.1, "share": 0.1}
+    columns = {"cosine_std_err": 0.001, "k_hat": 0.1, "k_most": 0.55, "share": 0.1}
     gradient = [{"law": k, "cosine": v, **columns} for k, v in cosines.items()]
     common = {"metric": "sliced_wasserstein", "reference": "data", "sampler": "euler_maruyama"}
     distances = []

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import genpareto
 from support.models import digits_model
 
 from vdiff.config import Evaluation
@@ -20,18 +21,31 @@ def rate(draw, n, repeats=100):
     return np.mean([tail_of(z - z.mean()).doubtful for z in found])
 
 
-@pytest.mark.parametrize("n", [100, 256, 2000])
+@pytest.mark.parametrize("n", [50, 64, 100, 256, 2000])
 def test_it_is_quiet_where_the_variance_is_finite_and_known(n):
-    assert rate(lambda rng, n: rng.standard_normal(n), n) <= 0.02
-    assert rate(lambda rng, n: rng.laplace(size=n), n) <= 0.06
+    """Skewed draws too: the tails of both sides are fitted apart."""
+    assert rate(lambda rng, n: rng.standard_normal(n), n) <= 0.04
+    assert rate(lambda rng, n: rng.laplace(size=n), n) <= 0.09
+    assert rate(lambda rng, n: rng.exponential(size=n), n) <= 0.06
 
 
-@pytest.mark.parametrize(("n", "power"), [(100, 0.5), (256, 0.8), (2000, 0.9)])
+@pytest.mark.parametrize(("n", "power"), [(64, 0.6), (100, 0.8), (256, 0.9), (2000, 0.95)])
 def test_it_finds_an_infinite_variance(n, power):
     """Cauchy draws, k = 1; of t with 1.5 degrees of freedom, k = 2/3, from 2000 draws on."""
     assert rate(lambda rng, n: rng.standard_t(1, n), n) >= power
     if n == 2000:
         assert rate(lambda rng, n: rng.standard_t(1.5, n), n) >= 0.8
+
+
+def test_a_fit_of_few_draws_scatters_by_less_than_half_of_maximum_likelihood():
+    """At 64 normal draws, whose k is 0 or less."""
+    rng = np.random.default_rng(0)
+    ours, theirs = [], []
+    for _ in range(100):
+        z = np.sort(np.abs(rng.standard_normal(64)))
+        ours.append(tail_of(z).k_hat)
+        theirs.append(genpareto.fit(z[-12:] - z[-13], floc=0)[0])
+    assert np.std(ours) < np.std(theirs) / 2
 
 
 @pytest.mark.parametrize("n", [4, 10, 50, 200])
@@ -68,7 +82,7 @@ def test_a_target_does_not_trust_a_heavy_tail(monkeypatch):
     def passes(*args):
         def one(k):
             z = 1e-3 * rng.standard_normal(64)
-            z[0] = rng.standard_normal() * (1e-2 if k < 6 else 1e-3)
+            z[0] = 3e-2 if k < 6 else -3e-2 if k < 12 else 0
             return z, None
 
         return one
@@ -85,6 +99,6 @@ def test_a_table_says_so_in_log_and_columns(monkeypatch, caplog):
     row = {"estimator": "efficient", "iteration": 5, "examples": 80, **found.row()}
     with caplog.at_level(logging.WARNING):
         evaluate.warn([row])
-    assert "efficient at iteration 5: its standard error is not to be believed" in caplog.text
+    assert "efficient at iteration 5: its standard error is unreliable" in caplog.text
     who = {"experiment": "e", "arm": "a", "debias": True, "seed": 0}
     assert bool(mean_curves(pd.DataFrame([{**who, **row}]))["doubtful"].iloc[0])

@@ -81,7 +81,7 @@ def test_unequal_shares_follow_the_curve_of_one_process(tmp_path, curve):
 
 
 def test_a_batch_smaller_than_the_number_of_processes_is_refused():
-    with pytest.raises(VdiffError, match="batch of 16 does not go round 17 processes"):
+    with pytest.raises(VdiffError, match="batch of 16 cannot be split among 17 processes"):
         Workers(size=17).check(16)
 
 

@@ -164,7 +164,7 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
 @click.option("--out", type=PATH, required=True, help="The CSV to write.")
 @click.option("--figure", type=PATH, multiple=True, help="Also draw it: PNG, SVG or PDF.")
 def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
-    """Paired differences of two results folders, run by run: FIRST less SECOND, bits/dim.
+    """Paired differences of two results folders, run by run: FIRST minus SECOND, bits/dim.
 
     Runs are matched by experiment, arm and seed; they must share test images.
     """

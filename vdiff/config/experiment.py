@@ -13,7 +13,7 @@ from vdiff.config.merging import merge
 from vdiff.config.sections import VP, Forward, Network, Training
 from vdiff.config.specs import SPECS
 
-PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True less False
+PAPER = ("debias-True", "debias-False")  # the paper's two arms, as a pair: True minus False
 PublishedOn = Literal["mnist", "cifar10"]  # data sets with published numbers
 PUBLISHED_ON = get_args(PublishedOn)
 NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
@@ -184,7 +184,7 @@ class Experiment(Measurements):
 
     @property
     def claimed(self) -> tuple[str, str] | None:
-        """The pair that claims on debiasing are about: the first with debias True less False."""
+        """The pair that claims on debiasing are about: the first with debias True minus False."""
         for first, second in self.compared:
             if self.arms[first].debias and not self.arms[second].debias:
                 return first, second
@@ -281,7 +281,7 @@ class Config(Strict):
     gpus: Positive = key(1, "GPUs, or processes on CPUs, that share the batches of a training.")
     notebook: bool = key(False, "Also run the tutorial notebook.")
     slice_minutes: PositiveFloat | None = key(None, "Cut trainings into jobs of that length.")
-    slices: Positive = key(50, "At most so many more jobs for each training cut up.")
+    slices: Positive = key(50, "Maximum number of further jobs for each training cut up.")
     only: list[str] | None = key(None, "Run only the experiments of these names.")
     data: dict[str, str] = key(
         {},

@@ -69,7 +69,7 @@ class Network(Strict):
     time_scale: PositiveFloat = key(
         1.0, "U-Net: s is multiplied by it before the embedding; 1000 as in DDPM."
     )
-    groups: Positive = key(32, "U-Net: at most so many groups in a GroupNorm.")
+    groups: Positive = key(32, "U-Net: maximum number of groups in a GroupNorm.")
     fourier: Distinct[PositiveFloat] | None = key(
         None, "U-Net: angular frequencies at which sin and cos of the image are further inputs."
     )
@@ -117,7 +117,7 @@ class Training(Strict):
     flip: bool = key(False, "Flip half of the training images.")
     real: bool = key(True, "Take images to R^d by the logit, otherwise to [-1, 1].")
     micro_batch: Positive | None = key(
-        None, "At most so many examples at once; their gradients add up to the batch's."
+        None, "Maximum number of examples at once; their gradients add up to the batch's."
     )
     precision: Precision = key("tf32", "Of the network's products in training.")
     compile: Compile = key(

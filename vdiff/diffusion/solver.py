@@ -1,4 +1,4 @@
-"""The adaptive ODE solver: torchdiffeq's dopri5 in float64, which gives up in good time."""
+"""The adaptive ODE solver: torchdiffeq's dopri5 in float64, of a bounded number of evaluations."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -11,7 +11,7 @@ from vdiff.stats.tails import doubts
 def draw(inputs: Sequence[Path]):
     """inputs: one CSV of the schema comparison; the sharpest estimator of each run is shown."""
     figure, panels = curves.by_experiment(
-        inputs[0], "comparison", None, 2.3, "first less second (bits/dim)"
+        inputs[0], "comparison", None, 2.3, "first minus second (bits/dim)"
     )
     for ax, _, part in panels:
         looks = style.looks(part["arm"])

@@ -28,7 +28,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                     k + 0.2 * j - 0.1, value, error, fmt=marker, ms=4, color=colour, capsize=2,
                     mfc="white" if j else colour,
                 )  # fmt: skip
-                if doubtful(row.k_hat, row.share):
+                if doubtful(row.k_hat, row.k_most, row.share):
                     ax.plot(k + 0.2 * j - 0.1, value, "o", ms=9, mfc="none", mec=colour, mew=0.8)
         labels = [style.label(arm) for arm in part["arm"]]
         ax.set_xticks(range(len(labels)), labels)

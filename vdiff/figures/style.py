@@ -21,7 +21,7 @@ from vdiff.files.atomic import write_bytes
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 COLUMN, PAGE = 3.25, 6.75  # inches, as in the conference's two-column and full width
-DOUBT = "ringed: heavy tail, error not to be believed"
+DOUBT = "ringed: heavy tail, error unreliable"
 ESTIMATOR = {"published": ("#56606b", "--"), "efficient": ("#009e73", "-")}
 
 
@@ -94,7 +94,7 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
 
 
 def doubt(ax: plt.Axes, x: pd.Series, y: pd.Series, doubted: pd.Series, colour: str) -> None:
-    """A ring around each value whose standard error is not to be believed."""
+    """A ring around each value whose standard error is unreliable."""
     ax.plot(x[doubted], y[doubted], "o", ms=7, mfc="none", mec=colour, mew=0.8)
 
 

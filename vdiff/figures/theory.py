@@ -47,7 +47,7 @@ def _layers(ax: plt.Axes, part: pd.DataFrame) -> None:
         )  # fmt: skip
     ax.plot([], [], "-", color="0.5", lw=0.8, label="rate 1/L")
     ax.set(xscale="log", yscale="log", title="infinitely deep VAE")
-    ax.set(xlabel="layers L", ylabel="ELBO of 2L less of L (nats)")
+    ax.set(xlabel="layers L", ylabel="ELBO of 2L minus of L (nats)")
     ax.set_xticks(sorted(set(part["setting"])), [f"{v:.0f}" for v in sorted(set(part["setting"]))])
     ax.minorticks_off()
     ax.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""Which device a process computes on: no two processes of vdiff take the same GPU unasked."""
+"""Which device a process computes on: no two processes of vdiff take the same GPU unless asked."""
 
 import json
 import logging

@@ -34,8 +34,8 @@ class Workers:
         """Raise VdiffError unless every process gets a share."""
         if batch_size < self.size:
             raise VdiffError(
-                f"The batch of {batch_size} does not go round {self.size} processes; start fewer, "
-                "or choose a larger training.batch_size."
+                f"The batch of {batch_size} cannot be split among {self.size} processes; start "
+                "fewer, or choose a larger training.batch_size."
             )
 
     def share(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ ALPHA:
 Where an effect was published with its size, a trivial part of that is none: "does not hold" then
 rejects that the effect is at least trivial. Between 0 and trivial either verdict is right.
 
-A claim of equality is one of a bound: |difference| < margin, whose effect is the margin less the
+A claim of equality is one of a bound: |difference| < margin, whose effect is the margin minus the
 difference's size.
 
 Which claims are tested is settled by power, never by the outcome: a claim has an effect that its

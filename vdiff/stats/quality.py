@@ -69,7 +69,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def kernel_difference(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(distance of first less that of second, its standard error), to the same real y: the
+    """(distance of first minus that of second, its standard error), to the same real y: the
     relative test of Bounliphone et al. (arXiv 1511.04581), with a jackknife for its variance."""
     aa, ay = _Mean(_gram(first, first), True), _Mean(_gram(first, y), False)
     bb, by = _Mean(_gram(second, second), True), _Mean(_gram(second, y), False)

@@ -241,7 +241,7 @@ def _until_done(one_pass: Pass, settings: Evaluation) -> tuple[np.ndarray, np.nd
     else:
         log.warning(
             "After %d passes the Monte-Carlo error is still %s.",
-            len(z), "not to be believed" if enough else "above target_se",
+            len(z), "unreliable" if enough else "above target_se",
         )  # fmt: skip
     return np.array(z), _stacked(u)
 
@@ -254,7 +254,7 @@ def _stacked(u: list[np.ndarray | None]) -> np.ndarray | None:
 def warn(rows: list[dict]) -> None:
     """Say in the log which standard errors fail the check of their tail."""
     for row in rows:
-        if tails.doubtful(row["k_hat"], row["share"]):
+        if tails.doubtful(row["k_hat"], row["k_most"], row["share"]):
             log.warning(
                 "%s at iteration %d: %s", row["estimator"], row["iteration"], tails.why(row)
             )

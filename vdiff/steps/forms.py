@@ -10,9 +10,9 @@ each form is C sigma^2 / g^2 times
 
 and has the mean of the denoising form once the constant at the right is added: so minimising any
 of them raises the ELBO, which is minus the implicit form and what does not depend on a. The
-explicit form needs the true score: it is had for the Swissroll, as a mixture along its spiral.
-The difference's noise is that of a . eps / sigma; what it is for Gaussian data is a control, and on
-the Swissroll what it is for the true drift.
+explicit form needs the true score, which the Swissroll has as a mixture along its spiral. The
+difference's noise is that of a . eps / sigma; what it is for Gaussian data is a control, and on the
+Swissroll what it is for the true drift.
 """
 
 import math

@@ -20,7 +20,7 @@ COLUMNS = {
     "draws": "draws behind each image's bound",
     "bpd": "bound on the bits/dim of the grey levels",
     "bpd_std_err": "its standard error over images",
-    "gain": "bits/dim by one draw less that, paired by image",
+    "gain": "bits/dim by one draw minus that, paired by image",
     "gain_std_err": "its standard error over images",
     "ess": "effective number of draws, mean over images",
 }

@@ -21,7 +21,7 @@ COLUMNS = {
     "bpd_ode_std_err": "its standard error over images",
     "bpd_elbo": "negative ELBO of the same images",
     "bpd_elbo_std_err": "its standard error over images",
-    "gap": "negative ELBO less exact value, paired by image",
+    "gap": "negative ELBO minus exact value, paired by image",
     "gap_std_err": "its standard error over images",
     "trace": "`exact`, or `hutchinson` with one probe per image",
     "tolerance": "of the solver",

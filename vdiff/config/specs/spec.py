@@ -7,7 +7,8 @@ from typing import Any
 from vdiff.config.fields import Strict
 
 TAIL = {
-    "k_hat": "tail of the draws behind the standard errors; above 0.5 they are unreliable",
+    "k_hat": "tail of the draws behind the standard errors",
+    "k_most": "the largest `k_hat` at which they are reliable, 1/2 and what its noise may add",
     "share": "of the variance in the largest draw; above 0.5 they are unreliable",
 }
 """Columns of every table of means."""

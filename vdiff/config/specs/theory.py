@@ -26,7 +26,7 @@ COLUMNS = {
     "statement": "which identity (vdiff/steps/theory.py)",
     "setting": "the drift's error c, λ, or number of layers L",
     "measured": "its measured side, nats (a ratio for feynman_kac, a slope for layers_slope)",
-    "std_err": "standard error of measured less expected",
+    "std_err": "standard error of measured minus expected",
     "expected": "what theory says",
 }
 
