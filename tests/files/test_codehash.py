@@ -103,7 +103,7 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "files.schemas", "files.crate", "files.manifest", "files.snapshots", "files.codehash",
         "files.fingerprint", "files.pipeline", "files.records", "machine.forked",
         "machine.forkserver",
-        "training.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
+        "steps.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
         "trained",  # for Python, beside the pipeline
         "nets.published",  # weights of others, imported by hand
     }  # fmt: skip

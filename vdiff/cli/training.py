@@ -102,7 +102,7 @@ def train(
             checkpoint.own(folder, out)
         monitor = None
         if watching and workers.first:
-            from vdiff.training.monitor import TensorBoard
+            from vdiff.steps.monitor import TensorBoard
 
             monitor = TensorBoard(run, data, out, workers.device, *watching)
         rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes)

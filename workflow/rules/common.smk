@@ -106,7 +106,7 @@ def inside(paths):
 
 def compared(wildcards):
     """Bits/dim per image of the two runs of a table of differences."""
-    return inside(layout.Pair(**wildcards).inputs)
+    return dict(zip(["first", "second"], inside(layout.Pair(**wildcards).inputs)))
 
 
 def data_of(wildcards):

@@ -1,6 +1,6 @@
 rule difference:
     input:
-        compared,
+        unpack(compared),
         mark="<marks>/<difference>",
     output:
         "<results>/<difference>",
@@ -12,7 +12,7 @@ rule difference:
     params:
         code=code_hash("stats.aggregate"),
     shell:
-        "vdiff --log {log:q} difference {input[0]:q} {input[1]:q}"
+        "vdiff --log {log:q} difference {input.first:q} {input.second:q}"
         " --out {output:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
         " --second {wildcards.second:q} --seed {wildcards.seed}"
 
