@@ -6,13 +6,17 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
 JOBS ?= all
 
-.PHONY: demo test test-all test-cluster figures lint pages docs clean
+.PHONY: demo test test-slow test-all test-cluster figures lint pages docs clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
 
 test: $(READY)
 	$(RUN) pytest -n $(CORES)
+
+# What takes tens of seconds a test; with `test` it is what continuous integration runs.
+test-slow: $(READY)
+	$(RUN) pytest -n $(CORES) -m slow
 
 test-all: $(READY)
 	$(RUN) pytest -n $(CORES) -m "not cluster"

@@ -284,7 +284,7 @@ def test_any_configuration_is_refused_in_one_sentence_or_valid(keys, sections, t
                 assert run_of(config, name, arm, e.seeds[0]).who["arm"] == arm
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(KEYS, VALUES, max_size=1), st.fixed_dictionaries({}, optional=SECTIONS))
 def test_any_configuration_is_refused_or_planned_by_snakemake(tmp_path_factory, keys, sections):

@@ -20,7 +20,7 @@ from vdiff.files.snapshots import read_table
 from vdiff.files.tidy import read_csv, read_npz
 from vdiff.files.weights import load_weights
 
-COUNTS = [200, pytest.param(2000, marks=pytest.mark.slow)]
+COUNTS = [200, pytest.param(2000, marks=pytest.mark.long)]
 RUN = Run(experiment="e", arm="a", dataset="digits", debias=True, seed=0)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent / "accelerator"
 NETS = ("digits", "swissroll", "improved")
 SAMPLERS = ("euler_maruyama", "exponential", "multistep", "stochastic_heun", "heun")

@@ -4,12 +4,12 @@ import gzip
 import os
 import shutil
 import subprocess
-import sys
 import threading
 
 import pytest
 import torch
 from filelock import FileLock
+from support.commands import vdiff
 from support.training import TINY, results, start
 
 from vdiff.data import load
@@ -42,10 +42,11 @@ def mounted(tmp_path):
         subprocess.run(["umount", "--lazy", str(place)], check=False)
 
 
-def vdiff(*words):
-    command = [sys.executable, "-m", "vdiff", "--threads", "1", *map(str, words)]
+def run(*words):
     environment = {**os.environ, "VDIFF_PROGRESS": "none"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        vdiff("--threads", "1", *words), env=environment, capture_output=True, text=True
+    )
 
 
 def says_one_sentence(done, *parts):
@@ -80,10 +81,10 @@ def test_a_full_disk_stops_the_run_and_the_rest_follows(tmp_path, mounted):
 
 @root_only
 def test_a_folder_that_is_read_only_is_named(tmp_path, mounted):
-    run = tmp_path / "run.json"
-    write_json(run, TINY)
+    run_file = tmp_path / "run.json"
+    write_json(run_file, TINY)
     disk = mounted("disk", "size=1m", "ro")
-    done = vdiff("train", "--run", run, "--out", disk / "out")
+    done = run("train", "--run", run_file, "--out", disk / "out")
     says_one_sentence(done, str(disk / "out"), "Read-only file system")
 
 
@@ -114,9 +115,9 @@ def test_a_truncated_data_file_is_named(tmp_path):
             (raw / f"{part}-{kind}-ubyte").write_bytes(content)
             with gzip.open(raw / f"{part}-{kind}-ubyte.gz", "wb") as file:
                 file.write(content)
-    run = tmp_path / "run.json"
-    write_json(run, {**TINY, "dataset": "mnist", "network": {"channels": 8, "groups": 4}})
-    done = vdiff("train", "--run", run, "--out", tmp_path / "out", "--data-root", tmp_path)
+    run_file = tmp_path / "run.json"
+    write_json(run_file, {**TINY, "dataset": "mnist", "network": {"channels": 8, "groups": 4}})
+    done = run("train", "--run", run_file, "--out", tmp_path / "out", "--data-root", tmp_path)
     says_one_sentence(done, "MNIST", str(tmp_path), "damaged")
 
 

@@ -3,10 +3,12 @@
 import re
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 from support.pipeline import ROOT
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_and_training_raises_the_elbo():
     notebook = nbformat.read(ROOT / "notebooks" / "swissroll.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300).execute(cwd=ROOT / "notebooks")

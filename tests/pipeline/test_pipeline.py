@@ -270,6 +270,7 @@ def test_every_job_with_a_network_asks_for_a_gpu_and_no_other(tmp_path, profile)
     assert {name for name, found in asking.items() if True in found} == with_network
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_thousand_runs_is_planned(tmp_path):
     """That its DAG is right; how fast it is built is measured in benchmarks/README.md."""
     copy_project(tmp_path)
@@ -348,6 +349,7 @@ def own_images(folder, seed, train, test):
     np.savez(folder / "own.npz", train_x=x, test_x=y)
 
 
+@pytest.mark.slow
 def test_a_training_is_shared_by_processes(finished, tmp_path):
     """Two of them, by the key gpus: the losses of one, and one record of what was made."""
     copy_project(tmp_path)
@@ -416,7 +418,7 @@ experiments:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_papers_cifar10_net_goes_through_the_pipeline(tmp_path):
     """Its 35.7 million parameters and its data path, two iterations, to the report."""
     copy_project(tmp_path)

@@ -242,7 +242,7 @@ def test_the_terminal_that_is_closed_saves_a_training():
 
 def test_a_lock_of_a_node_that_is_gone_is_taken_over(tmp_path, monkeypatch, caplog):
     """Case 16: it says whose it is; one that is heard of is waited for."""
-    monkeypatch.setattr(lock, "GONE", 3.0)
+    monkeypatch.setattr(lock, "GONE", 1.2)
     caplog.set_level("INFO")
     theirs = FileLock(tmp_path / "lock")
     theirs.acquire()
@@ -255,9 +255,9 @@ def test_a_lock_of_a_node_that_is_gone_is_taken_over(tmp_path, monkeypatch, capl
 
     threading.Thread(target=beat, daemon=True).start()
     start = time.monotonic()
-    threading.Timer(4.5, done.set).start()
+    threading.Timer(2.0, done.set).start()
     with lock.held(tmp_path):
-        assert time.monotonic() - start > 4.5 + 2
+        assert time.monotonic() - start > 2.0 + 0.9
     assert "Process 7 of node-12 is training in" in caplog.text
     assert "is gone, silent for" in caplog.text
     theirs.release()

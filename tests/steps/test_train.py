@@ -4,13 +4,13 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from itertools import product
 
 import pytest
 import torch
+from support.commands import vdiff
 from support.training import TINY, results, run, start, tiny
 
 from vdiff.config import Run, validate
@@ -185,7 +185,7 @@ def test_sigterm_saves_and_leaves_at_once_and_the_rest_follows(tmp_path):
     assert results(stopped) == results(whole)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sigkill_at_ten_random_instants_changes_no_byte(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert start(whole, 20_000).wait() == 0
@@ -207,8 +207,8 @@ def test_a_finished_training_drops_the_state_of_what_it_replaces(tmp_path):
     """Of the same results folder alone: another's state beside it stays."""
 
     def vdiff_train(out, *words):
-        command = [sys.executable, "-m", "vdiff", "train", "--run", str(tmp_path / "run.json")]
-        command += ["--out", str(tmp_path / out), "--state", str(tmp_path / "state"), *words]
+        command = vdiff("train", "--run", tmp_path / "run.json", "--out", tmp_path / out)
+        command += ["--state", str(tmp_path / "state"), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
     (tmp_path / "run.json").write_text(json.dumps(TINY))

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from support.commands import vdiff
 from support.models import DIGITS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -56,6 +57,7 @@ def torchrun(folder, processes, **training):
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_follow_the_curve_of_one(tmp_path, curve):
     result = torchrun(tmp_path, 2)
     assert result.returncode == 0, result.stderr
@@ -63,6 +65,7 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, curve):
     assert np.allclose(losses, curve[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_state_goes_on_with_another_number_of_processes(tmp_path, curve):
     """Five iterations by two processes, the rest by one."""
     assert torchrun(tmp_path, 2, iterations=5).returncode == 0
@@ -118,7 +121,7 @@ def test_a_compiled_network_follows_the_same_curve(tmp_path, curve):
 
 
 def published(folder, *more):
-    command = [sys.executable, "-m", "vdiff", "train", "--preset=smoke", "--dataset=digits"]
+    command = vdiff("train", "--preset=smoke", "--dataset=digits")
     command += [f"--saveroot={folder}", "--expname=mine", "--print_every=4", "--sample_every=6"]
     command += ["--checkpoint_every=3", "--num_steps=3", "--batch_size=8", "--lr=0.001"]
     command += ["--num_iterations=12", "--real=True", "--debias=False", "--vtype=gaussian"]

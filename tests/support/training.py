@@ -3,8 +3,8 @@
 import json
 import os
 import subprocess
-import sys
 
+from support.commands import vdiff
 from vdiff.config import Run, validate
 from vdiff.data import load
 from vdiff.files.snapshots import write_table
@@ -48,6 +48,5 @@ def start(folder, iterations):
     config = {**TINY, "training": {**TINY["training"], "iterations": iterations}}
     folder.mkdir(exist_ok=True)
     (folder / "run.json").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "vdiff", "--threads", "1", "train"]
-    command += ["--run", str(folder / "run.json"), "--out", str(folder)]
-    return subprocess.Popen(command, env={**os.environ, "VDIFF_PROGRESS": "none"}, stderr=-1)
+    words = ["--threads", 1, "train", "--run", folder / "run.json", "--out", folder]
+    return subprocess.Popen(vdiff(*words), env={**os.environ, "VDIFF_PROGRESS": "none"}, stderr=-1)

@@ -29,7 +29,7 @@ rule gather:
     conda:
         ENVIRONMENT
     params:
-        folder=R,
+        folder=subpath(output[0], parent=True),
         asked=DESCRIBED,
         code=code_hash("files.tidy"),
     shell:
