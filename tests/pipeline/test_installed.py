@@ -41,9 +41,8 @@ def output_of(*words, cwd):
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(
-    "config", [["--config", "only=[cosine]"], pytest.param([], marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [["--config", "only=[cosine]"], []])
 def test_the_wheel_runs_the_smoke_preset_from_another_folder(bin_folder, config, tmp_path):
     at = output_of(
         bin_folder / "python", "-c", "import vdiff; print(vdiff.__file__)", cwd=tmp_path

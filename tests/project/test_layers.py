@@ -58,6 +58,7 @@ def test_the_mathematics_imports_torch_alone(path):
     assert {name.split(".")[0] for name in imports(path)} <= MATHEMATICS
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_in_a_circle():
     """Every module can be the first to be imported."""
     names = [str(p.relative_to(ROOT).with_suffix("")).replace("/", ".") for p in FILES]

@@ -75,6 +75,7 @@ def test_a_state_goes_on_with_another_number_of_processes(tmp_path, curve):
     assert np.allclose(losses, curve[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_unequal_shares_follow_the_curve_of_one_process(tmp_path, curve):
     """A batch of 16 among 3 processes, as when a set is smaller than the batch asked for."""
     result = torchrun(tmp_path, 3)

@@ -5,16 +5,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support.pipeline import ROOT
+ROOT = Path(__file__).parents[2]
 
 SOCKETS = Path(tempfile.gettempdir()) / f"vdiff-tests-{os.getpid()}"
 
 
-def vdiff(*words: object) -> list[str]:
-    """The command line of `vdiff WORDS`; the forks' server ends with the tests."""
-    program = ROOT / "vdiff" / "__main__.py"
+def forked(program: Path, *words: object) -> list[str]:
+    """The command line of a program that is a fork server, too; it ends with the tests."""
     python: list[object] = [sys.executable, "-P"]
     if sys.platform == "linux":
-        forked = ROOT / "vdiff" / "machine" / "forked.py"
-        python = [sys.executable, "-I", "-S", forked, SOCKETS, os.getpid()]
+        client = ROOT / "vdiff" / "machine" / "forked.py"
+        python = [sys.executable, "-I", "-S", client, SOCKETS, os.getpid()]
     return [str(word) for word in (*python, program, *words)]
+
+
+def vdiff(*words: object) -> list[str]:
+    """The command line of `vdiff WORDS`."""
+    return forked(ROOT / "vdiff" / "__main__.py", *words)

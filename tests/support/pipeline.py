@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.commands import forked
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,11 +30,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 def snakemake(folder: Path, *words: str, code: int = 0) -> str:
     """What it printed, both streams; the preset is smoke unless --config says otherwise."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *words]
-    command += ["--config", "preset=smoke"] if "--config" not in words else []
-    done = subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True
-    )
+    words = ("--cores", "2", *words)
+    words += ("--config", "preset=smoke") if "--config" not in words else ()
+    command = forked(Path(__file__).with_name("snakemaker.py"), folder, *words)
+    kept = environment(folder)
+    del kept["PYTHONPATH"]  # which the fork sets: one server does for all folders
+    done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
     assert done.returncode == code, (done.stdout + done.stderr)[-4000:]
     return done.stdout + done.stderr
 

@@ -15,6 +15,7 @@ LEFT_OUT = ("config", "errors", "machine.progress", "files.schemas")
 """What has no part in a number: its values reach a step as arguments, or it only talks."""
 
 
+@cache
 def code_hash(*modules: str) -> str:
     """Twelve hexadecimal digits over the import closure of modules such as "training.loop"."""
     digest = hashlib.sha256()
@@ -38,12 +39,14 @@ def closure(*modules: str) -> list[str]:
     return sorted(found)
 
 
+@cache
 def _file(name: str) -> Path:
     """The file of a module; "" is the package itself."""
     path = PACKAGE.joinpath(*name.split(".")) if name else PACKAGE
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
 def _data(name: str) -> list[Path]:
     """The data files of a package, such as templates and tables; a module has none."""
     folder = _file(name).parent
@@ -61,7 +64,7 @@ def _imports(name: str) -> list[str]:
     A package that imports its modules by name at run time stands for all of them.
     """
     found = []
-    for node in ast.walk(ast.parse(_file(name).read_text())):
+    for node in ast.walk(_tree(_file(name))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -75,9 +78,14 @@ def _imports(name: str) -> list[str]:
 
 
 @cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def _text(path: Path) -> str:
     """A module's code without comments, docstrings and layout."""
-    tree = ast.parse(path.read_text())
+    tree = _tree(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,9 +37,11 @@ BESIDE = {
 PR_SET_PDEATHSIG = 1
 
 
-def serve(listener: socket.socket, owner: int, address: Path) -> None:
+def serve(
+    listener: socket.socket, owner: int, address: Path, preloaded: Sequence[str] = OF_ALL
+) -> None:
     """Fork for each command until the process `owner` ends; returns in the forks, each with its
-    arguments, streams, folder and environment."""
+    arguments, streams, folder and environment. preloaded: modules to import beside a command's."""
     code = _code()
     jobs: dict[int, tuple[socket.socket, int]] = {}  # pidfd to connection and pid
     with selectors.DefaultSelector() as selector:
@@ -61,7 +63,7 @@ def serve(listener: socket.socket, owner: int, address: Path) -> None:
                     if request is None:
                         connection.close()
                         continue
-                    _preload(request["argv"])
+                    _preload(request["argv"], preloaded)
                     gc.freeze()  # or a collection in a fork copies what it looks at
                     pid = os.fork()
                     if pid == 0:
@@ -111,12 +113,12 @@ def _say(connection: socket.socket, number: int) -> None:
         connection.sendall(f"{number}\n".encode())
 
 
-def _preload(argv: list[str]) -> None:
+def _preload(argv: list[str], preloaded: Sequence[str]) -> None:
     """Import what a command is going to import; what cannot be is its own to say."""
     command = next((word for word in argv[1:] if word.isidentifier()), "")
     name = f"vdiff.{BESIDE.get(command, f'steps.{command}')}"
-    modules = list(OF_ALL)
-    if command and find_spec(name):
+    modules = list(preloaded)
+    if preloaded and command and find_spec(name):
         modules += [*(OF_STEPS if name.startswith(OF_TORCH) else ()), name]
     for module in modules:
         with contextlib.suppress(Exception):
