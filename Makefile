@@ -39,7 +39,7 @@ figures: $(READY)
 
 # The documentation site, in site/; runs the notebook.
 docs: $(READY)
-	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	$(RUN) python docs/site.py --execute
 
 # The pages that are made from the code.
 pages: $(READY)

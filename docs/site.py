@@ -1,0 +1,107 @@
+"""The documentation site: gathers its pages in build/docs, builds it with Zensical, and turns its
+formulas into MathML.
+
+python docs/site.py [--execute]
+"""
+
+import argparse
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert
+from nbclient import NotebookClient
+from nbconvert import MarkdownExporter
+
+ROOT = Path(__file__).parents[1]
+STAGE, SITE = ROOT / "build" / "docs", ROOT / "site"
+NOTEBOOK = "notebooks/swissroll.ipynb"
+# Pages of the site to the files of the repository that they are, beside docs/.
+ELSEWHERE = {
+    "index.md": "README.md",
+    "results.md": "results/README.md",
+    "benchmarks.md": "benchmarks/README.md",
+    "changes.md": "CHANGELOG.md",
+    "tutorial.md": NOTEBOOK,
+}
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+PICTURE = re.compile(r'((?:src|srcset)=")([^":#]+)(")')
+FORMULA = re.compile(r'<(div|span) class="arithmatex">(.*?)</\1>', re.S)
+
+
+def gather(execute: bool) -> None:
+    """All pages and pictures in the stage, with links as the site has them."""
+    shutil.rmtree(STAGE, ignore_errors=True)
+    shutil.copytree(ROOT / "docs" / "gallery", STAGE / "gallery")
+    sources = {path.name: f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    sources |= ELSEWHERE
+    pages = {source: name for name, source in sources.items()}
+    for name, source in sources.items():
+        text = notebook(execute) if source == NOTEBOOK else (ROOT / source).read_text()
+        (STAGE / name).write_text(linked(text, posixpath.dirname(source), pages))
+
+
+def notebook(execute: bool) -> str:
+    """The tutorial as Markdown, its pictures beside it."""
+    content = nbformat.read(ROOT / NOTEBOOK, as_version=4)
+    if execute:
+        client = NotebookClient(content, timeout=600)
+        client.execute(cwd=ROOT / "notebooks")
+    text, resources = MarkdownExporter().from_notebook_node(content)
+    for name, data in resources["outputs"].items():
+        (STAGE / name).write_bytes(data)
+    return text
+
+
+def linked(text: str, folder: str, pages: dict[str, str]) -> str:
+    """Links of the repository become links of the site; what it has no page for becomes text."""
+
+    def there(target: str) -> str | None:
+        """The site's file for a path of the repository."""
+        path = posixpath.normpath(posixpath.join(folder, target))
+        inside = path.removeprefix("docs/")
+        return pages.get(path) or (inside if (STAGE / inside).is_file() else None)
+
+    def link(match: re.Match) -> str:
+        text, target = match.groups()
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target) or not path:
+            return match[0]
+        name = there(path)
+        return text if name is None else f"[{text}]({name}{'#' + anchor if anchor else ''})"
+
+    def picture(match: re.Match) -> str:
+        return match[1] + (there(match[2]) or match[2]) + match[3]
+
+    parts = re.split(r"(^```.*?^```)", text, flags=re.S | re.M)  # every second one is code
+    parts[::2] = (PICTURE.sub(picture, LINK.sub(link, part)) for part in parts[::2])
+    return "".join(parts)
+
+
+def build() -> None:
+    """The site, in site/; ends the program if Zensical warns of anything."""
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    if done.returncode or "warning" in said.lower():
+        sys.exit(said)
+    for page in SITE.rglob("*.html"):
+        page.write_text(FORMULA.sub(mathml, page.read_text()))
+
+
+def mathml(match: re.Match) -> str:
+    display = "block" if match[1] == "div" else "inline"
+    return convert(unescape(match[2])[2:-2], display=display)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--execute", action="store_true", help="Run the tutorial's notebook.")
+    options = parser.parse_args()
+    gather(options.execute)
+    build()
