@@ -32,6 +32,7 @@ SMALL = {
     ],
     "samplers.py": ["--batches=2", "--batch=20", f"{RUN}/swissroll/debias-False/seed-0"],
     "samplers.py of images": ["--count=6", "--feature-steps=2", DIGITS],
+    "startup.py": ["--repeats=1"],
     "training.py": ["--batch=2", "--steps=1", "--rounds=1", "--threads=1"],
 }
 
@@ -42,7 +43,7 @@ def test_every_script_is_known():
     assert scripts - {"plain.py", "__init__.py"} == known  # plain.py is a part of training.py
 
 
-SLOW = ("gpu.py", "samplers.py of images")
+SLOW = ("gpu.py", "samplers.py of images", "startup.py", "training.py")
 
 
 @pytest.mark.parametrize(
