@@ -80,7 +80,7 @@ def distance(x, data, batches):
     """Mean and half width of a 95% interval over independent batches."""
     rng = np.random.default_rng(0)
     pairs = zip(np.split(x, batches), np.split(data, batches), strict=True)
-    d = np.array([sliced_wasserstein(p, q, rng, 1, 1).value for p, q in pairs])
+    d = np.array([sliced_wasserstein(p, q, rng, 1, 1).distance for p, q in pairs])
     return d.mean(), stats.t.ppf(0.975, batches - 1) * d.std(ddof=1) / batches**0.5
 
 

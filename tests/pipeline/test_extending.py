@@ -1,10 +1,12 @@
 """docs/extending.md: every example is applied to a copy of the project and runs."""
 
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from support.commands import forked
 from support.pipeline import ROOT, environment
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -35,7 +37,9 @@ def test_an_addition_works_as_described(finished_copy, title):
     subprocess.run(apply, cwd=finished_copy, input=patch, text=True, check=True)
     commands = re.search(r"```bash\n(.*?)```", text, re.S)[1].strip().splitlines()
     for command in commands:
-        command = re.sub(r"^(vdiff|snakemake) ", rf"{sys.executable} -m \1 ", command)
+        program = shlex.join(forked(finished_copy / "vdiff" / "__main__.py"))
+        command = re.sub("^vdiff ", f"{program} ", command)
+        command = re.sub("^snakemake ", f"{sys.executable} -m snakemake ", command)
         done = subprocess.run(
             command, shell=True, cwd=finished_copy, env=environment(finished_copy),
             capture_output=True, text=True,

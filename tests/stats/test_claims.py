@@ -168,7 +168,7 @@ def tables(rng, effect):
     cosines = {"uniform": draw(1.0, 0.001, -1), "debiased": draw(0.98, 0.001)}
     columns = {"cosine_std_err": 0.001, "k_hat": 0.1, "k_most": 0.55, "share": 0.1}
     gradient = [{"law": k, "cosine": v, **columns} for k, v in cosines.items()]
-    common = {"metric": "sliced_wasserstein", "reference": "data", "sampler": "euler_maruyama"}
+    common = {"sampler": "euler_maruyama"}
     distances = []
     for lmbd in (0, 1):
         d = draw(0.15, 0.005, -1)

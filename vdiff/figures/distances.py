@@ -11,7 +11,6 @@ import seaborn as sns
 from vdiff.figures import style
 from vdiff.figures.curves import of_experiment
 
-METRIC = "sliced_wasserstein"
 SOURCES = {"exact": "exact drift, mixture of Gaussians", "learned": "learned drift, Swissroll"}
 MARKERS = "osD^vP*X<>"
 
@@ -19,7 +18,6 @@ MARKERS = "osD^vP*X<>"
 def draw(inputs: Sequence[Path], experiment: str | None = None):
     """inputs: one CSV of the schema distances."""
     frame = of_experiment(inputs[0], "distances", experiment)
-    frame = frame[(frame["metric"] == METRIC) & (frame["reference"] == "data")]
     sources = [s for s in SOURCES if s in set(frame["source"])]
     samplers = list(dict.fromkeys(frame["sampler"]))
     lmbds = sorted(frame["lmbd"].unique())

@@ -97,7 +97,7 @@ SCHEMAS = _OWN | {
 TEXT = {
     "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
     "train_data", "test_data",
-    "source", "reference", "metric", "trace", "law", "claim", "where", "published", "unit",
+    "source", "trace", "law", "claim", "where", "published", "unit",
     "verdict", "why", "name", "figure", "statement", "form", "space", "measure",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""

@@ -177,7 +177,6 @@ def gradient_bias(tables: Tables) -> list[Evidence]:
 def same_distribution(tables: Tables) -> list[Evidence]:
     """All lambdas must pass, so the weakest decides (intersection-union test)."""
     frame = tables["distances"]
-    frame = frame[(frame["metric"] == "sliced_wasserstein") & (frame["reference"] == "data")]
     frame = frame[frame["sampler"] == "euler_maruyama"]
     frame = frame[frame["steps"] == frame["steps"].max()]
     found = []

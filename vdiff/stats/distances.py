@@ -1,66 +1,25 @@
-"""Two-sample distances, with a permutation test and bootstrap intervals.
+"""A two-sample distance, with a permutation test and bootstrap intervals.
 
-Energy distance (Szekely and Rizzo): D^2 = 2 E|X - Y| - E|X - X'| - E|Y - Y'|, zero if and only
-if the laws agree; estimated without bias, so it can come out negative. Sliced Wasserstein: the
-root mean square over directions of the 1-D distances W_2. Both in units of the data.
-x (n, d), y (m, d) float arrays; randomness is a numpy Generator.
+Sliced Wasserstein: the root mean square over directions of the 1-D distances W_2, in units of the
+data. x, y (n, d) float arrays; randomness is a numpy Generator.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
-
-ROWS = 256  # of distances at once in float64: they stay in the cache
 
 
 @dataclass(frozen=True)
 class Compared:
-    """value: the distance; low, high: its bootstrap 95% interval; p_value: of equal laws;
+    """low, high: its bootstrap 95% interval; p_value: of equal laws;
     null_mean: the mean distance under relabelling, the floor that samples of this size have.
     """
 
-    value: float
+    distance: float
     low: float
     high: float
     p_value: float
     null_mean: float
-
-
-def energy(
-    x: np.ndarray, y: np.ndarray, rng: np.random.Generator, permutations: int, resamples: int
-) -> Compared:
-    """Squared energy distance D^2. Resampling is expressed by weights; pairs of copies of one point
-    are excluded.
-    """
-    n, m = len(x), len(y)
-    both = np.concatenate([x, y]).astype(np.float32)
-    D = np.empty((n + m, n + m), np.float32)
-    for k in range(0, n + m, ROWS):
-        D[k : k + ROWS] = cdist(both[k : k + ROWS], both)
-    all_D = D.sum(1, keepdims=True)
-
-    def value(v: np.ndarray, Dv: np.ndarray, w: np.ndarray, Dw: np.ndarray) -> np.ndarray:
-        """v, w (n + m, R) weights of the two samples, R columns at once; and their products."""
-        xy = (v * Dw).sum(0) / (v.sum(0) * w.sum(0))
-        xx = (v * Dv).sum(0) / (v.sum(0) ** 2 - (v**2).sum(0))
-        yy = (w * Dw).sum(0) / (w.sum(0) ** 2 - (w**2).sum(0))
-        return (2 * xy - xx - yy).astype(np.float64)
-
-    first = np.zeros((n + m, 1), np.float32)
-    first[:n] = 1
-
-    def split(v: np.ndarray) -> np.ndarray:
-        Dv = D @ v
-        return value(v, Dv, 1 - v, all_D - Dv)
-
-    observed = float(split(first)[0])
-    null = split(rng.permuted(np.repeat(first, permutations, 1), axis=0))
-    v, w = np.zeros((2, n + m, resamples), np.float32)
-    v[:n] = rng.multinomial(n, np.full(n, 1 / n), resamples).T
-    w[n:] = rng.multinomial(m, np.full(m, 1 / m), resamples).T
-    boot = value(v, D[:, :n] @ v[:n], w, D[:, n:] @ w[n:])
-    return _compared(observed, null, boot)
 
 
 def sliced_wasserstein(
@@ -116,27 +75,3 @@ def _basic_interval(observed: float, boot: np.ndarray) -> tuple[float, float]:
     """
     low, high = np.quantile(boot - boot.mean(), [0.025, 0.975])
     return float(observed + low), float(observed + high)
-
-
-METRICS = {"energy": energy, "sliced_wasserstein": sliced_wasserstein}
-
-
-def compare(
-    x: np.ndarray, y: np.ndarray, rng: np.random.Generator, permutations: int, resamples: int
-) -> list[dict]:
-    """Columns of the schema distances that belong to two samples, a row a metric."""
-    rows = []
-    for metric, distance in METRICS.items():
-        c = distance(x, y, rng, permutations, resamples)
-        rows.append(
-            {
-                "metric": metric,
-                "distance": c.value,
-                "low": c.low,
-                "high": c.high,
-                "p_value": c.p_value,
-                "null_mean": c.null_mean,
-                "samples": len(x),
-            }
-        )
-    return rows

@@ -76,7 +76,7 @@ def measures(
     n = min(len(x), len(y))
     found = {"kernel": quality.kernel_distance(x, y)}
     sliced = sliced_wasserstein(x[:n], y[:n], rng, 1, 99)
-    found["sliced_wasserstein"] = (sliced.value, (sliced.high - sliced.low) / (2 * Z95))
+    found["sliced_wasserstein"] = (sliced.distance, (sliced.high - sliced.low) / (2 * Z95))
     found["classifier"] = quality.classifier(x, y, rng)
     if name != "pixels":
         found |= quality.neighbours(x, y)

@@ -5,7 +5,7 @@ from vdiff.config.specs.spec import Axis, Output, Spec
 
 
 class Distances(Strict):
-    """How far samples are from the data and from those of lambda 0, by lambda and steps."""
+    """How far samples are from the data, by lambda and steps."""
 
     lmbds: Distinct[Lambda] = key([-10, -0.9, 0, 0.5, 0.9, 1], "Members of the lambda family.")
     steps: Distinct[Positive] = key([10, 30, 100, 300, 1000], "Numbers of steps to try.")
@@ -20,9 +20,7 @@ COLUMNS = {
     "sampler": "the solver",
     "lmbd": "member of the λ family",
     "steps": "steps of the solver",
-    "reference": "compared with the data, or with independent samples of λ = 0",
-    "metric": "`energy`: squared, unbiased; `sliced_wasserstein`: W2 over directions",
-    "distance": "in units of the data",
+    "distance": "sliced Wasserstein distance to the data, in units of the data",
     "low": "lower end of the bootstrap 95% interval",
     "high": "its upper end",
     "p_value": "permutation test of equal laws",
