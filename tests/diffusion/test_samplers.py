@@ -50,6 +50,11 @@ def variance_error(sde, name, lmbd, steps, variance=0.3, end=0.05):
 ORDER = {"euler_maruyama": 1, "exponential": 1, "multistep": 2, "heun": 2, "stochastic_heun": 2}
 
 
+def test_every_sampler_states_its_order():
+    """The adaptive solver has none: its steps follow its tolerance."""
+    assert set(ORDER) == set(SAMPLERS) - {"adaptive"}
+
+
 @pytest.mark.parametrize(("name", "lmbd"), [c for c in CASES if c[0] in ORDER])
 def test_order_of_convergence(sde, name, lmbd):
     steps = [100, 200, 400]

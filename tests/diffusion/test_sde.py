@@ -18,7 +18,8 @@ from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.stepping import noise_of
 from vdiff.errors import VdiffError
 
-ALL = [VPSDE(), VPSDE(0.5, 5, 2), VPSDE(1, 1, 0.7), CosineSDE(), CosineSDE(0.1, 2)]
+ALL = [sde_of(kind) for kind in KINDS]  # a new one is held to all of these tests as it is
+ALL += [VPSDE(0.5, 5, 2), VPSDE(1, 1, 0.7), CosineSDE(0.1, 2)]
 every = pytest.mark.parametrize("sde", ALL, ids=str)
 
 

@@ -11,17 +11,27 @@ import torch
 
 from vdiff.diffusion.reverse import bound_factor
 from vdiff.diffusion.sde import SDE, at
+from vdiff.errors import VdiffError
 
 NODES = 100_000  # of the quadrature in time
 
 
 @dataclass(frozen=True)
 class Linear:
-    """One dimension; prior_sd must be 1 and the SDE variance-preserving."""
+    """One dimension. Raises VdiffError unless the SDE preserves variance and its prior is N(0, 1)."""
 
     sde: SDE
     v: float
     theta: float
+
+    def __post_init__(self) -> None:
+        s = torch.linspace(0, self.sde.T, 9, dtype=torch.float64)
+        one = self.sde.m(s).square() + self.sde.var(s)
+        if self.sde.prior_sd != 1 or not torch.allclose(one, torch.ones_like(one)):
+            raise VdiffError(
+                f"{self.sde} does not preserve variance, which the closed form of the lambda "
+                "family needs; leave out the section theory."
+            )
 
     def variance(self, lmbd: float) -> float:
         """Of the member's samples: in B = int beta it solves dW/dB = (1 - (2 - lmbd) theta) W +

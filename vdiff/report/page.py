@@ -40,7 +40,10 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
         preset=folder.resolve().name,
         claims=[_claim(row, shown) for row in claims.to_dict("records")],
         table=_inline(folder / "claims.csv"),
-        counts={name: int(counts.get(name, 0)) for name in (HOLDS, FAILS, OPEN, MORE)},
+        counts={
+            key: int(counts.get(verdict, 0))
+            for key, verdict in (("holds", HOLDS), ("fails", FAILS), ("open", OPEN), ("more", MORE))
+        },
         gains=_gains(folder, config),
         beside=_beside(folder, config, claims),
         figures=figures,
@@ -123,7 +126,7 @@ def _beside(folder: Path, config: Config, claims: pd.DataFrame) -> list[dict]:
         differ = [f"{k} {v} ({b})" for k, v, b in _differing(e.arms[PAPER[0]], base)]
         seen = own[own["arm"] == PAPER[0]]["examples"].max()
         differ.append(f"training images seen {seen:,} ({values['examples'].max():,})")
-        differ.append(f"test images {own['images'].max():,} (10,000)")
+        differ.append(f"test images {own['images'].max():,} ({values['test_images'].max():,})")
         found.append({"experiment": name, "on": e.published_on, "differ": ", ".join(differ),
                       "rows": [_beside_row(row) for row in rows]})  # fmt: skip
     return found

@@ -5,7 +5,7 @@ import pandas as pd
 
 from vdiff.stats.claims import HIGHER_ERROR, LOWER_BPD
 from vdiff.stats.evidence import Claim
-from vdiff.stats.intervals import Z95
+from vdiff.stats.intervals import Z95, late
 
 YES, NO, UNRESOLVED = "yes", "no", "not resolved"
 
@@ -34,8 +34,7 @@ def beside(
             )
     if theirs is None or not set(arms.values()) <= set(curves["arm"]):
         return rows
-    late = theirs[theirs["iteration"] >= 0.8 * theirs["iteration"].max()]
-    mean = late.groupby("debias")[["bpd", "bpd_std_err"]].mean()
+    mean = late(theirs).groupby("debias")[["bpd", "bpd_std_err"]].mean()
     gain, noise = mean["bpd"][True] - mean["bpd"][False], mean["bpd_std_err"]
     lower = _claim(claims, LOWER_BPD)
     if lower is not None:

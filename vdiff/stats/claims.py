@@ -20,7 +20,7 @@ from vdiff.stats.evidence import (
     unbelieved,
     weakest,
 )
-from vdiff.stats.intervals import GROUPS, Z95, added
+from vdiff.stats.intervals import GROUPS, added, error_of, late
 from vdiff.stats.quality import kernel_difference
 from vdiff.stats.tails import doubtful, doubts
 
@@ -100,10 +100,10 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
     frame = frame[frame["estimator"] == "efficient"]
     found = []
     for name, part in frame.groupby("experiment", sort=False):
-        late = part[part["iteration"] >= 0.8 * part["iteration"].max()]
+        part = late(part)
         # Checkpoints of a run share their noise: the mean of their errors bounds the mean's.
-        by_seed = late.groupby("seed")[["difference", "std_err"]].mean()
-        seeds, error, df = len(by_seed), by_seed["std_err"].mean(), late["images"].min() - 1
+        by_seed = part.groupby("seed")[["difference", "std_err"]].mean()
+        seeds, error, df = len(by_seed), by_seed["std_err"].mean(), part["images"].min() - 1
         if seeds > 1:  # retraining scatters too; the noise is that of all seeds alike
             retrained = by_seed["difference"].std() / seeds**0.5
             error, df = added((error, df), (retrained, seeds - 1))
@@ -115,10 +115,10 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
             published="-0.31 (CIFAR-10, 3.104 minus 3.410)",
             effect=PUBLISHED_GAIN,
             why=f"paired t test over the test images, efficient estimator, mean of iterations "
-            f"{late['iteration'].min()} to {late['iteration'].max()}"
+            f"{part['iteration'].min()} to {part['iteration'].max()}"
             + ("; one seed: the interval does not cover retraining" if seeds == 1 else ""),
         )
-        found.append(unbelieved(evidence) if doubts(late).any() else evidence)
+        found.append(unbelieved(evidence) if doubts(part).any() else evidence)
     return found
 
 
@@ -182,7 +182,7 @@ def same_distribution(tables: Tables) -> list[Evidence]:
     found = []
     for (name, source), part in frame.groupby(["experiment", "source"], sort=False):
         excess = part["distance"] - part["null_mean"]
-        error = (part["high"] - part["low"]) / (2 * Z95)
+        error = error_of(part["low"], part["high"])
         each = zip(excess, error, strict=True)
         found.append(
             Evidence(

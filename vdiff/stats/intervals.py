@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 Z95 = float(stats.norm.ppf(0.975))
@@ -41,6 +42,16 @@ def jackknife(parts: np.ndarray) -> np.ndarray:
     """The jackknife standard error from leave-one-out values, (n, ...) to (...)."""
     n = len(parts)
     return np.sqrt((n - 1) / n * np.square(parts - parts.mean(0)).sum(0))
+
+
+def late(curve: pd.DataFrame) -> pd.DataFrame:
+    """The last fifth of a training, over which the published curves are read (80k to 100k)."""
+    return curve[curve["iteration"] >= 0.8 * curve["iteration"].max()]
+
+
+def error_of(low, high):
+    """The standard error of what has a normal interval of 95%."""
+    return (high - low) / (2 * Z95)
 
 
 def leave_one_out(n: int, value: Callable[[np.ndarray], np.ndarray | float]) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
-from vdiff.stats.intervals import std_err
+from vdiff.stats.intervals import jackknife, std_err
 
 K = 5  # nearest neighbours
 NEAREST = 0.01  # of real test images are as near to a training image as a copy is
@@ -53,10 +53,9 @@ class _Mean:
             self.without_column = (self.total - self.columns) / (n * (m - 1))
 
 
-def _jackknife(*parts: np.ndarray) -> float:
+def _error(*parts: np.ndarray) -> float:
     """The standard error from leave-one-out values of independent samples."""
-    each = [(len(v) - 1) / len(v) * np.square(v - v.mean()).sum() for v in parts]
-    return float(np.sqrt(sum(each)))
+    return float(np.sqrt(sum(jackknife(v) ** 2 for v in parts)))
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -65,7 +64,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     value = xx.value + yy.value - 2 * xy.value
     without_x = xx.without_row + yy.value - 2 * xy.without_row
     without_y = xx.value + yy.without_row - 2 * xy.without_column
-    return float(value), _jackknife(without_x, without_y)
+    return float(value), _error(without_x, without_y)
 
 
 def kernel_difference(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -74,7 +73,7 @@ def kernel_difference(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> t
     aa, ay = _Mean(_gram(first, first), True), _Mean(_gram(first, y), False)
     bb, by = _Mean(_gram(second, second), True), _Mean(_gram(second, y), False)
     value = (aa.value - 2 * ay.value) - (bb.value - 2 * by.value)
-    error = _jackknife(
+    error = _error(
         aa.without_row - 2 * ay.without_row,
         bb.without_row - 2 * by.without_row,
         2 * (by.without_column - ay.without_column),

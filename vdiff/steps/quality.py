@@ -14,7 +14,7 @@ from vdiff.model import Model
 from vdiff.nets.features import TURNS, Classifier, features, labelled, learn, turned
 from vdiff.stats import quality
 from vdiff.stats.distances import sliced_wasserstein
-from vdiff.stats.intervals import Z95
+from vdiff.stats.intervals import error_of
 from vdiff.steps import Measured
 from vdiff.steps.sample import sample_images
 
@@ -76,7 +76,7 @@ def measures(
     n = min(len(x), len(y))
     found = {"kernel": quality.kernel_distance(x, y)}
     sliced = sliced_wasserstein(x[:n], y[:n], rng, 1, 99)
-    found["sliced_wasserstein"] = (sliced.distance, (sliced.high - sliced.low) / (2 * Z95))
+    found["sliced_wasserstein"] = (sliced.distance, error_of(sliced.low, sliced.high))
     found["classifier"] = quality.classifier(x, y, rng)
     if name != "pixels":
         found |= quality.neighbours(x, y)
