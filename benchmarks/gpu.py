@@ -31,7 +31,7 @@ from vdiff.machine.devices import Wanted, choose, name_of
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
 from vdiff.machine.seeds import generator
-from vdiff.model import Model, input_shape, network_of, sde_of
+from vdiff.model import Model, input_shape, network_of, sde_of_run
 from vdiff.planning.costs import forward_gflop
 from vdiff.steps.evaluate import ESTIMATORS
 from vdiff.steps.sample import sample_images
@@ -132,7 +132,7 @@ def parity(bench):
                 for name, w in network_of(run, data.shape).state_dict().items()
             }
             trainer.state.network.load_state_dict(weights)
-            x, s = data.draw(8, rng), sde_of(run).T * torch.rand(8, generator=rng).double()
+            x, s = data.draw(8, rng), sde_of_run(run).T * torch.rand(8, generator=rng).double()
             eps = torch.randn(x.shape, generator=rng)
             losses = dsm_loss(trainer.sde, trainer.a, *(v.to(device) for v in (x, s, eps)))
             parameters = list(trainer.state.network.parameters())

@@ -11,7 +11,7 @@ from vdiff.data import Data
 from vdiff.diffusion.drift import Drift, drift_of
 from vdiff.diffusion.levels import Groups, level_drift
 from vdiff.diffusion.sde import SDE
-from vdiff.diffusion.sdes import sde_of as sde_of_kind
+from vdiff.diffusion.sdes import sde_of
 from vdiff.errors import VdiffError
 from vdiff.files.weights import Snapshot, shape_name
 from vdiff.machine.devices import place
@@ -20,8 +20,8 @@ from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
 
 
-def sde_of(run: Run) -> SDE:
-    return sde_of_kind(**run.sde.model_dump(exclude={"eps_t"}))
+def sde_of_run(run: Run) -> SDE:
+    return sde_of(**run.sde.model_dump(exclude={"eps_t"}))
 
 
 def _further(n: Network) -> int:
@@ -69,7 +69,7 @@ def drift_from(network: Drift, run: Run, data: Data, device: str = "cpu") -> Dri
 
     Raises VdiffError when the data do not fit the parameterisation.
     """
-    n, sde = run.network, sde_of(run)
+    n, sde = run.network, sde_of_run(run)
     if n.parameterisation != "levels":
         return drift_of(network, sde, n.parameterisation)
     groups = Groups.of(data.level_counts(), n.level_groups, run.training.real, device)
@@ -86,7 +86,7 @@ class Model:
     snapshots: list[Snapshot] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sde = sde_of(self.run)
+        self.sde = sde_of_run(self.run)
         network = network_of(self.run, self.data.shape)
         self.network = place(network, self.device).eval().requires_grad_(False)
         self._drift = drift_from(self.network, self.run, self.data, self.device)

@@ -61,7 +61,7 @@ def test_the_mean_gradient_of_every_law_and_draw(tmp_path, law, draws):
     )
     sde = trainer.sde
     s = (torch.arange(2_000_000, dtype=torch.float64) + 0.5) / 2_000_000
-    elbo = float((sde.weight(s) * gradient_at(sde, s)).mean()) / trainer.debiased.normalizer
+    elbo = float((sde.weight(s) * gradient_at(sde, s)).mean()) / trainer.debiased.normaliser
     uniform = float(gradient_at(sde, s).mean())
     mean, error = mean_gradient(trainer)
     truth = uniform if law == "uniform" else elbo

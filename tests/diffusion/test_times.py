@@ -49,7 +49,7 @@ def test_samples_follow_the_cdf(law, rng):
 
 def test_debiased_normaliser_is_the_published_one():
     law = Debiased(VPSDE(), 1e-3)
-    assert law.normalizer == pytest.approx(20.26, abs=0.005)
+    assert law.normaliser == pytest.approx(20.26, abs=0.005)
     assert law.cdf(f64(1e-3, 0.01, 0.1)).tolist() == pytest.approx([0.054, 0.197, 0.397], abs=6e-4)
 
 
@@ -61,7 +61,7 @@ def test_normaliser_matches_quadrature(sde):
         return law.unnormalized(f64(s)).item()
 
     expected = integrate.quad(weight, 0, 0.01)[0] + integrate.quad(weight, 0.01, sde.T)[0]
-    assert law.normalizer == pytest.approx(expected, rel=1e-6)
+    assert law.normaliser == pytest.approx(expected, rel=1e-6)
 
 
 def test_debiased_law_is_uniform_in_log_snr(sde):

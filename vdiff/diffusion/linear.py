@@ -18,7 +18,7 @@ NODES = 100_000  # of the quadrature in time
 
 @dataclass(frozen=True)
 class Linear:
-    """One dimension. Raises VdiffError unless the SDE preserves variance and its prior is N(0, 1)."""
+    """One dimension. VdiffError unless the SDE preserves variance and the prior is N(0, 1)."""
 
     sde: SDE
     v: float

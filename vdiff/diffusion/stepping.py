@@ -17,7 +17,7 @@ def noise_of(rng: torch.Generator) -> Noise:
     return lambda x: torch.randn(x.shape, generator=rng, device=rng.device).to(x)
 
 
-def at(times: Tensor, i: int, x: Tensor) -> Tensor:
+def time_at(times: Tensor, i: int, x: Tensor) -> Tensor:
     """times[i] for every example of x, (B,)."""
     return times[i].expand(len(x)).to(x.device)
 

@@ -74,7 +74,7 @@ class Debiased(TimeLaw):
         return self.eps_t * self.sde.weight(at(self.eps_t)) / (1 - self.tail)
 
     @cached_property
-    def normalizer(self) -> float:
+    def normaliser(self) -> float:
         """The integral of `unnormalized` over [0, T]."""
         above = self.sde.log_nsr(at(self.sde.T)) - self.sde.log_nsr(at(self.eps_t))
         return float(self._mass_below + above)
@@ -86,17 +86,17 @@ class Debiased(TimeLaw):
 
     def density(self, s: Tensor) -> Tensor:
         inside = (s >= 0) & (s <= self.sde.T)
-        return torch.where(inside, self.unnormalized(s) / self.normalizer, torch.zeros_like(s))
+        return torch.where(inside, self.unnormalized(s) / self.normaliser, torch.zeros_like(s))
 
     def cdf(self, s: Tensor) -> Tensor:
         s = s.clamp(0, self.sde.T)
         held = s.clamp(min=self.eps_t)
         below = self._mass_below * (s / self.eps_t).clamp(max=1) ** (1 - self.tail)
         above = self.sde.log_nsr(held) - self.sde.log_nsr(at(self.eps_t))
-        return (below + above) / self.normalizer
+        return (below + above) / self.normaliser
 
     def icdf(self, u: Tensor) -> Tensor:
-        mass = u * self.normalizer
+        mass = u * self.normaliser
         share = (mass / self._mass_below).clamp(0, 1)
         below = self.eps_t * share ** (1 / (1 - self.tail))
         log_nsr = (mass - self._mass_below).clamp(min=0) + self.sde.log_nsr(at(self.eps_t))

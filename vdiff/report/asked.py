@@ -4,6 +4,7 @@ The commands write it into the record of what they make (`files/records.py`); th
 it with what it is asked for before it uses a file again, wherever the folder came from.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from vdiff.config.specs.spec import Spec
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES, FPS, Figure, Name
 from vdiff.files import layout
+from vdiff.files.atomic import write_bytes
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
-from vdiff.files.objects import read_json, write_json
+from vdiff.files.objects import read_json
 from vdiff.files.records import Asked, checksum_of, why_unfit
 from vdiff.files.tidy import read_csv
 from vdiff.report import contents
@@ -175,9 +177,11 @@ def _not_as_listed(folder: Path, names: Sequence[str]) -> str | None:
 
 
 def write_described(config: Config, path: Path) -> None:
-    """The configuration as a results folder keeps it, in a file for the commands of the jobs."""
-    if _differs(path, contents.described(config)) or not path.exists():
-        write_json(path, contents.described(config))
+    """The configuration as a results folder keeps it, its experiments in their own order, in a file
+    for the commands of the jobs."""
+    content = json.dumps(contents.described(config)).encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_bytes(path, content)
 
 
 def settle(reasons: Iterable[tuple[str, str | None]], folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from vdiff.steps import Measured
 from vdiff.steps.evaluate import bits_of, chunks, examples_of
 
 
-def log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
+def path_log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
     """(K, n) float64, nats: log of unbiased estimates of each test image's mean density on [0, 1]^d
     over its cell.
 
@@ -45,7 +45,7 @@ def measure(model: Model, settings: Discrete) -> Measured:
 
     ess is the effective number of draws, (sum w)^2 / sum w^2, in the mean over images.
     """
-    log_w = log_weights(model, model.drift(), settings)
+    log_w = path_log_weights(model, model.drift(), settings)
     one = bits_of(model.data, log_w.mean(0))
     rows = []
     for k in settings.draws:

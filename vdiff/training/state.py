@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vdiff.config import Run
 from vdiff.diffusion.fitted import Fitted
-from vdiff.model import sde_of
+from vdiff.model import sde_of_run
 from vdiff.training.optimisers import optimiser_of
 
 
@@ -26,7 +26,7 @@ class State:
             self.average = {k: v.clone() for k, v in network.state_dict().items()}
         self.fitted: Fitted | None = None
         if t.law == "fitted":
-            self.fitted = Fitted.fresh(sde_of(run), run.sde.eps_t, device)
+            self.fitted = Fitted.fresh(sde_of_run(run), run.sde.eps_t, device)
         self.history = torch.zeros(t.iterations, 2, dtype=torch.float64, device=device)
 
     def dump(self) -> dict:

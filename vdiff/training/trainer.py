@@ -17,7 +17,7 @@ from vdiff.errors import VdiffError
 from vdiff.machine.devices import place
 from vdiff.machine.parallel import Workers
 from vdiff.machine.seeds import generator
-from vdiff.model import drift_from, network_of, sde_of
+from vdiff.model import drift_from, network_of, sde_of_run
 from vdiff.training.state import State
 
 REFIT_EVERY = 100  # iterations between two fits of the law of time
@@ -28,7 +28,7 @@ class Trainer:
 
     def __init__(self, run: Run, data: Data, workers: Workers, cache: Path) -> None:
         t, self.run, self.data, self.workers = run.training, run, data, workers
-        self.sde = sde_of(run)
+        self.sde = sde_of_run(run)
         self.debiased = Debiased(self.sde, run.sde.eps_t)
         self.paper: TimeLaw = self.debiased if run.debias else Uniform(self.sde.T)
         network = place(network_of(run, data.shape), workers.device)
@@ -95,7 +95,7 @@ class Trainer:
         gradient the ELBO's, in units of the debiased law's."""
         if self.state.fitted is None:
             return 1.0
-        return self.sde.weight(s) / self.law.density(s) / self.debiased.normalizer
+        return self.sde.weight(s) / self.law.density(s) / self.debiased.normaliser
 
     def times(self, n: int, rng: torch.Generator) -> Tensor:
         """A batch's times (n,), each of the law; together evenly spread, if requested."""

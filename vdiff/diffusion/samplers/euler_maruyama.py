@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, Watch, at
+from vdiff.diffusion.stepping import Callback, Noise, Watch, time_at
 
 
 @torch.no_grad()
@@ -15,7 +15,7 @@ def euler_maruyama(
     x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         dt = float(times[i] - times[i + 1])
-        x = x + dt * reverse.mu(x, at(times, i, x))
+        x = x + dt * reverse.mu(x, time_at(times, i, x))
         if reverse.lmbd < 1:
             x = x + dt**0.5 * float(reverse.sigma(times[i])) * noise(x)
         watch.see(i + 1, x)

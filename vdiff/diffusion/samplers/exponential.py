@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, Watch, at
+from vdiff.diffusion.stepping import Callback, Noise, Watch, time_at
 
 
 @torch.no_grad()
@@ -16,7 +16,7 @@ def exponential(
     x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])
-        x = step.move(x, xhat(reverse, x, at(times, i, x)), noise(x) if step.sd > 0 else None)
+        x = step.move(x, xhat(reverse, x, time_at(times, i, x)), noise(x) if step.sd > 0 else None)
         watch.see(i + 1, x)
     watch.check()
     return x

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, Watch, at, check_ode
+from vdiff.diffusion.stepping import Callback, Noise, Watch, check_ode, time_at
 
 
 @torch.no_grad()
@@ -16,9 +16,9 @@ def heun(
     x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         dt = float(times[i] - times[i + 1])
-        slope = reverse.mu(x, at(times, i, x))
+        slope = reverse.mu(x, time_at(times, i, x))
         if times[i + 1] > 0:
-            slope = (slope + reverse.mu(x + dt * slope, at(times, i + 1, x))) / 2
+            slope = (slope + reverse.mu(x + dt * slope, time_at(times, i + 1, x))) / 2
         x = x + dt * slope
         watch.see(i + 1, x)
     watch.check()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, Watch, at
+from vdiff.diffusion.stepping import Callback, Noise, Watch, time_at
 
 
 @torch.no_grad()
@@ -18,7 +18,7 @@ def multistep(
     H_before = 0.0
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])
-        now = xhat(reverse, x, at(times, i, x))
+        now = xhat(reverse, x, time_at(times, i, x))
         x = step.move(x, now, noise(x) if step.sd > 0 else None)
         if before is not None:
             x = x + step.slope / H_before * (now - before)

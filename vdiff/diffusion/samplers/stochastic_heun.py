@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vdiff.diffusion.denoise import Step, xhat
 from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import Callback, Noise, Watch, at
+from vdiff.diffusion.stepping import Callback, Noise, Watch, time_at
 
 
 @torch.no_grad()
@@ -20,10 +20,10 @@ def stochastic_heun(
     x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])
-        now = xhat(reverse, x, at(times, i, x))
+        now = xhat(reverse, x, time_at(times, i, x))
         x = step.move(x, now, noise(x) if step.sd > 0 else None)
         if times[i + 1] > 0:
-            end = xhat(reverse, x, at(times, i + 1, x))
+            end = xhat(reverse, x, time_at(times, i + 1, x))
             x = x + step.slope / step.H * (end - now)
         watch.see(i + 1, x)
     watch.check()
