@@ -79,6 +79,8 @@ def in_swissroll(trajectory):
         (in_digits({"trajectory": {}}), ["digits has images", "trajectory needs points"]),
         (in_digits({"distances": {}}), ["digits has images", "distances needs points"]),
         ({"experiments": {"swissroll": {"sampling": {}}}}, ["sampling needs images"]),
+        ({"experiments": {"swissroll": {"discrete": {}}}}, ["discrete needs images"]),
+        ({"experiments": {"digits": {"theory": {}}}}, ["theory needs points"]),
         (in_swissroll({"lmbds": [0.5]}), ["lmbds lacks 0", "strips"]),
         (in_swissroll({"lmbds": [0, 1, -1000000]}), ["lmbds.2", "-100"]),
         (in_swissroll({"lmbds": []}), ["lmbds", "at least 1"]),

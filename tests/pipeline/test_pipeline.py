@@ -21,9 +21,10 @@ from vdiff.cli import main
 from vdiff.config import load_config
 from vdiff.config.specs import SPECS
 from vdiff.files.crate import export
+from vdiff.files.layout import run_files, runs
 from vdiff.files.objects import write_json
 from vdiff.files.schemas import SCHEMAS
-from vdiff.report.contents import described
+from vdiff.report.contents import described, read_config
 
 
 def test_every_figure_and_table_is_there(finished):
@@ -290,6 +291,31 @@ def test_a_sweep_of_a_thousand_runs_is_planned(tmp_path):
     words = ["-n", "--quiet", "rules", "--configfile", "sweep.yaml"]
     jobs = planned(snakemake(tmp_path, *words, "--config", "preset=smoke"))
     assert jobs["train"] == jobs["evaluate"] == "1000"
+
+
+def test_a_sweep_too_large_for_a_command_line_is_described_and_gathered(tmp_path):
+    """Linux allows 128 KiB an argument."""
+    copy_project(tmp_path)
+    sweep = {"sweep": {"training.lr": [k / 1e5 for k in range(1, 101)]}}
+    arms = {"debias-True": {}, "debias-False": {}}
+    swept = {"swissroll": {"arms": arms, **sweep}}
+    content = {"only": ["swissroll"], "experiments": swept}
+    (tmp_path / "sweep.yaml").write_text(json.dumps(content))
+    words = ["--configfile", "sweep.yaml", "--config", "preset=smoke"]
+    snakemake(tmp_path, "results/smoke/config.json", *words)
+    described_there = tmp_path / "results/smoke/config.json"
+    assert described_there.stat().st_size > 2**17
+    config = read_config(described_there.parent)
+    names = run_files(config, "train.csv")
+    row = dict.fromkeys(SCHEMAS["train"], 0)
+    for who, name in zip(runs(config), names, strict=True):
+        path = described_there.parent / name
+        path.parent.mkdir(parents=True)
+        pd.DataFrame([row | {"arm": who.arm}]).to_csv(path, index=False)
+    out = ["--of", str(described_there.parent), "--out", str(tmp_path / "train.csv")]
+    done = CliRunner().invoke(main, ["aggregate", "train", *out])
+    assert done.exit_code == 0, done.output
+    assert len(pd.read_csv(tmp_path / "train.csv")) == len(names) == 200
 
 
 def rows_of(path):

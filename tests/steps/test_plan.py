@@ -41,6 +41,15 @@ def test_disk_is_what_training_writes(tmp_path):
     assert tensors < written < 1.3 * tensors + 200_000  # files have names and shapes too
 
 
+def test_the_forms_of_points_and_images_cost_what_they_take(tmp_path):
+    """Denoising 1, sliced 3; of points also explicit 1 and implicit 5 in two dimensions."""
+    forms = {"draws": 100, "checkpoints": 2}
+    each = {"swissroll": {"forms": forms}, "digits": {"forms": forms}}
+    config = load_config({"preset": "smoke", "experiments": each})
+    found = {c.experiment: c.passes for c in costs(config, tmp_path) if c.step == "forms"}
+    assert found == {"swissroll": 2 * 100 * 10, "digits": 2 * 100 * 4}
+
+
 def test_the_command_adds_up():
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
     assert result.exit_code == 0, result.output

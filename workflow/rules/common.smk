@@ -40,7 +40,9 @@ CAPTIONS = package_files("vdiff.report") / "captions"
 ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
 MARKS = f".snakemake/asked/{R.lstrip('/')}"
-DESCRIBED = f"{MARKS}/described.json"  # for commands: a sweep's would not fit on their line
+DESCRIBED = (
+    f"{MARKS}/described.json"  # for commands: a sweep's would not fit on their line
+)
 PARTS = layout.parts(CONFIG)  # gathered tables to what they are made of
 
 
