@@ -27,11 +27,12 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
-def test_a_broken_anchor_is_an_error(site):
-    page = site.parent / "docs" / "claims.md"
+def test_a_broken_anchor_is_an_error(site, tmp_path):
+    folder = shutil.copytree(site.parent, tmp_path / "project")
+    page = folder / "docs" / "claims.md"
     page.write_text(page.read_text() + "\n[x](recipes.md#no-such-anchor)\n")
     command = [sys.executable, "docs/site.py"]
-    done = subprocess.run(command, cwd=site.parent, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 1
     assert "anchor does not exist" in done.stderr
 
