@@ -43,7 +43,7 @@ def test_every_figure_and_table_is_there(finished):
         "standard-error-digits", "standard-error-swissroll", "standard-error-cosine",
         "examples-digits", "examples-swissroll", "examples-cosine",
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
-        "distances-swissroll", "variance-swissroll", "likelihood",
+        "distances-swissroll", "variance-swissroll", "gradient-bias", "gap", "likelihood",
         "differences", "published-curves", "quality-digits", "forms-swissroll", "theory-swissroll",
     }  # fmt: skip
     for name in ("lambda-swissroll", "sampling-digits"):

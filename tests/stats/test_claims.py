@@ -21,6 +21,7 @@ from vdiff.stats.evidence import (
     verdicts,
     weakest,
 )
+from vdiff.stats.gradients import BIAS_MARGIN
 from vdiff.stats.intervals import t95
 
 
@@ -165,8 +166,9 @@ def tables(rng, effect):
     ratio = {"log_sd_ratio": draw(0, 0.005), "log_sd_ratio_std_err": 0.005}
     estimators = ("published", "efficient")
     differences = [{"estimator": e, **difference, **ratio} for e in estimators]
-    cosines = {"uniform": draw(1.0, 0.001, -1), "debiased": draw(0.98, 0.001)}
-    columns = {"cosine_std_err": 0.001, "k_hat": 0.1, "k_most": 0.55, "share": 0.1}
+    border = (1 - BIAS_MARGIN**2) ** 0.5
+    cosines = {"uniform": draw(border, 0.0005, -1), "debiased": draw(border, 0.0005)}
+    columns = {"cosine_std_err": 0.0005, "k_hat": 0.1, "k_most": 0.55, "share": 0.1}
     gradient = [{"law": k, "cosine": v, **columns} for k, v in cosines.items()]
     common = {"sampler": "euler_maruyama"}
     distances = []

@@ -215,8 +215,8 @@ def _different(a: dict, b: dict) -> set[str]:
 
 def check_law(debias: bool, training: Training) -> None:
     """Raise ValueError when a law that has no bias is to have one."""
-    if training.law == "fitted" and not debias:
-        raise ValueError("training.law is fitted, which has no bias, but debias is False")
+    if training.law != "paper" and not debias:
+        raise ValueError(f"training.law is {training.law}, which has no bias, but debias is False")
 
 
 def _check_network(dataset: str, shape: tuple[int, ...] | None, network: Network) -> None:

@@ -105,8 +105,10 @@ class Training(Strict):
     decay: float = key(0.0, "Last share of iterations, in which they fall to 0.", ge=0, le=1)
     ema: float = key(0.0, "Decay of the averaged weights; 0 for none.", ge=0, lt=1)
     ema_warmup: bool = key(False, "Average the first weights faster: decay (1 + i) / (10 + i).")
-    law: Literal["paper", "fitted"] = key(
-        "paper", "Times of the law of debias, or fitted to the gradients, with the ELBO's weights."
+    law: Literal["paper", "unbiased", "fitted"] = key(
+        "paper",
+        "Times of the law of debias; unbiased: the debiased law with the ELBO's weights below "
+        "eps_t, too; fitted: fitted to the gradients, with the ELBO's weights.",
     )
     draws: Literal["independent", "low_discrepancy"] = key(
         "independent", "Times of a batch; low_discrepancy has one in each of equal strata."

@@ -30,8 +30,7 @@ class Fitted:
     @classmethod
     def fresh(cls, sde: SDE, eps_t: float, device: str = "cpu") -> "Fitted":
         """The base law itself, with nothing seen yet."""
-        # Below eps_t weights 1 / q of finite variance need a law that grows towards 0.
-        base = Debiased(sde, eps_t, tail=0.5)
+        base = Debiased.to_the_end(sde, eps_t)
         squares, counts = torch.zeros(2, SLICES, dtype=torch.float64, device=device)
         return cls(base, Histogram(base, torch.ones_like(squares)), squares, counts)
 

@@ -63,6 +63,12 @@ class Debiased(TimeLaw):
     eps_t: float = 1e-3
     tail: float = 0.0
 
+    @classmethod
+    def to_the_end(cls, sde: SDE, eps_t: float) -> "Debiased":
+        """The law whose importance weights leave the ELBO whole: what the flat one cuts off below
+        eps_t, this one has, at a variance that is finite."""
+        return cls(sde, eps_t, tail=0.5)
+
     def __post_init__(self) -> None:
         if not 0 < self.eps_t < self.sde.T:
             raise VdiffError(f"eps_t is {self.eps_t}; it must lie in (0, T) = (0, {self.sde.T}).")

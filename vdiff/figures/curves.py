@@ -50,11 +50,12 @@ def title(estimator: str) -> str:
 
 
 def by_experiment(
-    path: Path, schema: str, experiment: str | None, height: float, ylabel: str
+    path: Path, schema: str, experiment: str | None, height: float, ylabel: str, more: int = 0
 ) -> tuple[plt.Figure, list[tuple[plt.Axes, str, pd.DataFrame]]]:
-    """A table's figure, one panel per experiment, three to a row: (figure, (axes, name, rows))."""
+    """A table's figure, one panel per experiment, three to a row: (figure, (axes, name, rows));
+    more panels without rows follow."""
     frame = of_experiment(path, schema, experiment) if experiment else read_csv(path, schema)
-    names = list(frame["experiment"].unique())
+    names = [*frame["experiment"].unique(), *[""] * more]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(style.PAGE, height * rows), squeeze=False)

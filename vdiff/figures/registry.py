@@ -137,6 +137,9 @@ FIGURES: dict[str, Figure] = {
             "examples", LIKELIHOOD, _each, _tables("curves"), "examples", options=_with_published,
         ),
         Figure("differences", LIKELIHOOD, _compared, _tables("differences"), "differences"),
+        Figure(
+            "gap", LIKELIHOOD, _compared, _tables("differences", "curves"), "gap",
+        ),
         Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),
         Figure(
             "quality", SAMPLES, having("quality"), _tables("quality"), "quality",
@@ -165,6 +168,9 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "variance", LIKELIHOOD, having("variance"), _tables("variance_time", "gradient"),
             "variance", options=_experiment,
+        ),
+        Figure(
+            "gradient-bias", LIKELIHOOD, _once("variance"), _tables("gradient"), "gradient_bias",
         ),
         Figure(
             "forms", TRAINING, having("forms"), _tables("forms"), "forms", options=_experiment,

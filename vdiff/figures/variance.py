@@ -13,6 +13,7 @@ LAW = {
     "uniform": (style.PAPER["debias-False"].color, "s", "uniform"),
     "uniform_weighted": ("0.5", "D", "uniform, weighted"),
     "debiased": (style.PAPER["debias-True"].color, "o", "debiased"),
+    "unbiased": ("0.2", "P", "debiased, weighted below eps_t"),
     "fitted": (style.OTHERS[0].color, "^", "fitted"),
     "best": (style.OTHERS[1].color, "*", "least attainable"),
 }

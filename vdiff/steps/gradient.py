@@ -28,7 +28,10 @@ def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradi
 
     uniform           s ~ U[0, T], weight 1: the usual training, biased
     uniform_weighted  s ~ U[0, T], weight T g^2 / sigma^2: unbiased, and noisy
-    debiased          s ~ q, weight 1: unbiased but for the truncation at eps_t
+    debiased          s ~ q, weight 1: the gradient of the ELBO with its weight g^2 / sigma^2 held
+                      at its value at eps_t below that time; _tenth and _tenfold: at eps_t / 10
+                      and 10 eps_t
+    unbiased          q that grows below eps_t, with the ELBO's weights there: nothing is missing
     fitted            q fitted to gradients at the network's output, as training does it
     best              q of the least variance that these slices allow
     """
@@ -36,6 +39,7 @@ def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradi
     slices = slice_gradients(model, a, settings, fitted, name)
     fitted.refit()
     laws = _paper_laws(model, fitted.base)
+    laws["unbiased"] = Law.unbiased(np.ones(SLICES))
     laws["fitted"] = Law.unbiased(fitted.weights.cpu().numpy())
     laws["best"] = Law.unbiased(slices.best())
     rows = [{"law": law, **slices.of(found)} for law, found in laws.items()]
@@ -48,7 +52,8 @@ def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradi
 
 
 def _paper_laws(model: Model, base: Debiased) -> dict[str, Law]:
-    """Laws with densities of their own, from their means in the slices of the base law."""
+    """Laws with densities of their own, from their means in the slices of the base law, within
+    which the gradient is taken as even."""
     sde = model.sde
     u = (torch.arange(SLICES * POINTS, dtype=torch.float64) + 0.5) / (SLICES * POINTS)
     s = base.icdf(u)
@@ -65,6 +70,8 @@ def _paper_laws(model: Model, base: Debiased) -> dict[str, Law]:
         "uniform": law(Uniform(sde.T), one),
         "uniform_weighted": law(Uniform(sde.T), sde.weight(s) / Uniform(sde.T).density(s)),
         "debiased": law(Debiased(sde, model.eps_t), one),
+        "debiased_tenth": law(Debiased(sde, model.eps_t / 10), one),
+        "debiased_tenfold": law(Debiased(sde, min(10 * model.eps_t, sde.T / 2)), one),
     }
 
 

@@ -77,10 +77,12 @@ def _draws(
 
 
 def measure(model: Model, settings: Variance) -> Measured:
-    """Gradients after the first interval, while they are large, and at the end; then times."""
+    """Gradients along training, from the first interval, while they are large; then times."""
     last = len(model.snapshots) - 1
     gradients = []
-    for k in sorted({min(1, last), last}):
+    first = min(1, last)
+    chosen = np.linspace(last if settings.checkpoints == 1 else first, last, settings.checkpoints)
+    for k in sorted(set(chosen.round().astype(int))):
         snapshot = model.snapshots[k]
         a = model.drift(snapshot)
         name = f"gradient {model.run.label} at {snapshot.iteration}"
@@ -92,5 +94,6 @@ def measure(model: Model, settings: Variance) -> Measured:
 
 def cost(settings: Variance, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
     """Forward passes of one example, for a run with so many snapshots and test examples."""
-    gradients = 2 * SLICES * (1 + BACKWARD) * settings.batches * settings.batch_size
+    measured = min(settings.checkpoints, max(snapshots - 1, 1))
+    gradients = measured * SLICES * (1 + BACKWARD) * settings.batches * settings.batch_size
     return settings.draws * (2 + BACKWARD) + settings.pilot + gradients

@@ -31,6 +31,7 @@ class Trainer:
         self.sde = sde_of_run(run)
         self.debiased = Debiased(self.sde, run.sde.eps_t)
         self.paper: TimeLaw = self.debiased if run.debias else Uniform(self.sde.T)
+        self.unbiased = Debiased.to_the_end(self.sde, run.sde.eps_t)
         network = place(network_of(run, data.shape), workers.device)
         self.state = State(run, network, workers.device)
         self.batches = data.batches(run.seed, t.batch_size, t.flip, workers.device)
@@ -58,7 +59,7 @@ class Trainer:
                 ((self.weight(s[part]) * losses).sum() * (workers.size / n)).backward()
             with torch.no_grad():
                 bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
-                if state.fitted is not None:
+                if t.law != "paper":
                     seen.append(losses)
                     losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
@@ -88,12 +89,14 @@ class Trainer:
     def law(self) -> TimeLaw:
         """The law of the next batch's times."""
         fitted = self.state.fitted
-        return self.paper if fitted is None else fitted.law
+        if fitted is not None:
+            return fitted.law
+        return self.unbiased if self.run.training.law == "unbiased" else self.paper
 
     def weight(self, s: Tensor) -> Tensor | float:
-        """Of the losses at times s (B,): 1 for the paper's laws; for a fitted one, what makes the
-        gradient the ELBO's, in units of the debiased law's."""
-        if self.state.fitted is None:
+        """Of the losses at times s (B,): 1 for the paper's laws; for others what makes the gradient
+        the ELBO's, in units of the debiased law's."""
+        if self.run.training.law == "paper":
             return 1.0
         return self.sde.weight(s) / self.law.density(s) / self.debiased.normaliser
 

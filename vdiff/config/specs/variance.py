@@ -11,6 +11,9 @@ class Variance(Strict):
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
     batches: int = key(50, "Batches in each slice of time behind its gradient.", ge=10)
     batch_size: Positive = key(64, "Training examples per batch.")
+    checkpoints: Positive = key(
+        3, "Snapshots whose gradient is measured, evenly spread from the first interval to the end."
+    )
 
 
 VARIANCE_TIME = {
@@ -24,13 +27,13 @@ VARIANCE_TIME = {
 }
 GRADIENT = {
     "iteration": "optimiser steps so far",
-    "law": "`uniform`, `uniform_weighted`, `debiased` or `fitted` times; `best`: of the least "
-    "variance without bias",
+    "law": "`uniform`, `uniform_weighted`, `debiased` (`_tenth`, `_tenfold`: of eps_t), `unbiased` "
+    "or `fitted` times; `best`: of the least variance without bias",
     "batches": "batches measured, over all slices of time",
     "batch_size": "examples per batch",
     "cosine": "of the mean gradient with the gradient of the ELBO",
     "cosine_std_err": "its jackknife standard error",
-    "relative_bias": "what of the ELBO's gradient is missing at the best scale",
+    "relative_bias": "‖mean - ELBO's gradient‖ / ‖ELBO's gradient‖, the mean at its best scale",
     "relative_bias_std_err": "its jackknife standard error",
     "relative_variance": "E‖gradient of an example - mean‖² / ‖mean‖², independent times",
     "relative_variance_std_err": "its jackknife standard error",

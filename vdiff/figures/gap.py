@@ -1,0 +1,73 @@
+"""The gap of the first pair of arms against training, with its trend, beside the published one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from vdiff.figures import curves, style
+from vdiff.files.tidy import read_csv
+from vdiff.resources import published_curves
+from vdiff.stats.course import DOUBLINGS, of_published, share_of_passes, trend
+from vdiff.stats.intervals import t95
+
+
+def draw(inputs: Sequence[Path], experiment: str | None = None):
+    """inputs: CSVs of the schemas differences and curves, in that order; one panel per experiment,
+    and one of the published curves."""
+    figure, panels = curves.by_experiment(
+        inputs[0], "differences", experiment, 2.5, "difference in bpd (bits/dim)", more=1
+    )
+    means = read_csv(inputs[1], "curves")
+    for ax, name, part in panels[:-1]:
+        first, second = part[["first", "second"]].iloc[0]
+        estimator = curves.estimators(part)[-1]
+        part = part[(part["first"] == first) & (part["second"] == second)]
+        part = part[(part["estimator"] == estimator) & (part["iteration"] > 0)]
+        own = means[(means["experiment"] == name) & (means["estimator"] == estimator)]
+        share = share_of_passes(own[own["arm"] == first], own[own["arm"] == second])
+        for _, seed in part.groupby("seed"):
+            error = seed["std_err"] * seed["images"].sub(1).map(t95)
+            ax.errorbar(
+                seed["iteration"], seed["difference"], error, fmt=".-", ms=3, lw=0.8,
+                elinewidth=0.6, color=style.OTHERS[0].color, alpha=0.8,
+            )  # fmt: skip
+        _trend(ax, part, name, share)
+    ax = panels[-1][0]
+    theirs = published_curves()
+    gap = of_published(theirs)
+    ax.plot(gap["iteration"], gap["difference"], "-", lw=0.6, color="0.6")
+    true, false = (theirs[theirs["debias"] == debias] for debias in (True, False))
+    _trend(ax, gap, "published, CIFAR-10", share_of_passes(true, false))
+    figure.suptitle(
+        f"{style.label(first)} minus {style.label(second)}; line: trend over the last {DOUBLINGS} "
+        "doublings of the iterations; bars 95% over test images",
+        fontsize=7,
+    )
+    return figure
+
+
+def _trend(ax, part, name: str, share: float) -> None:
+    """The line, and in words what it says."""
+    found, said = trend(part), "too few checkpoints for a trend"
+    if found:
+        end = part["iteration"].max()
+        x = np.geomspace(end / 2**DOUBLINGS, end, 20)
+        late = part[part["iteration"] >= x[0]]
+        middle = np.log2(late["iteration"]).mean()
+        y = late["difference"].mean() + found.slope * (np.log2(x) - middle)
+        ax.plot(x, y, color="black", lw=1.4)
+        said = f"{found.slope:+.2f} ({found.low:+.2f} to {found.high:+.2f}) a doubling"
+    late = part[part["iteration"] >= part["iteration"].max() / 8]["difference"]  # not the start
+    ax.set_ylim(1.3 * min(late.min(), -0.05), 1.3 * max(late.max(), 0.05))
+    ax.axhline(0, color="0.5", lw=0.8)
+    passes = "the other's end is never reached"
+    if not np.isnan(share):
+        passes = f"the other's end at {share:.0%} of its passes"
+    ax.set(xscale="log", xlabel="iteration")
+    doublings = [part["iteration"].max() / 2**k for k in range(DOUBLINGS + 2)]
+    short = [f"{v / 1000:g}k" if v >= 5000 else f"{v:.0f}" for v in doublings]
+    ax.set_xticks(doublings, short)
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_title(f"{name}\n{said}\n{passes}", fontsize=7)
