@@ -31,7 +31,7 @@ SMALL = {
     "only": ["cosine"],
     "experiments": {"cosine": {"arms": SMALL_ARMS}},
 }
-FIGURES = 6
+FIGURES = 7
 CURVES = [
     {"experiment": "cosine", "arm": arm, "debias": True, "estimator": "efficient", "seeds": 1,
      "iteration": i, "examples": 64 * i, "bpd": scale / i, "se_test": 0.1, "se_seeds": None,
