@@ -1,6 +1,6 @@
 """What starting a job costs: each command as a process of its own and as a fork, side by side.
 
-python benchmarks/startup.py [--repeats=5] [--preset=smoke]
+python benchmarks/startup.py [--repeats=5] [--preset=smoke] [--only=train,plot]
 
 Measured is `vdiff COMMAND --help` with the modules imported that the command computes with. The
 last lines are a preset's jobs times these.
@@ -60,8 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--preset", default="smoke")
+    parser.add_argument("--only", help="Commands, with commas; all of the preset by default.")
     options = parser.parse_args()
     program, found = str(PACKAGE / "__main__.py"), jobs(options.preset)
+    if options.only:
+        found = Counter({command: found[command] for command in options.only.split(",")})
     with tempfile.TemporaryDirectory() as sockets:
         client = [sys.executable, "-I", "-S", str(PACKAGE / "machine" / "forked.py")]
         client += [sockets, str(os.getpid()), program]

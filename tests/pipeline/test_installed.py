@@ -41,8 +41,13 @@ def output_of(*words, cwd):
     return done.stdout, done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("config", [["--config", "only=[cosine]"], []])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(["--config", "only=[cosine]"], marks=pytest.mark.slow),
+        pytest.param([], marks=pytest.mark.long),
+    ],
+)
 def test_the_wheel_runs_the_smoke_preset_from_another_folder(bin_folder, config, tmp_path):
     at = output_of(
         bin_folder / "python", "-c", "import vdiff; print(vdiff.__file__)", cwd=tmp_path

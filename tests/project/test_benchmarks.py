@@ -32,7 +32,7 @@ SMALL = {
     ],
     "samplers.py": ["--batches=2", "--batch=20", f"{RUN}/swissroll/debias-False/seed-0"],
     "samplers.py of images": ["--count=6", "--feature-steps=2", DIGITS],
-    "startup.py": ["--repeats=1"],
+    "startup.py": ["--repeats=1", "--only=train,aggregate"],
     "training.py": ["--batch=2", "--steps=1", "--rounds=1", "--threads=1"],
 }
 
