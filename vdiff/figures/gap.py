@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import NullLocator
 
@@ -57,7 +58,7 @@ def _trend(ax, part, name: str, share: float) -> None:
         late = part[part["iteration"] >= x[0]]
         middle = np.log2(late["iteration"]).mean()
         y = late["difference"].mean() + found.slope * (np.log2(x) - middle)
-        ax.plot(x, y, color="black", lw=1.4)
+        ax.plot(x, y, color=plt.rcParams["text.color"], lw=1.4)
         said = f"{found.slope:+.2f} ({found.low:+.2f} to {found.high:+.2f}) a doubling"
     late = part[part["iteration"] >= part["iteration"].max() / 8]["difference"]  # not the start
     ax.set_ylim(1.3 * min(late.min(), -0.05), 1.3 * max(late.max(), 0.05))
