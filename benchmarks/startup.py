@@ -21,7 +21,7 @@ from vdiff.figures.registry import FIGURES
 from vdiff.files import layout
 
 PACKAGE = Path(__file__).parents[1] / "vdiff"
-COLD = """import sys, importlib
+COLD = """import sys
 sys.path.insert(0, sys.argv[1])
 from vdiff.machine import forkserver
 forkserver._preload(sys.argv[2:], forkserver.OF_ALL)

@@ -126,6 +126,22 @@ def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(tmp_path):
         assert len(fork.servers()) == 1
 
 
+def test_a_client_and_its_fork_may_be_killed_at_once(tmp_path):
+    """The server, stopped meanwhile, hears of both together and goes on."""
+    with forks(tmp_path) as fork:
+        process = fork.start(*tiny(tmp_path, 1_000_000))
+        eventually(lambda: list(tmp_path.glob("state/*/checkpoint-*.pt")))
+        (child,) = fork.children()
+        (server,) = set(fork.servers()) - {child}  # whose command line a fork has, too
+        os.kill(server, signal.SIGSTOP)
+        os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+        os.kill(server, signal.SIGCONT)
+        assert fork.start("presets").communicate()[0].startswith("demo")
+        assert fork.servers() == [server]
+
+
 def test_a_killed_server_takes_its_forks_along_and_says_so(tmp_path):
     with forks(tmp_path) as fork:
         process = fork.start(*tiny(tmp_path, 1_000_000))

@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.commands import forked
-
-ROOT = Path(__file__).parents[2]
+from support.commands import ROOT, forked
 
 
 def copy_project(folder: Path) -> Path:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 PACKAGE = Path(__file__).parents[1]
 OF_ALL = ("vdiff.cli", "vdiff.files.records", "vdiff.report.asked")
@@ -43,7 +43,7 @@ def serve(
     """Fork for each command until the process `owner` ends; returns in the forks, each with its
     arguments, streams, folder and environment. preloaded: modules to import beside a command's."""
     code = _code()
-    jobs: dict[int, tuple[socket.socket, int]] = {}  # pidfd to connection and pid
+    jobs: set[_Job] = set()
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         watched = os.pidfd_open(owner)
@@ -51,13 +51,7 @@ def serve(
         serving = True
         while serving or jobs:
             for key, _ in selector.select():
-                if key.fd == watched:
-                    serving = False
-                    selector.unregister(watched)
-                    selector.unregister(listener)
-                    address.unlink(missing_ok=True)
-                    Path(f"{address}.lock").unlink(missing_ok=True)
-                elif key.fd == listener.fileno():
+                if key.fileobj is listener:
                     connection, _ = listener.accept()
                     request = _received(connection) if _code() == code else None
                     if request is None:
@@ -67,32 +61,49 @@ def serve(
                     gc.freeze()  # or a collection in a fork copies what it looks at
                     pid = os.fork()
                     if pid == 0:
-                        for other, _ in jobs.values():
-                            other.close()
-                        listener.close()
-                        connection.close()
+                        for held in (listener, connection, *(job.connection for job in jobs)):
+                            held.close()
                         _become(request)
                         return
                     for stream in request["streams"]:
                         os.close(stream)
                     _say(connection, pid)
-                    job = os.pidfd_open(pid)
-                    jobs[job] = connection, pid
-                    selector.register(job, selectors.EVENT_READ)
-                    selector.register(connection, selectors.EVENT_READ, job)
-                elif key.fd in jobs:
-                    connection, pid = jobs.pop(key.fd)
-                    _say(connection, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-                    selector.unregister(key.fd)
-                    with contextlib.suppress(KeyError):
-                        selector.unregister(connection)
-                    os.close(key.fd)
-                    connection.close()
+                    job = _Job(connection, pid, os.pidfd_open(pid))
+                    jobs.add(job)
+                    for end in (job.connection, job.ended):
+                        selector.register(end, selectors.EVENT_READ, job)
+                elif key.fileobj == watched:
+                    serving = False
+                    selector.unregister(watched)
+                    selector.unregister(listener)
+                    address.unlink(missing_ok=True)
+                    Path(f"{address}.lock").unlink(missing_ok=True)
+                elif key.data not in jobs:
+                    continue  # its fork and whoever asked for it ended at once
+                elif key.fileobj == key.data.ended:
+                    jobs.remove(key.data)
+                    key.data.finish(selector)
                 else:  # whoever asked was killed
                     selector.unregister(key.fileobj)
-                    if key.data in jobs:
-                        signal.pidfd_send_signal(key.data, signal.SIGKILL)
+                    signal.pidfd_send_signal(key.data.ended, signal.SIGKILL)
     os._exit(0)
+
+
+class _Job(NamedTuple):
+    """A fork at work: the connection to whoever asked for it, and a pidfd that tells of its end."""
+
+    connection: socket.socket
+    pid: int
+    ended: int
+
+    def finish(self, selector: selectors.BaseSelector) -> None:
+        """Tell how it ended."""
+        _say(self.connection, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+        for end in (self.ended, self.connection):
+            with contextlib.suppress(KeyError):  # a killed client's is no longer watched
+                selector.unregister(end)
+        os.close(self.ended)
+        self.connection.close()
 
 
 def _received(connection: socket.socket) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from vdiff.stats.gains import reached
-from vdiff.stats.intervals import t95
+from vdiff.stats.intervals import std_err, t95
 
 DOUBLINGS = 2  # of passes, at the end of training, over which the trend is taken
 LEAST = 3  # seeds whose scatter is an error; checkpoints behind a line
@@ -29,8 +29,7 @@ def trend(gaps: pd.DataFrame) -> Trend | None:
     late = gaps[gaps["iteration"] >= gaps["iteration"].max() / 2**DOUBLINGS]
     slopes = [slope for _, part in late.groupby("seed") if (slope := _slope(part)) is not None]
     if len(slopes) >= LEAST:
-        slope, error = float(np.mean(slopes)), float(np.std(slopes, ddof=1) / len(slopes) ** 0.5)
-        half = t95(len(slopes) - 1) * error
+        slope, half = float(np.mean(slopes)), t95(len(slopes) - 1) * std_err(np.array(slopes))
         return Trend(slope, slope - half, slope + half, "seeds")
     mean = late.groupby("iteration", as_index=False)["difference"].mean()
     if len(mean) < LEAST:

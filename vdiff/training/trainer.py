@@ -60,7 +60,8 @@ class Trainer:
             with torch.no_grad():
                 bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
                 if t.law != "paper":
-                    seen.append(losses)
+                    if state.fitted is not None:
+                        seen.append(losses)
                     losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
         state.optimiser.step(state.iteration)
