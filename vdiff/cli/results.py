@@ -35,7 +35,7 @@ def manifest(results: Path, rules: str, out: Path) -> None:
     from vdiff.report.contents import described, files, read_config
 
     config = read_config(results)
-    steps = ["training.loop", *(f"steps.{name}" for name in SPECS), "stats.claims"]
+    steps = ["training.loop", *(f"steps.{name}" for name in SPECS), "stats.controls"]
     names = files(config)
     write_json(out, manifest_of(described(config), results, names, steps, from_json(rules)))
 

@@ -121,7 +121,8 @@ def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
 @click.argument("results", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The CSV to write.")
 @click.option("--json", "json_file", type=PATH, help="Also the same as JSON.")
-def claims(results: Path, out: Path, json_file: Path | None) -> None:
+@click.option("--controls", "controls_file", type=PATH, help="Also the wrong formulas rejected.")
+def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path | None) -> None:
     """Test the paper's claims on the tables of a RESULTS folder, such as results/demo.
 
     Its config.json says which tables and runs count.
@@ -132,6 +133,7 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
     from vdiff.report.asked import of_claims
     from vdiff.report.contents import compared_features, read_config
     from vdiff.stats.claims import judge, of_pairs
+    from vdiff.stats.controls import controls
 
     def features(path: str) -> dict:
         return read_npz(results / path, "features", "features_of_real")
@@ -154,6 +156,9 @@ def claims(results: Path, out: Path, json_file: Path | None) -> None:
     if json_file:
         write_json(json_file, {"claims": read_csv(out, "claims").astype(object).to_dict("records")})
         write_record(json_file, asked)
+    if controls_file:
+        write_csv(controls_file, controls(tables), "controls")
+        write_record(controls_file, asked)
     for row in rows:
         log.info("%s (%s): %s.", row["claim"], row["experiment"], row["verdict"])
 

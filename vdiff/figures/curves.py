@@ -17,6 +17,8 @@ def of_experiment(path: Path, schema: str, experiment: str | None) -> pd.DataFra
     frame = read_csv(path, schema)
     experiment = experiment or frame["experiment"].iloc[0]
     part = frame[frame["experiment"] == experiment]
+    if "fault" in part:
+        part = part[part["fault"] == "none"]
     if part.empty:
         raise VdiffError(f"{path} has no rows of the experiment {experiment!r}.")
     return part

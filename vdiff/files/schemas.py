@@ -77,6 +77,18 @@ _OWN: dict[str, dict[str, str]] = {
         "verdict": "after Holm's correction over all claims that are tested",
         "why": "the test behind it",
     },
+    "controls": {
+        "fault": "what was made wrong on purpose",
+        "name": "of the claim whose test must reject it",
+        "claim": "the claim",
+        "experiment": WHO["experiment"],
+        "ours": "what the test then measures, its worst part",
+        "low": "lower end of its 95% interval",
+        "high": "its upper end",
+        "unit": "of what is measured",
+        "rejected": "whether the test says that the claim does not hold, corrected for all",
+        "power": "probability of that, were the fault as large as it was measured",
+    },
     "comparison": {
         **WHO,
         "estimator": "`published` or `efficient`",
@@ -98,11 +110,12 @@ TEXT = {
     "experiment", "arm", "first", "second", "estimator", "shape", "path", "sha256", "sampler",
     "train_data", "test_data",
     "source", "trace", "law", "claim", "where", "published", "unit",
-    "verdict", "why", "name", "figure", "statement", "form", "space", "measure",
+    "verdict", "why", "name", "figure", "statement", "form", "space", "measure", "fault",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""
 
-GATHERED = [name for name in SCHEMAS if name not in ("snapshots", "curves", "claims", "comparison")]
+_ALONE = ("snapshots", "curves", "claims", "controls", "comparison")
+GATHERED = [name for name in SCHEMAS if name not in _ALONE]
 """Tables of single runs, which the pipeline gathers into one of the same name."""
 
 

@@ -31,7 +31,7 @@ BESIDE = {
     "train": "training.loop",
     "plot": "figures.style",
     "animate": "figures.animation",
-    "claims": "stats.claims",
+    "claims": "stats.controls",
 }
 """Commands to the modules that they import; that of a step has its name."""
 PR_SET_PDEATHSIG = 1

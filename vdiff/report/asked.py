@@ -67,10 +67,10 @@ def of_curves(evaluation: Path) -> Asked:
 
 
 def of_claims(folder: Path, config: Config) -> Asked:
-    """Of claims.csv and claims.json, from all tables of a results folder."""
+    """Of the verdicts, from all tables of a results folder."""
     features = [path for pair in contents.compared_features(config).values() for path in pair]
     names = ["config.json", *contents.tables(config), *features]
-    facts = {"command": "claims", "code": code_hash("stats.claims")}
+    facts = {"command": "claims", "code": code_hash("stats.controls")}
     return Asked(facts, [folder / name for name in names])
 
 
@@ -125,7 +125,7 @@ def _asked(
     for schema, tables in layout.parts(config).items():
         yield [f"{schema}.csv"], of_gathered(schema, [folder / name for name in tables])
     yield ["curves.csv"], of_curves(folder / "evaluation.csv")
-    yield ["claims.csv", "claims.json"], of_claims(folder, config)
+    yield contents.VERDICTS, of_claims(folder, config)
     for figure in FIGURES.values():
         for whose in figure.names(config):
             names = [f"figures/{figure.stem(whose)}{ending}" for ending in figure.endings]

@@ -15,6 +15,7 @@ from vdiff.files.schemas import SCHEMAS
 
 MACHINE = {"results", "data_root", "device", "threads", "gpus", "slice_minutes", "slices"}
 """Keys that say where and how to compute; no result depends on them."""
+VERDICTS = ["claims.csv", "claims.json", "controls.csv"]
 
 
 def described(config: Config) -> dict:
@@ -62,7 +63,7 @@ def compared_features(config: Config) -> dict[str, tuple[str, str]]:
 
 def kept_files(config: Config) -> list[str]:
     """What the report is made from: no weights, no results of single runs that no figure reads."""
-    found = ["config.json", "claims.csv", "claims.json", "manifest.json", *tables(config)]
+    found = ["config.json", *VERDICTS, "manifest.json", *tables(config)]
     for figure in FIGURES.values():
         for name in figure.names(config):
             found += figure.inputs(config, name)
@@ -102,7 +103,7 @@ def _made(path: Path) -> bool:
 
 def files(config: Config) -> list[str]:
     """Every file of the results folder but the manifest and the report, which are made from it."""
-    found = ["config.json", "claims.csv", "claims.json", *tables(config), *figures(config)]
+    found = ["config.json", *VERDICTS, *tables(config), *figures(config)]
     found += [*run_files(config, "run.json"), *run_files(config, "snapshots.csv")]
     found += [path for paths in parts(config).values() for path in paths]
     for spec in SPECS.values():

@@ -155,6 +155,17 @@ def verdicts(evidence: Sequence[Evidence]) -> list[str]:
     return [MORE if w else next(said) for w in weak]
 
 
+def rejected(evidence: Sequence[Evidence]) -> list[tuple[bool, float]]:
+    """Whether each claim is rejected, all at once with probability ALPHA of any error, and with
+    what power its test does that, were the effect as it was found."""
+    level, found = _level(evidence), []
+    for e in evidence:
+        p, df = e.estimate.p_false, e.estimate.df
+        power = float(stats.t.sf(stats.t.isf(level, df) - stats.t.isf(p, df), df))
+        found.append((p < level, power))
+    return found
+
+
 def rows(evidence: Sequence[Evidence]) -> list[dict]:
     """Rows of the schema claims."""
     level, found = _level(evidence), []

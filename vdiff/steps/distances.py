@@ -1,6 +1,6 @@
 """Distances of samples to the data, by sampler, lambda and steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import product
 
@@ -21,8 +21,9 @@ from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.stats.distances import sliced_wasserstein
-from vdiff.steps import Measured
+from vdiff.steps import Measured, faults
 
+JUDGED = "euler_maruyama"  # the sampler of the claim
 Draw = Callable[[int, torch.Generator], Tensor]
 
 
@@ -79,7 +80,21 @@ def measure(model: Model, settings: Distances, source: str) -> Measured:
         a, draw, device = in_float64(model.drift()), model.data.draw, model.device
     name = f"distances {source}"
     rows = distance_rows(model.sde, a, draw, settings, model.run.seed, name, device)
-    return Measured({"out": [{"source": source, **row} for row in rows]})
+    found = [{"source": source, "fault": faults.NONE, **row} for row in rows]
+    if source == "exact":
+        found += [{"source": source, **row} for row in _without_half(model, a, draw, settings)]
+    return Measured({"out": found})
+
+
+def _without_half(model: Model, a: Drift, draw: Draw, settings: Distances) -> Iterator[dict]:
+    """Rows of the members whose drift lacks its factor 1 - lmbd/2, as the claim is judged."""
+    for lmbd in settings.lmbds:
+        if lmbd != 0:
+            wrong = faults.scaled(a, 1 / (1 - lmbd / 2))
+            case = {"lmbds": [lmbd], "steps": [max(settings.steps)], "samplers": [JUDGED]}
+            only = settings.model_copy(update=case)
+            rows = distance_rows(model.sde, wrong, draw, only, model.run.seed, faults.NO_HALF)
+            yield from ({"fault": faults.NO_HALF, **row} for row in rows)
 
 
 def cost(settings: Distances, snapshots: int, test: int, shape: tuple[int, ...]) -> float:

@@ -12,7 +12,8 @@ and has the mean of the denoising form once the constant at the right is added: 
 of them raises the ELBO, which is minus the implicit form and what does not depend on a. The
 explicit form needs the true score, which the Swissroll has as a mixture along its spiral. The
 difference's noise is that of a . eps / sigma; what it is for Gaussian data is a control, and on the
-Swissroll what it is for the true drift.
+Swissroll what it is for the true drift. Rows with a `fault`, at the last snapshot, are of
+forms made wrong on purpose.
 """
 
 import math
@@ -35,11 +36,12 @@ from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.stats.intervals import adjusted, std_err
-from vdiff.steps import Measured
+from vdiff.steps import Measured, faults
 from vdiff.steps.evaluate import reference_of
 
 # Of the mixture along the Swissroll: neighbours are 0.1 standard deviations apart.
 COMPONENTS = 1500
+WRONG_PART = 4  # of this many draws one is also given to wrong formulas
 ROWS = 250  # draws at once beside all components: they stay in the cache
 
 Draw = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -106,6 +108,19 @@ def _names(points: bool, known: bool) -> list[str]:
     return ["denoising", "sliced", *["implicit"] * points, *["explicit"] * known]
 
 
+def _wrong(
+    sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None
+) -> dict[tuple[str, str], Tensor]:
+    """(fault, form) to the form made wrong on purpose."""
+    without_g = faults.without_g(sde)
+    names = [n for n in _names(draw[0].ndim == 2, False) if n != "denoising"]
+    found = {(faults.NO_G, name): form_of(name, without_g, a, draw, C) for name in names}
+    if true is not None:
+        score = faults.OFF * true
+        found[faults.WRONG_SCORE, "explicit"] = form_of("explicit", sde, a, draw, C, score)
+    return found
+
+
 def _passes(form: str, d: int) -> int:
     """Forward passes' worth of one draw."""
     return {"denoising": 1, "explicit": 1, "sliced": 3, "implicit": 1 + 2 * d}[form]
@@ -128,11 +143,20 @@ def _of_truth(truth: Mixture, draw: Draw, C: float) -> tuple[Tensor, list[Tensor
     ]
 
 
-def _row(iteration: int, name: str, value: np.ndarray, base: np.ndarray, known: np.ndarray) -> dict:
+def _row(
+    fault: str,
+    iteration: int,
+    name: str,
+    value: np.ndarray,
+    base: np.ndarray,
+    known: np.ndarray,
+) -> dict:
     """A row of the schema forms but for its cost; values of the form and of denoising, per
-    dimension, and controls."""
+    dimension, and controls, of as many draws as the form has."""
+    base, known = base[: len(value)], known[: len(value)]
     mean, excess = adjusted(value, known), adjusted(value - base, known) / math.log(2)
     return {
+        "fault": fault,
         "iteration": iteration,
         "form": name,
         "value": float(mean.mean()),
@@ -177,12 +201,16 @@ def measure(model: Model, settings: Forms) -> Measured:
             a = on_device(model.drift(snapshot), model.device)
             for draw, true, _ in draws:
                 for name, value in forms_of(sde, a, draw, C, true).items():
-                    values[snapshot.iteration, name].append(value / model.dims)
+                    values[faults.NONE, snapshot.iteration, name].append(value / model.dims)
                 progress.update()
+    for draw, true, _ in draws[: math.ceil(len(draws) / WRONG_PART)]:
+        for (fault, name), value in _wrong(sde, a, draw, C, true).items():
+            values[fault, snapshot.iteration, name].append(value / model.dims)
     together, rows = torch.cat([known for _, _, known in draws]).numpy(), []
     found = {key: torch.cat(parts).numpy() for key, parts in values.items()}
-    for (iteration, name), of in found.items():
-        row = _row(iteration, name, of, found[iteration, "denoising"], together)
+    for (fault, iteration, name), of in found.items():
+        base = found[faults.NONE, iteration, "denoising"]
+        row = _row(fault, iteration, name, of, base, together)
         rows.append({**row, "passes": _passes(name, model.dims), "draws": len(of)})
     return Measured({"out": rows})
 

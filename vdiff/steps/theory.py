@@ -12,8 +12,12 @@ share:
     lmbd_bound     E log p_lmbd(x) of a linear member, and its bound
     layers         E[ELBO of 2 L layers - ELBO of L], and the first halved with each doubling
     layers_slope   its slope against L on logarithms, and -1
+    same_density   E log q(samples) of a member of the lambda family = E log q(x)
+
+Rows with a `fault` are of formulas made wrong on purpose: the claims' tests must reject them.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -23,18 +27,21 @@ from torch import Tensor
 from vdiff.config import Theory
 from vdiff.diffusion.drift import Drift, in_float64
 from vdiff.diffusion.feynman_kac import log_weights
-from vdiff.diffusion.grids import quadratic, uniform
+from vdiff.diffusion.grids import log_snr, quadratic, uniform
 from vdiff.diffusion.hierarchy import hierarchical
 from vdiff.diffusion.linear import Linear
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.ode import log_likelihood
+from vdiff.diffusion.reverse import Reverse, bound_factor
+from vdiff.diffusion.samplers import sampler_of
 from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.stepping import noise_of
 from vdiff.diffusion.tensors import sum_features
 from vdiff.diffusion.times import stratified
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.stats.intervals import GROUPS, adjusted, jackknife, leave_one_out, std_err
-from vdiff.steps import Measured
+from vdiff.steps import Measured, faults
 
 THETA, V = 0.6, 2.0  # of the linear members: the true drift of N(0, 2) has theta from 0.5 to 1
 
@@ -44,8 +51,16 @@ def delta(y: Tensor) -> Tensor:
     return torch.stack([(2 * y[:, 1]).sin(), (2 * y[:, 0]).sin()], 1)
 
 
-def _row(statement: str, setting: float, measured: float, error: float, expected: float) -> dict:
+def _row(
+    statement: str,
+    setting: float,
+    measured: float,
+    error: float,
+    expected: float,
+    fault: str = faults.NONE,
+) -> dict:
     return {
+        "fault": fault,
         "statement": statement,
         "setting": setting,
         "measured": measured,
@@ -54,10 +69,12 @@ def _row(statement: str, setting: float, measured: float, error: float, expected
     }
 
 
-def _paired(statement: str, setting: float, measured: Tensor, expected: Tensor) -> dict:
+def _paired(
+    statement: str, setting: float, measured: Tensor, expected: Tensor, fault: str = faults.NONE
+) -> dict:
     """A row of draws (n,) that both sides share."""
     error = std_err((measured - expected).numpy())
-    return _row(statement, setting, float(measured.mean()), error, float(expected.mean()))
+    return _row(statement, setting, float(measured.mean()), error, float(expected.mean()), fault)
 
 
 def _start(mixture: Mixture, x: Tensor) -> Tensor:
@@ -85,27 +102,67 @@ def feynman_kac(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Ite
     y = sde.perturb(x, s, torch.randn(n, 2, generator=rng, dtype=torch.float64))
     error = sde.T / 2 * sum_features(delta(y).square())
     last, log_q = _prior_gap(mixture, x, eps_T), _start(mixture, x)
-    for c in settings.errors:
-        R = log_weights(sde, _wrong(mixture, c), mixture.div_a, x, times, rng)
-        yield _paired("feynman_kac", c, (R - log_q).exp(), torch.ones_like(R))
-        yield _paired("gap", c, log_q - R, c**2 * error + last)
+
+    def div_without_g(y: Tensor, s: Tensor) -> Tensor:
+        return mixture.div_a(y, s) / sde.g(s)
+
+    cases = [(faults.NONE, sde, mixture.div_a, c) for c in settings.errors]
+    cases += [
+        (faults.NO_G, sde, div_without_g, 0.0),
+        (faults.NO_PRIOR, faults.without_prior(sde), mixture.div_a, 0.0),
+    ]
+    for fault, formula, div, c in cases:
+        R = log_weights(formula, _wrong(mixture, c), div, x, times, rng)
+        yield _paired("feynman_kac", c, (R - log_q).exp(), torch.ones_like(R), fault)
+        yield _paired("gap", c, log_q - R, c**2 * error + last, fault)
 
 
 def flow(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
-    x = mixture.draw(settings.flow_points, rng)
-    found = log_likelihood(mixture.sde, mixture.a, x, tolerance=1e-5).log_prob
-    yield _paired("flow", 1.0, found, _start(mixture, x))
+    x, sde = mixture.draw(settings.flow_points, rng), mixture.sde
+    for fault, formula, a in (
+        (faults.NONE, sde, mixture.a),
+        (faults.NO_PRIOR, faults.without_prior(sde), mixture.a),
+        (faults.STRONG, sde, faults.scaled(mixture.a, faults.OFF)),
+    ):
+        found = log_likelihood(formula, a, x, tolerance=1e-5).log_prob
+        yield _paired("flow", 1.0, found, _start(mixture, x), fault)
+
+
+def same_density(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
+    """Samples of lambdas by a solver of order 2. What 5% more noise does to the distribution no
+    distance sees, for it is local; the density sees it."""
+    sde, n = mixture.sde, settings.samples
+    of_data = _start(mixture, mixture.draw(20 * n, rng))
+    times, noise = log_snr(sde, settings.sample_steps), noise_of(rng)
+    cases = [(faults.NONE, lmbd, noise) for lmbd in settings.law_lmbds]
+    cases.append((faults.WIDE, 0.0, faults.wide(noise)))
+    for fault, lmbd, source in cases:
+        x = sde.prior_sd * torch.randn(n, 2, generator=rng, dtype=torch.float64)
+        x = sampler_of("multistep")(Reverse(sde, mixture.a, lmbd), x, times, source, None)
+        found = _start(mixture, x)
+        error = math.hypot(std_err(found.numpy()), std_err(of_data.numpy()))
+        yield _row("same_density", lmbd, float(found.mean()), error, float(of_data.mean()), fault)
 
 
 def lmbd_bound(sde: SDE, settings: Theory) -> Iterator[dict]:
     """Closed forms on both sides: no error but the quadrature's."""
     member = Linear(sde, V, THETA)
+    best = member.bound(0.0)
+    error = (best - member.bound(0.5)) / (bound_factor(0.5) - 1)  # the drift's
     for lmbd in settings.lmbds:
-        yield _row("lmbd_bound", lmbd, member.mean_log_prob(lmbd), 0.0, member.bound(lmbd))
+        value, wrong = member.mean_log_prob(lmbd), best - ((1 - lmbd / 2) ** 2 - 1) * error
+        yield _row("lmbd_bound", lmbd, value, 0.0, member.bound(lmbd))
+        yield _row("lmbd_bound", lmbd, value, 0.0, wrong, faults.NO_ROOM)
 
 
 def layers(
-    sde: SDE, a: Drift, draw: Callable, settings: Theory, rng: torch.Generator, device: str = "cpu"
+    sde: SDE,
+    a: Drift,
+    draw: Callable,
+    settings: Theory,
+    rng: torch.Generator,
+    device: str = "cpu",
+    fault: str = faults.NONE,
 ) -> Iterator[dict]:
     """All L layers of an example share its noise: their sum is a smooth function of L.
 
@@ -124,15 +181,15 @@ def layers(
     gains = np.stack([adjusted(gain, known) for gain in gains])
     for k, gain in enumerate(gains):
         expected = float(gains[0].mean()) / 2**k
-        yield _row("layers", counts[k], float(gain.mean()), std_err(gain), expected)
+        yield _row("layers", counts[k], float(gain.mean()), std_err(gain), expected, fault)
     group = np.arange(n) % GROUPS
 
     def slope(keep: np.ndarray) -> float:
-        means = gains[:, keep[group]].mean(1)
+        means = np.abs(gains[:, keep[group]].mean(1))
         return float(np.polyfit(np.log(counts[:-1]), np.log(np.maximum(means, 1e-12)), 1)[0])
 
     error = float(jackknife(leave_one_out(GROUPS, slope)))
-    yield _row("layers_slope", first, slope(np.ones(GROUPS, bool)), error, -1.0)
+    yield _row("layers_slope", first, slope(np.ones(GROUPS, bool)), error, -1.0, fault)
 
 
 def measure(model: Model, settings: Theory) -> Measured:
@@ -140,16 +197,19 @@ def measure(model: Model, settings: Theory) -> Measured:
     sde, seed = model.sde, model.run.seed
     mixture = Mixture.spiral(sde)
     rows: list[dict] = []
-    for statement in (feynman_kac, flow):
+    for statement in (feynman_kac, flow, same_density):
         rng = generator("theory", statement.__name__, seed)
         rows += [{"source": "exact", **r} for r in statement(mixture, settings, rng)]
     rows += [{"source": "exact", **r} for r in lmbd_bound(sde, settings)]
     with torch.no_grad():
-        for source, a, draw, device in (
-            ("exact", mixture.a, mixture.draw, "cpu"),
-            ("learned", in_float64(model.drift()), model.data.draw, model.device),
+        learned, device = in_float64(model.drift()), model.device
+        wide = faults.wide_decoder(sde)
+        for source, formula, a, draw, where, fault in (
+            ("exact", sde, mixture.a, mixture.draw, "cpu", faults.NONE),
+            ("exact", wide, mixture.a, mixture.draw, "cpu", faults.WIDE),
+            ("learned", sde, learned, model.data.draw, device, faults.NONE),
         ):
-            found = layers(sde, a, draw, settings, generator("layers", seed), device)
+            found = layers(formula, a, draw, settings, generator("layers", seed), where, fault)
             rows += [{"source": source, **r} for r in found]
     return Measured({"out": rows})
 

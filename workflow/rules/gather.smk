@@ -69,6 +69,7 @@ rule claims:
             "<results>/claims.csv", caption="../report/claims.rst", category="Claims"
         ),
         json="<results>/claims.json",
+        controls="<results>/controls.csv",
     log:
         "<results>/logs/claims.log",
     localrule: True
@@ -76,7 +77,7 @@ rule claims:
         ENVIRONMENT
     params:
         folder=subpath(input.config, parent=True),
-        code=code_hash("stats.claims"),
+        code=code_hash("stats.controls"),
     shell:
         "vdiff --log {log:q} claims {params.folder:q} --out {output.csv:q}"
-        " --json {output.json:q}"
+        " --json {output.json:q} --controls {output.controls:q}"

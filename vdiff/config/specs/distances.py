@@ -1,7 +1,7 @@
 """Distances of samples to the data."""
 
 from vdiff.config.fields import Distinct, Lambda, Positive, Sampler, Strict, key
-from vdiff.config.specs.spec import Axis, Output, Spec
+from vdiff.config.specs.spec import FAULT, Axis, Output, Spec
 
 
 class Distances(Strict):
@@ -17,6 +17,7 @@ class Distances(Strict):
 
 COLUMNS = {
     "source": "`exact`: a mixture of Gaussians with its true drift; `learned`: the network",
+    "fault": FAULT,
     "sampler": "the solver",
     "lmbd": "member of the λ family",
     "steps": "steps of the solver",

@@ -1,7 +1,7 @@
 """The forms of score matching."""
 
 from vdiff.config.fields import Positive, Strict, key
-from vdiff.config.specs.spec import Output, Spec
+from vdiff.config.specs.spec import FAULT, Output, Spec
 
 
 class Forms(Strict):
@@ -14,6 +14,7 @@ class Forms(Strict):
 
 COLUMNS = {
     "iteration": "optimiser steps so far",
+    "fault": FAULT,
     "form": "of score matching: `denoising`, `implicit`, `sliced` or `explicit`",
     "value": "its loss with its constant, nats per dimension",
     "std_err": "its standard error",

@@ -12,6 +12,8 @@ TAIL = {
     "share": "of the variance in the largest draw; above 0.5 they are unreliable",
 }
 """Columns of every table of means."""
+FAULT = "`none`, or what was made wrong on purpose for the test to reject"
+"""The column of tables that have such rows."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The paper's identities on a mixture of Gaussians."""
 
 from vdiff.config.fields import Distinct, Lambda, Positive, Strict, key
-from vdiff.config.specs.spec import Output, Spec
+from vdiff.config.specs.spec import FAULT, Output, Spec
 
 
 class Theory(Strict):
@@ -16,6 +16,9 @@ class Theory(Strict):
     lmbds: Distinct[Lambda] = key(
         [-10, -2, -0.9, 0, 0.5, 0.9], "Members whose bound is compared with their value."
     )
+    law_lmbds: Distinct[Lambda] = key([-2, 0, 0.9, 1], "Members that are sampled.")
+    samples: int = key(20_000, "Samples of each.", ge=100)
+    sample_steps: Positive = key(160, "Steps of the solver.")
     layers: Positive = key(256, "Layers of the smallest hierarchical VAE.")
     doublings: int = key(3, "How often their number is doubled.", ge=2)
     layer_points: int = key(500, "Points behind the layers' bounds.", ge=20)
@@ -23,6 +26,7 @@ class Theory(Strict):
 
 COLUMNS = {
     "source": "`exact`: a mixture of Gaussians; `learned`: the network",
+    "fault": FAULT,
     "statement": "which identity (vdiff/steps/theory.py)",
     "setting": "the drift's error c, λ, or number of layers L",
     "measured": "its measured side, nats (a ratio for feynman_kac, a slope for layers_slope)",

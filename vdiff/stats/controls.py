@@ -1,0 +1,49 @@
+"""Would a wrong formula have passed? The tests of the exact claims, on wrong formulas.
+
+Each claim's own test, with its own margin, is given rows that a wrong formula, drift or law made
+(`fault` in the tables; steps/faults.py makes them), and must say that the claim does not hold.
+"""
+
+from vdiff.stats.claims import NO_FAULT, Tables, evidence_of
+from vdiff.stats.evidence import Evidence, rejected
+
+SWAPPED = {
+    "uniform times in place of debiased ones": {"uniform": "debiased"},
+    "debiased times in place of uniform ones": {"debiased": "uniform"},
+}
+"""Laws of time that are wrong for the claim about another; the gradient has their rows anyway."""
+
+
+def controls(tables: Tables) -> list[dict]:
+    """Rows of the schema controls."""
+    found: list[tuple[str, Evidence]] = []
+    for schema in ("forms", "gradient", "theory", "distances"):
+        if schema not in tables:
+            continue
+        frame = tables[schema]
+        if schema == "gradient":
+            for fault, laws in SWAPPED.items():
+                wrong = frame[frame["law"].isin(list(laws))].replace({"law": laws})
+                found += [(fault, e) for e in evidence_of({schema: wrong})]
+        else:
+            for fault in frame["fault"].unique():
+                if fault != NO_FAULT:
+                    found += [(fault, e) for e in evidence_of({schema: frame}, fault)]
+    verdicts = rejected([e for _, e in found])
+    return [_row(*case, *verdict) for case, verdict in zip(found, verdicts, strict=True)]
+
+
+def _row(fault: str, evidence: Evidence, caught: bool, power: float) -> dict:
+    estimate = evidence.estimate
+    return {
+        "fault": fault,
+        "name": evidence.claim.name,
+        "claim": evidence.claim.text,
+        "experiment": evidence.experiment,
+        "ours": estimate.ours,
+        "low": estimate.low,
+        "high": estimate.high,
+        "unit": evidence.unit,
+        "rejected": caught,
+        "power": power,
+    }
