@@ -10,6 +10,7 @@ from support.pipeline import ROOT
 RUN = "results/smoke/runs"
 DIGITS = f"{RUN}/digits/debias-True/seed-0"
 SMALL = {
+    "brute_force.py": ["--images=4", "--times=8", DIGITS],
     "coverage.py": ["--images=4", "--truth=32", DIGITS],
     "estimators.py": [
         "--images=16",

@@ -147,8 +147,8 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
         pairs = {name: e.claimed for name, e in config.experiments.items()}
         tables["differences"] = of_pairs(tables["differences"], pairs)
     samples = {
-        name: (features(first), features(second))
-        for name, (first, second) in compared_features(config).items()
+        name: [(features(first), features(second)) for first, second in pairs_of_files]
+        for name, pairs_of_files in compared_features(config).items()
     }
     rows = judge(tables, samples)
     write_csv(out, rows, "claims")

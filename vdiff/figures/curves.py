@@ -24,11 +24,11 @@ def of_experiment(path: Path, schema: str, experiment: str | None) -> pd.DataFra
     return part
 
 
-def panels(names: Sequence[str], height: float = 2.4):
+def panels(names: Sequence[str], height: float = 2.4, sharey: bool = True):
     """(figure, axes) with one panel per name, axes shared."""
     width = style.COLUMN if len(names) == 1 else style.PAGE
     figure, axes = plt.subplots(
-        1, len(names), figsize=(width, height), sharex=True, sharey=True, squeeze=False
+        1, len(names), figsize=(width, height), sharex=True, sharey=sharey, squeeze=False
     )
     return figure, axes[0]
 

@@ -23,6 +23,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     """inputs: one CSV of the schema quality. Bars are 95% intervals; pixels are in the table."""
     frame = curves.of_experiment(inputs[0], "quality", experiment)
     frame = frame[frame["seed"] == frame["seed"].min()]
+    frame = frame[frame["iteration"] == frame.groupby("arm")["iteration"].transform("max")]
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 3.6), sharey=True)
     arms = style.looks(frame["arm"])
     spaces = [space for space in SPACES if space in set(frame["space"])]
@@ -35,6 +36,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 part["value"], rows, xerr=Z95 * part["std_err"], ls="", marker=look.marker, ms=3.5,
                 color=look.color, capsize=1.5, label=style.label(arm),
             )  # fmt: skip
+        if name == "kernel" and (frame[frame["measure"] == name]["value"] > 0).all():
+            ax.set_xscale("log")
         better = "higher" if name in ("precision", "recall", "coverage") else "lower"
         ax.set(title=title, xlabel=f"{better} is better")
         ax.set_yticks(range(len(spaces)), spaces)

@@ -121,6 +121,12 @@ def _strip_options(config: Config, name: Name) -> Options:
     return {"columns": t.strip_columns, "lmbds": [0, 1]}
 
 
+def _with_course(config: Config) -> Sequence[Name]:
+    """The experiments whose samples are judged along training."""
+    of = having("quality")(config)
+    return [n for n in of if n and config.experiments[n].quality.checkpoints > 1]
+
+
 def _compared(config: Config) -> Sequence[Name]:
     return [None] if any(e.compared for e in config.experiments.values()) else []
 
@@ -143,6 +149,10 @@ FIGURES: dict[str, Figure] = {
         Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),
         Figure(
             "quality", SAMPLES, having("quality"), _tables("quality"), "quality",
+            options=_experiment,
+        ),
+        Figure(
+            "quality-course", SAMPLES, _with_course, _tables("quality"), "quality_course",
             options=_experiment,
         ),
         Figure(

@@ -47,14 +47,16 @@ def figures(config: Config) -> list[str]:
     ]
 
 
-def compared_features(config: Config) -> dict[str, tuple[str, str]]:
-    """Experiment to the features of samples of the two arms that its claims compare, of the first
-    seed."""
+def compared_features(config: Config) -> dict[str, list[tuple[str, str]]]:
+    """Experiment to the features of samples of the two arms that its claims compare, by seed."""
     return {
-        name: (
-            f"{Who(name, first, e.seeds[0]).folder}/quality.npz",
-            f"{Who(name, second, e.seeds[0]).folder}/quality.npz",
-        )
+        name: [
+            (
+                f"{Who(name, first, seed).folder}/quality.npz",
+                f"{Who(name, second, seed).folder}/quality.npz",
+            )
+            for seed in e.seeds
+        ]
         for name, e in config.experiments.items()
         if e.quality and e.claimed
         for first, second in [e.claimed]

@@ -1,6 +1,6 @@
 """The quality of many samples, drawn by a fast sampler, in features learned on the same data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -95,24 +95,41 @@ def measure(model: Model, settings: Quality) -> Measured:
             )
         if (images == images[0]).all():
             raise VdiffError(f"All {name} images of {model.run.dataset} are equal.")
-    found = sample_images(model, model.drift(), settings)
-    samples = torch.from_numpy(found.images)
-    rows, arrays = [], {"samples": found.images[:64], "levels": levels}
     rng = np.random.default_rng(model.run.seed)
-    for name, space in spaces(train, labels and labels[0], levels, settings).items():
-        raw = space(samples), space(test)
-        x, y = quality.scaled(*raw, each=name != "pixels")
-        values = measures(x, y, name, rng)
-        if name == "pixels":
-            values["copies"] = quality.copies(*raw, space(train))
-        elif name in LEARNED:
-            arrays |= {"features": x, "features_of_real": y}
-        for measured, (value, error) in values.items():
-            rows.append({"space": name, "measure": measured, "value": value, "std_err": error})
+    some = train[rng.permutation(len(train))[: settings.count]]
+    maps = spaces(train, labels and labels[0], levels, settings)
+    rows = []
+    for k in _halvings(
+        [s.iteration for s in model.snapshots], settings.checkpoints
+    ):  # last one last
+        snapshot = model.snapshots[k]
+        found = sample_images(model, model.drift(snapshot), settings)
+        arrays = {"samples": found.images[:64], "levels": levels}
+        samples = torch.from_numpy(found.images)
+        for name, space in maps.items():
+            raw = space(samples), space(test)
+            x, y = quality.scaled(*raw, each=name != "pixels")
+            values = measures(x, y, name, rng)
+            others, _ = quality.scaled(space(some), raw[1], each=name != "pixels")
+            values["kernel_of_real"] = quality.kernel_distance(others, y)
+            if name == "pixels":
+                values["copies"] = quality.copies(*raw, space(train))
+            elif name in LEARNED:
+                arrays |= {"features": x, "features_of_real": y}
+            at = {"iteration": snapshot.iteration, "space": name}
+            for measured, (value, error) in values.items():
+                rows.append({**at, "measure": measured, "value": value, "std_err": error})
     sizes = {"samples": len(samples), "real": len(test)}
     return Measured({"out": [{**row, **sizes} for row in rows], "features": arrays})
 
 
+def _halvings(iterations: Sequence[int], checkpoints: int) -> list[int]:
+    """Indices of the snapshots nearest to the last one's iterations, half of them, and so on."""
+    steps = np.array(iterations)
+    wanted = [steps[-1] / 2**k for k in range(checkpoints)]
+    return sorted({int(np.abs(steps - w).argmin()) for w in wanted})
+
+
 def cost(settings: Quality, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
     """Forward passes of one example, for a run with so many snapshots and test examples."""
-    return settings.count * settings.steps
+    return min(settings.checkpoints, snapshots) * settings.count * settings.steps

@@ -61,7 +61,8 @@ rule claims:
         tables=inside(contents.tables(CONFIG)),
         features=[
             path
-            for pair in contents.compared_features(CONFIG).values()
+            for pairs in contents.compared_features(CONFIG).values()
+            for pair in pairs
             for path in inside(pair)
         ],
     output:
