@@ -60,6 +60,11 @@ def tail(z):
     return f"{found.k_hat:.2f} of {found.k_most:.2f}"
 
 
+def shown(z):
+    """Mean and the standard error of the draws' noise, z (N, draws)."""
+    return f"{z.mean():.3f} ± {math.sqrt(z.var(1, ddof=1).mean() / z.size):.3f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
@@ -77,10 +82,6 @@ def main() -> None:
         z = evaluate_each(inner, inner.drift(), x, options.draws, settings)
         rng = torch.Generator().manual_seed(1)
         plain, early = brute_force(inner, x, options.draws * options.times, rng)
-
-        def shown(z, n=len(x)):
-            error = math.sqrt(z.var(1, ddof=1).mean() / z.shape[1] / n)
-            return f"{z.mean():.3f} ± {error:.3f}"
 
         off = z.mean(1) - plain.mean(1)
         cells = [inner.run.experiment, inner.run.arm, shown(z), shown(plain)]

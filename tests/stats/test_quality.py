@@ -8,6 +8,7 @@ from vdiff.config import Quality, load_config, run_of
 from vdiff.data import load
 from vdiff.data.images import Images
 from vdiff.errors import VdiffError
+from vdiff.files.weights import write_snapshot
 from vdiff.model import Model
 from vdiff.nets.features import TURNS, Classifier, features, labelled, learn, scaled, turned
 from vdiff.stats import quality
@@ -142,19 +143,24 @@ def test_texture_sees_noise_of_two_levels():
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(tmp_path_factory):
     tiny = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4}
     config = load_config({"preset": "demo", "experiments": {"digits": {"network": tiny}}})
     run = run_of(config, "digits", "debias-True", 0)
     found = Model(run, load("digits"))
-    found.drift = lambda snapshot=None: found.drift_with(found.network.state_dict())
+    for k in (0, 1, 2, 4):
+        weights = found.network.state_dict()
+        found.snapshots.append(write_snapshot(tmp_path_factory.mktemp("w"), k, weights, (1, 8, 8)))
     return found
 
 
 def test_a_run_has_every_measure(model):
-    settings = Quality(count=40, real=60, steps=4, feature_steps=3)
+    settings = Quality(count=40, real=60, steps=4, feature_steps=3, checkpoints=2)
     found = measure(model, settings).outputs
+    assert [row["iteration"] for row in found["out"]] == sorted([2, 4] * (len(found["out"]) // 2))
     rows = {(row["space"], row["measure"]): row for row in found["out"]}
+    real = rows["texture", "kernel_of_real"]
+    assert abs(real["value"]) < 4 * real["std_err"]  # training images have the test images' law
     assert {space for space, _ in rows} == {"classes", "random", "texture", "components", "pixels"}
     assert {row["samples"] for row in rows.values()} == {40}
     assert {row["real"] for row in rows.values()} == {60}
@@ -183,3 +189,26 @@ def test_spaces_are_the_same_for_every_arm(model):
     x = images.test_examples(20)
     for name, space in first.items():
         assert np.array_equal(space(x), second[name](x))
+
+
+@pytest.mark.parametrize("off", [(1.5, 1.5), (1.8, 1.2)])
+def test_errors_of_the_contrast_cover(off):
+    """The truth is from 20 times the sample; 95% intervals over 300 repeats cover 91 to 99%."""
+    rng, n, d = np.random.default_rng(4), 100, 6
+    shift = np.zeros((2, d))
+    shift[0, 0], shift[1, 1] = off
+
+    def found(n):
+        a, b = (rng.standard_normal((n, d)) + s for s in shift)
+        return quality.kernel_contrast(a, b, rng.standard_normal((n, d)))
+
+    truth = np.mean([found(20 * n)[0] for _ in range(3)]) if off[0] != off[1] else 0.0
+    each = np.array([found(n) for _ in range(300)])
+    inside = np.abs(each[:, 0] - truth) < 1.96 * each[:, 1]
+    assert 0.91 <= inside.mean() <= 0.99
+
+
+def test_nothing_is_compared_where_both_are_as_good_as_real():
+    rng = np.random.default_rng(5)
+    each = [quality.kernel_contrast(*rng.standard_normal((3, 60, 4))) for _ in range(100)]
+    assert np.isnan(each).all(1).mean() > 0.85

@@ -15,10 +15,11 @@ from vdiff.diffusion.tensors import expand_like
 from vdiff.files.weights import write_snapshot
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
+from vdiff.steps.faults import NO_G, NO_PRIOR, STRONG, WRONG_SCORE
 from vdiff.steps.forms import forms_of, measure, times
-from vdiff.steps.theory import delta, feynman_kac, flow, layers, lmbd_bound
+from vdiff.steps.theory import delta, feynman_kac, flow, layers, lmbd_bound, same_density
 
-SMALL = Theory(paths=1000, path_steps=150, flow_points=50, layers=64, doublings=2, layer_points=200)
+SMALL = Theory(paths=1000, path_steps=150, flow_points=400, layers=64, doublings=2, layer_points=200)
 
 
 def test_the_error_of_the_drift_has_no_divergence(rng):
@@ -34,10 +35,24 @@ def test_the_mixture_obeys_the_identities(sde, rng):
     rows = [*feynman_kac(mixture, SMALL, rng), *flow(mixture, SMALL, rng)]
     assert {row["statement"] for row in rows} == {"gap", "feynman_kac", "flow"}
     for row in rows:
+        if row["fault"] != "none":  # each is made wrong by so much at least
+            assert abs(row["measured"] - row["expected"]) > 3 * row["std_err"]
+            continue
         assert 2.8 * row["std_err"] < 0.06
         assert abs(row["measured"] - row["expected"]) < 4 * row["std_err"] + 0.004
-    gaps = [row["expected"] for row in rows if row["statement"] == "gap"]
+    assert {row["fault"] for row in rows} == {"none", NO_G, NO_PRIOR, STRONG}
+    gaps = [r["expected"] for r in rows if (r["statement"], r["fault"]) == ("gap", "none")]
     assert gaps[0] < 1e-3 < gaps[1] < gaps[2] / 3  # quadratic in the error: 4 times
+
+
+def test_noise_that_is_5_percent_off_is_seen_in_the_density(sde, rng):
+    """The right members within 4 standard errors and the solver's, the wrong one beyond a tenth of
+    the published effect."""
+    settings = Theory(samples=20_000, sample_steps=100, law_lmbds=[0, 1])
+    right, ode, wrong = same_density(Mixture.spiral(sde), settings, rng)
+    for row in (right, ode):
+        assert abs(row["measured"] - row["expected"]) < 4 * row["std_err"] + 0.01
+    assert wrong["measured"] - wrong["expected"] < -0.043
 
 
 def test_a_wrong_density_is_found(sde, rng):
@@ -63,7 +78,10 @@ def test_layers_gain_half_with_each_doubling(sde):
 
 
 def test_the_bounds_of_lambda_lie_below(sde):
-    rows = list(lmbd_bound(sde, SMALL))
+    every = list(lmbd_bound(sde, SMALL))
+    rows = [row for row in every if row["fault"] == "none"]
+    wrong = [row for row in every if row["fault"] != "none"]
+    assert max(wrong, key=lambda row: row["expected"])["setting"] != 0
     assert all(row["measured"] > row["expected"] for row in rows)
     assert max(rows, key=lambda row: row["expected"])["setting"] == 0
 
@@ -117,8 +135,14 @@ def test_forms_of_a_run_are_one_but_for_noise(tmp_path):
         }
         model.snapshots.append(write_snapshot(tmp_path, k, weights, (2,)))
     rows = measure(model, Forms(draws=20_000, batch_size=5000)).outputs["out"]
-    assert len(rows) == 2 * 4
     assert json.loads(json.dumps(rows)) == rows
+    wrong = [row for row in rows if row["fault"] != "none"]
+    assert {(r["fault"], r["form"]) for r in wrong} == {
+        (NO_G, "sliced"), (NO_G, "implicit"), (WRONG_SCORE, "explicit")
+    }  # fmt: skip
+    assert all(abs(r["excess"]) > 8 * r["excess_std_err"] for r in wrong if r["fault"] == NO_G)
+    rows = [row for row in rows if row["fault"] == "none"]
+    assert len(rows) == 2 * 4
     for row in rows:
         assert abs(row["excess"]) <= 4 * row["excess_std_err"]
     cost = {row["form"]: row["passes"] for row in rows}

@@ -24,12 +24,12 @@ from vdiff.stats.evidence import (
 )
 from vdiff.stats.gradients import BIAS_MARGIN
 from vdiff.stats.intervals import GROUPS, added, error_of, late
-from vdiff.stats.quality import kernel_log_ratio
+from vdiff.stats.quality import kernel_contrast
 from vdiff.stats.tails import doubtful, doubts
 
 PUBLISHED_GAIN = 0.31  # bits/dim, CIFAR-10: 3.410 minus 3.104
 PUBLISHED_LOG_RATIO = 0.21  # of standard errors, CIFAR-10: 0.168 over 0.136
-FARTHER = 1.5  # times the distance of samples: what a test of their quality must find
+CONTRAST = 0.2  # of samples' distances, half as far again: what a test of quality must find
 TRIVIAL = 1 / 4  # of a published effect: less does not bear the claim out
 # Margins of claims of equality; docs/claims.md says what each is a part of.
 FORMS_MARGIN = PUBLISHED_GAIN / 10  # forms of the loss: bits/dim
@@ -390,21 +390,20 @@ def better_samples(pairs: Features) -> list[Evidence]:
     for name, of_seeds in pairs.items():
         real, n = of_seeds[0][0]["features_of_real"], len(of_seeds[0][0]["features"])
         each = pd.DataFrame(
-            [kernel_log_ratio(t["features"], f["features"], real) for t, f in of_seeds],
-            columns=["ratio", "error"],
+            [kernel_contrast(t["features"], f["features"], real) for t, f in of_seeds],
+            columns=["contrast", "error"],
         )
-        error, df = _over_seeds(each["ratio"], each["error"], min(n, len(real)) - 1)
-        ratio = each["ratio"].mean(skipna=False)
-        times = f", {np.exp(ratio):.2g} times as far" if np.isfinite(ratio) else ""
+        error, df = _over_seeds(each["contrast"], each["error"], min(n, len(real)) - 1)
+        contrast = each["contrast"].mean(skipna=False)
         found.append(
             Evidence(
                 SAMPLES,
                 name,
-                student(ratio, error, df, -1),
-                unit="log ratio of kernel distances to test images, True over False",
+                student(contrast, error, df, -1),
+                unit="contrast (D - D')/(D + D') of kernel distances, D of True, D' of False",
                 published="a picture",
-                effect=np.log(FARTHER),
-                why=f"{n} samples each, {len(real)} test images, learned features, jackknife{times}"
+                effect=CONTRAST,
+                why=f"{n} samples each, {len(real)} test images, learned features, jackknife"
                 + _seeds(len(each)),
             )
         )

@@ -81,19 +81,21 @@ def kernel_difference(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> t
     return float(value), error
 
 
-def kernel_log_ratio(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(log of the distance of first over that of second, its standard error), to the same real y;
-    a jackknife over the three. NaN where a distance is not positive, for want of samples."""
+def kernel_contrast(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """((D - D') / (D + D') of the distances of first and second to the same real y, its standard
+    error by a jackknife over the three): from -1, where first is as good as real, to 1.
+
+    NaN where the sum is within two errors of 0, for then there is nothing to compare.
+    """
     yy = _Mean(_gram(y, y), True)
     sides = [(_Mean(_gram(x, x), True), _Mean(_gram(x, y), False)) for x in (first, second)]
-    distances = [xx.value + yy.value - 2 * xy.value for xx, xy in sides]
-    if min(distances) <= 0:
+    a, b = (xx.value + yy.value - 2 * xy.value for xx, xy in sides)
+    without = [xx.without_row + yy.value - 2 * xy.without_row for xx, xy in sides]
+    a_y, b_y = (xx.value + yy.without_row - 2 * xy.without_column for xx, xy in sides)
+    parts = [(without[0], b), (a, without[1]), (a_y, b_y)]
+    if a + b <= 2 * _error(*(p + q for p, q in parts)):
         return np.nan, np.nan
-    without_x = [xx.without_row + yy.value - 2 * xy.without_row for xx, xy in sides]
-    a, b = (xx.value + yy.without_row - 2 * xy.without_column for xx, xy in sides)
-    with np.errstate(invalid="ignore"):  # NaN where the distance hangs on one image
-        error = _error(*map(np.log, without_x), np.log(a) - np.log(b))
-    return float(np.log(distances[0] / distances[1])), error
+    return float((a - b) / (a + b)), _error(*((p - q) / (p + q) for p, q in parts))
 
 
 def classifier(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:

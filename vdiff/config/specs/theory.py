@@ -12,7 +12,7 @@ class Theory(Strict):
     )
     paths: int = key(8_000, "Paths of the Feynman-Kac expectation.", ge=100)
     path_steps: Positive = key(150, "Steps of a path.")
-    flow_points: int = key(500, "Points whose density the ODE computes.", ge=10)
+    flow_points: int = key(1000, "Points whose density the ODE computes.", ge=10)
     lmbds: Distinct[Lambda] = key(
         [-10, -2, -0.9, 0, 0.5, 0.9], "Members whose bound is compared with their value."
     )
