@@ -17,7 +17,7 @@ class Theory(Strict):
         [-10, -2, -0.9, 0, 0.5, 0.9], "Members whose bound is compared with their value."
     )
     law_lmbds: Distinct[Lambda] = key([-2, 0, 0.9, 1], "Members that are sampled.")
-    samples: int = key(20_000, "Samples of each.", ge=100)
+    samples: int = key(30_000, "Samples of each.", ge=100)
     sample_steps: Positive = key(160, "Steps of the solver.")
     layers: Positive = key(256, "Layers of the smallest hierarchical VAE.")
     doublings: int = key(3, "How often their number is doubled.", ge=2)
