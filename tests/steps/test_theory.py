@@ -11,15 +11,17 @@ from vdiff.config.run import Run
 from vdiff.data import load
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.sde import at
-from vdiff.diffusion.tensors import expand_like
+from vdiff.diffusion.tensors import expand_like, sum_features
 from vdiff.files.weights import write_snapshot
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
 from vdiff.steps.faults import NO_G, NO_PRIOR, STRONG, WRONG_SCORE
-from vdiff.steps.forms import forms_of, measure, times
+from vdiff.steps.forms import forms_of, measure, times, wrong_forms
 from vdiff.steps.theory import delta, feynman_kac, flow, layers, lmbd_bound, same_density
 
-SMALL = Theory(paths=1000, path_steps=150, flow_points=400, layers=64, doublings=2, layer_points=200)
+SMALL = Theory(
+    paths=1000, path_steps=150, flow_points=400, layers=64, doublings=2, layer_points=200
+)
 
 
 def test_the_error_of_the_drift_has_no_divergence(rng):
@@ -118,6 +120,13 @@ def test_forms_have_the_value_of_gaussian_data(sde, rng):
         error = float(value.std() / n**0.5)
         assert 2.8 * error < 0.015 * wanted
         assert abs(float(value.mean()) - wanted) < 4 * error
+    wrong = wrong_forms(sde, a, (x, s, eps, probe), C, true)
+    g, scale = sde.g(s), C / sde.weight(s)
+    for name in ("sliced", "implicit"):
+        off = scale * (1 - g) * -theta * g * d  # the divergence is -theta g d
+        assert torch.allclose(wrong[NO_G, name], found[name] + off)
+    off = scale * sum_features(0.05 * true * (true - a(y, s)) - 0.05 * true.square())
+    assert torch.allclose(wrong[WRONG_SCORE, "explicit"], found["explicit"] + off)
 
 
 def test_forms_of_a_run_are_one_but_for_noise(tmp_path):
@@ -140,8 +149,6 @@ def test_forms_of_a_run_are_one_but_for_noise(tmp_path):
     assert {(r["fault"], r["form"]) for r in wrong} == {
         (NO_G, "sliced"), (NO_G, "implicit"), (WRONG_SCORE, "explicit")
     }  # fmt: skip
-    without_g = [r for r in wrong if r["fault"] == NO_G]
-    assert all(abs(r["excess"]) > 8 * r["excess_std_err"] for r in without_g)
     rows = [row for row in rows if row["fault"] == "none"]
     assert len(rows) == 2 * 4
     for row in rows:

@@ -20,6 +20,7 @@ from vdiff.stats.beside import beside
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
+CONTROLS = "controls.csv"
 MIME = {".csv": "text/csv", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -44,6 +45,8 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
             key: int(counts.get(verdict, 0))
             for key, verdict in (("holds", HOLDS), ("fails", FAILS), ("open", OPEN), ("more", MORE))
         },
+        controls=[_control(r) for r in read_csv(folder / CONTROLS, "controls").to_dict("records")],
+        controls_table=_inline(folder / CONTROLS),
         gains=_gains(folder, config),
         beside=_beside(folder, config, claims),
         figures=figures,
@@ -67,6 +70,12 @@ def _claim(row: dict, shown: set[str]) -> dict:
         **row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind, "power": power,
         "links": links,
     }  # fmt: skip
+
+
+def _control(row: dict) -> dict:
+    interval = f"{row['low']:.3g} to {row['high']:.3g}" if pd.notna(row["low"]) else ""
+    power = f"{row['power']:.2f}" if row["power"] < 0.995 else "> 0.99"
+    return {**row, "ours": f"{row['ours']:.3g}", "interval": interval, "power": power}
 
 
 def _gains(folder: Path, config: Config) -> list[dict]:

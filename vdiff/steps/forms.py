@@ -108,7 +108,7 @@ def _names(points: bool, known: bool) -> list[str]:
     return ["denoising", "sliced", *["implicit"] * points, *["explicit"] * known]
 
 
-def _wrong(
+def wrong_forms(
     sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None
 ) -> dict[tuple[str, str], Tensor]:
     """(fault, form) to the form made wrong on purpose."""
@@ -204,7 +204,7 @@ def measure(model: Model, settings: Forms) -> Measured:
                     values[faults.NONE, snapshot.iteration, name].append(value / model.dims)
                 progress.update()
     for draw, true, _ in draws[: math.ceil(len(draws) / WRONG_PART)]:
-        for (fault, name), value in _wrong(sde, a, draw, C, true).items():
+        for (fault, name), value in wrong_forms(sde, a, draw, C, true).items():
             values[fault, snapshot.iteration, name].append(value / model.dims)
     together, rows = torch.cat([known for _, _, known in draws]).numpy(), []
     found = {key: torch.cat(parts).numpy() for key, parts in values.items()}
