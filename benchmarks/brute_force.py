@@ -25,17 +25,25 @@ from vdiff.steps.evaluate import evaluate_each
 EARLY = 1e-3
 
 
+def real_vectors(k, model, rng):
+    """Grey levels k (B, ...) dequantised, as real vectors, and what that does to volumes, (B,)."""
+    u = torch.rand(k.shape, generator=rng, dtype=torch.float64)
+    p = (k.double() + u) / model.data.levels
+    if not model.run.training.real:
+        return 2 * p - 1, model.dims * math.log(2)
+    p = 0.05 + 0.9 * p
+    return (p / (1 - p)).log(), (0.9 / (p * (1 - p))).log().flatten(1).sum(1)
+
+
 def brute_force(model, x, draws, rng, batch_size=256):
     """(bits/dim (N, draws), those of it that came of early times)."""
     sde, a, data = model.sde, model.drift(), model.data
     found, early = [], []
     for k in x.repeat_interleave(draws, 0).split(batch_size):
-        p = (k.double() + torch.rand(k.shape, generator=rng, dtype=torch.float64)) / data.levels
-        if model.run.training.real:
-            p = 0.05 + 0.9 * p
-            y, log_det = (p / (1 - p)).log(), (0.9 / (p * (1 - p))).log().flatten(1).sum(1)
+        if k.ndim == 2:
+            y, log_det = k.double(), 0.0
         else:
-            y, log_det = 2 * p - 1, model.dims * math.log(2)
+            y, log_det = real_vectors(k, model, rng)
         eps, end, probe = (torch.randn(y.shape, generator=rng, dtype=torch.float64) for _ in "123")
         s = sde.T * torch.rand(len(y), generator=rng, dtype=torch.float64)
         wide = (-1, *[1] * (y.ndim - 1))

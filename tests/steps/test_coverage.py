@@ -20,24 +20,28 @@ D = 12
 SDE = VPSDE()
 
 
-def a(y, s):
-    return -SDE.g(s)[:, None] * y / (0.5 * SDE.m(s) ** 2 + SDE.var(s))[:, None]
+def linear(v):
+    """The exact drift of N(0, v), for data that have another law."""
+    return lambda y, s: -SDE.g(s)[:, None] * y / (v * SDE.m(s) ** 2 + SDE.var(s))[:, None]
+
+
+a, other = linear(0.5), linear(0.7)
 
 
 @cache
-def coefficients():
+def coefficients(v):
     """The integral of the integrand's mean over time is c0 + c1 ||x||^2, by the midpoint rule."""
     law = Debiased(SDE, 1e-3, tail=0.5)
     s = law.icdf((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000)
     m, var, g2 = SDE.m(s), SDE.var(s), SDE.g2(s)
-    k = 1 / (0.5 * m**2 + var)
+    k = 1 / (v * m**2 + var)
     constant, square = g2 * D * k * (k * var / 2 - 1), g2 * (k * m).square() / 2
     return [(h / law.density(s)).mean().item() for h in (constant, square)]
 
 
-def true_elbo(x):
+def true_elbo(x, v=0.5):
     """(B,) in nats."""
-    c0, c1 = coefficients()
+    c0, c1 = coefficients(v)
     integral = c0 + c1 * x.square().sum(1)
     return SDE.expected_prior(x) - integral - SDE.minus_integral_of_div_f(D)
 
@@ -69,6 +73,24 @@ def heavy(n, rng):
     return white(n, rng) / chi.sqrt()
 
 
+def levels(n, rng):
+    """Eight grey levels of a wide range, dequantised."""
+    k = torch.randint(8, (n, D), generator=rng).double()
+    return (k + torch.rand(n, D, generator=rng, dtype=torch.float64)) / 2 - 2
+
+
+def one_level(n, rng):
+    """Most pixels have one grey level, as the background of digits."""
+    u = torch.rand(n, D, generator=rng, dtype=torch.float64)
+    return torch.where(u < 0.9, -2 + 0.01 * white(n, rng), white(n, rng))
+
+
+def rare_and_far(n, rng):
+    """One example of fifty is from a component far away."""
+    far = torch.rand(n, 1, generator=rng, dtype=torch.float64) < 0.02
+    return white(n, rng) + 4 * far
+
+
 # Training and test draws, test images, pilot draws, passes.
 CASES = {
     "white": (white, white, 200, 512, 2),
@@ -77,8 +99,15 @@ CASES = {
     "one outlier": (dead_pixels, outlier, 200, 512, 2),
     "ten test images": (white, white, 10, 512, 2),
     "64 pilot draws": (white, white, 200, 64, 2),
+    "levels": (levels, levels, 200, 512, 2),
+    "one dominant grey level": (one_level, one_level, 200, 512, 2),
+    "rare far components": (rare_and_far, rare_and_far, 200, 512, 2),
     "heavy tails": (heavy, heavy, 200, 512, 2),
 }
+
+
+# Where a few images have most of the noise, covered or refused counts.
+FEW = {"one outlier": (920, 1000), "rare far components": (860, 1000)}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -86,7 +115,9 @@ def test_95_percent_intervals_cover(case):
     """Of the mean over these images by se_mc, of that over all images by std_err.
 
     Where one outlier has most of the noise, two passes cannot know its size: of those intervals
-    90% cover, and 93% cover or are refused by the check of the tail, within 1%.
+    90% cover, and 93% cover or are refused by the check of the tail, within 1%. Where one image of
+    fifty is far away, 82% cover these images and 84% the population (Student's t of true values:
+    90%), and 93% and 88% cover or are refused. One dominant grey level makes std_err too large.
     """
     draw_train, draw_test, n, pilot, passes = CASES[case]
     rng = torch.Generator().manual_seed(0)
@@ -102,9 +133,43 @@ def test_95_percent_intervals_cover(case):
             found = summarise(z.numpy(), u.numpy())
             error = found.mean - true_elbo(x).mean().item()
             covered = abs(error) < t95(n - 1) * found.se_mc
-            of_images += covered or (case == "one outlier" and found.tail.doubtful)
-            of_population += abs(found.mean - population) < t95(n - 1) * found.std_err
-    low, high = (920, 1000) if case == "one outlier" else (930, 970)
+            of_images += covered or (case in FEW and found.tail.doubtful)
+            covered = abs(found.mean - population) < t95(n - 1) * found.std_err
+            of_population += covered or (case in FEW and found.tail.doubtful)
+    low, high = FEW.get(case, (930, 970))
     assert low <= of_images <= high
     if case != "one outlier":  # whose images are no sample of a population
-        assert 930 <= of_population <= 970
+        low, high = FEW.get(case, (930, 990 if case == "one dominant grey level" else 970))
+        assert low <= of_population <= high
+
+
+@pytest.mark.parametrize("case", ["white", "levels", "one dominant grey level"])
+def test_intervals_of_differences_between_arms_cover(case):
+    """Two drifts on the same images, times and noise, each with controls of its own; errors of one
+    dominant grey level are too large, as those of its means are."""
+    draw_train, draw_test, n, pilot, passes = CASES[case]
+    rng = torch.Generator().manual_seed(0)
+
+    def true(x):
+        return true_elbo(x) - true_elbo(x, 0.7)
+
+    population = true(draw_test(300_000, rng)).mean().item()
+    of_images = of_population = 0
+    for _ in range(100):
+        train = draw_train(1000, rng)
+        reference = GaussianReference.fit(SDE, train)
+        controls = [fit_controls(drift, train[:pilot], reference, rng) for drift in (a, other)]
+        for _ in range(10):
+            x = draw_test(n, rng)
+            u = torch.stack([stratified(n, rng) for _ in range(passes)])
+            z = []
+            for v in u:
+                eps = white(n, rng)
+                each = zip((a, other), controls, strict=True)
+                first, second = (efficient(drift, x, v, eps, c).value for drift, c in each)
+                z.append(first - second)
+            found = summarise(torch.stack(z).numpy(), u.numpy())
+            of_images += abs(found.mean - true(x).mean().item()) < t95(n - 1) * found.se_mc
+            of_population += abs(found.mean - population) < t95(n - 1) * found.std_err
+    assert 930 <= of_images <= 970
+    assert 930 <= of_population <= (990 if case == "one dominant grey level" else 970)
