@@ -20,6 +20,13 @@ SMALL = {
     ],
     "forms.py": ["--iterations=10", "--seeds=1", "--test=50"],
     "gpu.py": ["--small", "--device=cpu", "--out=gpu"],
+    "lambda_error.py": [
+        "--samples=200",
+        "--steps=5",
+        "--checkpoints=2",
+        "--figure=lambda.png",
+        f"{RUN}/swissroll/debias-False/seed-0",
+    ],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
         "--preset=smoke",
