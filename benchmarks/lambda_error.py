@@ -83,9 +83,8 @@ def draw(found, path):
             rows[:, 0], rows[:, 1], rows[:, 2], ls="", marker=look.marker, color=look.color, ms=3.5,
             capsize=2, label=f"iteration {iteration:,}",
         )  # fmt: skip
-    ax.set(xscale="log", xlabel="(1 - λ/2)² / (1 - λ) · error of the drift (nats)")
+    ax.set(xscale="log", yscale="log", xlabel="(1 - λ/2)² / (1 - λ) · error of the drift (nats)")
     ax.set(ylabel="distance above its floor\n(units of the data)")
-    ax.axhline(0, color="0.5", lw=0.8)
     ax.legend(frameon=False)
     style.save(figure, [path])
 

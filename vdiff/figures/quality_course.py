@@ -24,12 +24,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             )  # fmt: skip
         real = rows[rows["measure"] == "kernel_of_real"]
         top = (real["value"] + Z95 * real["std_err"]).max()
-        ax.axhspan(0, max(top, 1e-9), color="0.8", lw=0)
-        values = rows[rows["measure"] == "kernel"]["value"]
-        ax.set(xscale="log", yscale="log", xlabel="training iteration", title=f"features: {space}")
-        positive = values[values > 0]
-        ax.set_ylim(min(top, positive.min()) / 2, 2 * positive.max())
+        top = max(top, 1e-9)
+        ax.axhspan(-top, top, color="0.8", lw=0)
+        ax.set(xscale="log", xlabel="training iteration", title=f"features: {space}")
+        ax.set_yscale("symlog", linthresh=top)  # a distance of 0 has an estimate of either sign
     axes[0].set_ylabel("kernel distance to test images")
     axes[0].legend(frameon=False)
-    figure.suptitle("grey: at most so far are as many training images (95%)", fontsize=7)
+    figure.suptitle("grey: as near as as many training images are (95%)", fontsize=7)
     return figure

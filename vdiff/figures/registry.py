@@ -123,8 +123,7 @@ def _strip_options(config: Config, name: Name) -> Options:
 
 def _with_course(config: Config) -> Sequence[Name]:
     """The experiments whose samples are judged along training."""
-    of = having("quality")(config)
-    return [n for n in of if n and config.experiments[n].quality.checkpoints > 1]
+    return [n for n, e in config.experiments.items() if e.quality and e.quality.checkpoints > 1]
 
 
 def _compared(config: Config) -> Sequence[Name]:

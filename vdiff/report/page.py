@@ -67,7 +67,8 @@ def _claim(row: dict, shown: set[str]) -> dict:
     name = row["figure"]
     links = [("figure", f) for f in (name, f"{name}-{row['experiment']}") if f in shown]
     return {
-        **row, "ours": f"{row['ours']:.4g}", "interval": interval, "kind": kind, "power": power,
+        **row, "ours": f"{row['ours']:.4g}" if pd.notna(row["ours"]) else "not known",
+        "interval": interval, "kind": kind, "power": power,
         "links": links,
     }  # fmt: skip
 

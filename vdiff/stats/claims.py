@@ -395,6 +395,9 @@ def better_samples(pairs: Features) -> list[Evidence]:
         )
         error, df = _over_seeds(each["contrast"], each["error"], min(n, len(real)) - 1)
         contrast = each["contrast"].mean(skipna=False)
+        why = f"{n} samples each, {len(real)} test images, learned features, jackknife"
+        if np.isnan(contrast):
+            why += "; of a seed both are as near as real images are: nothing to compare"
         found.append(
             Evidence(
                 SAMPLES,
@@ -403,8 +406,7 @@ def better_samples(pairs: Features) -> list[Evidence]:
                 unit="contrast (D - D')/(D + D') of kernel distances, D of True, D' of False",
                 published="a picture",
                 effect=CONTRAST,
-                why=f"{n} samples each, {len(real)} test images, learned features, jackknife"
-                + _seeds(len(each)),
+                why=why + _seeds(len(each)),
             )
         )
     return found
