@@ -66,7 +66,7 @@ def test_log_nsr_is_log_var_over_m2_with_the_weight_as_derivative_and_an_inverse
 @every
 def test_the_integral_of_div_f_matches_quadrature(sde):
     total, _ = integrate.quad(lambda v: sde.div_f(f64(v), 3).item(), 0, sde.T, limit=400)
-    assert sde.minus_integral_of_div_f(3) == pytest.approx(-total, rel=1e-6)
+    assert sde.minus_integral_of_div_f(3) == pytest.approx(-total, rel=1e-5)
 
 
 @every
@@ -87,7 +87,8 @@ def test_perturb_is_the_conditional_gaussian(sde):
 
 @every
 def test_the_prior_is_normalised_and_near_the_last_marginal(sde, rng):
-    total, _ = integrate.quad(lambda v: math.exp(sde.prior_log_prob(f64(v)[None]).item()), -9, 9)
+    ends = -9 * sde.prior_sd, 9 * sde.prior_sd
+    total, _ = integrate.quad(lambda v: math.exp(sde.prior_log_prob(f64(v)[None]).item()), *ends)
     assert total == pytest.approx(1, abs=1e-6)
     x = f64(2.0, -1.0)[None]
     eps = torch.randn(100_000, 2, generator=rng, dtype=torch.float64)
@@ -148,7 +149,7 @@ def test_vp_preserves_variance_and_integrates_beta():
 
 
 def test_kinds_are_files_and_an_unknown_one_is_refused():
-    assert KINDS == ("cosine", "vp")
+    assert KINDS == ("cosine", "flow", "table", "ve", "vp")
     assert sde_of("vp", beta_max=10.0) == VPSDE(beta_max=10.0)
     with pytest.raises(VdiffError, match="SDE is 've'; it must be one of cosine, vp"):
         sde_of("ve")

@@ -10,7 +10,7 @@ from support.pipeline import ROOT
 
 LAYERS = (  # each may import itself and what stands before it
     "errors", "diffusion", "nets", "stats", "presets", "config", "files", "machine", "resources",
-    "data", "model", "training", "steps", "planning", "trained", "figures", "report",
+    "data", "model", "training", "steps", "planning", "trained", "wrapped", "figures", "report",
     "cli", "__main__",
 )  # fmt: skip
 MATHEMATICS = {"torch", "torchdiffeq", "math", "dataclasses", "collections", "abc", "functools"}
@@ -80,4 +80,11 @@ def test_the_command_line_starts_without_torch():
 
 def test_the_root_of_the_package_has_no_other_modules():
     names = {p.name for p in (ROOT / "vdiff").glob("*.py")}
-    assert names == {"__init__.py", "__main__.py", "errors.py", "model.py", "trained.py"}
+    assert names == {
+        "__init__.py",
+        "__main__.py",
+        "errors.py",
+        "model.py",
+        "trained.py",
+        "wrapped.py",
+    }

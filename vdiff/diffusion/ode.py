@@ -46,6 +46,7 @@ def log_likelihood(
 
     def field(s: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         y, _ = state
+        s = s.clamp(max=sde.T)  # the solver's last step goes beyond, and is interpolated
 
         def velocity(y: Tensor) -> Tensor:
             return -flow.mu(y, s.expand(len(y)))

@@ -30,5 +30,5 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         ax.set_yscale("symlog", linthresh=top)  # a distance of 0 has an estimate of either sign
     axes[0].set_ylabel("kernel distance to test images")
     axes[0].legend(frameon=False)
-    figure.suptitle("grey: as near as as many training images are (95%)", fontsize=7)
+    figure.suptitle("grey: as near as training images are (95%)", fontsize=7)
     return figure

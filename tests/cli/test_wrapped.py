@@ -1,0 +1,292 @@
+"""The likelihood of any model: exact denoisers of known data in every prediction and schedule."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import vdiff
+from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.sdes.table import TableSDE, linear
+from vdiff.diffusion.sdes.ve import VESDE
+from vdiff.diffusion.tensors import expand_like
+from vdiff.errors import VdiffError
+from vdiff.wrapped import SCHEDULES
+
+MEANS = torch.tensor([[-0.8, 0.3, 0.1], [0.6, 0.6, -0.5], [0.1, -0.9, 0.7]], dtype=torch.float64)
+VP = [name for name in SCHEDULES if name not in ("ve", "edm", "flow")]
+CASES = [(s, p) for s in SCHEDULES for p in ("score", "noise", "x0", "velocity")]
+CASES += [(s, "v") for s in VP] + [("edm", "F")]
+
+
+def mixture(sde, means=MEANS):
+    return Mixture(sde, means, 0.05)
+
+
+def exact(sde, predicts, means=MEANS):
+    """A network with the true score of the mixture, in the SDE's own time, float32 as networks are;
+    its conversions are written out here anew."""
+    data = mixture(sde, means)
+
+    def net(y, s):
+        s = s.double()
+        if predicts == "F":  # undo what EDM's network is shown
+            sigma = torch.exp(4 * s)
+            y = y * expand_like((sigma**2 + 0.25).sqrt(), y)
+            s = sigma
+        y = y.double()
+        m, sigma, rate, g2 = (expand_like(f(s), y) for f in (sde.m, sde.sigma, sde.rate, sde.g2))
+        score = data.a(y, s) / g2.sqrt()
+        x0 = (y + sigma**2 * score) / m
+        eps = -sigma * score
+        if predicts == "F":
+            total = sigma**2 + 0.25
+            return ((x0 - 0.25 / total * y) / (0.5 * sigma / total.sqrt())).float()
+        found = {"score": score, "noise": eps, "x0": x0, "v": m * eps - sigma * x0}
+        found["velocity"] = rate * y - g2 * score / 2
+        return found[predicts].float()
+
+    return net
+
+
+def wrapped(schedule, predicts, means=MEANS, **keys):
+    sde = SCHEDULES[schedule][0]()
+    return vdiff.wrap(
+        exact(sde, predicts, means),
+        schedule=schedule,
+        predicts=predicts,
+        data=(3,),
+        time=lambda s: s,
+        **keys,
+    )
+
+
+def examples(n, seed=0, means=MEANS):
+    rng = torch.Generator().manual_seed(seed)
+    data = mixture(VESDE(), means)
+    x = data.draw(n, rng)
+    return x, data.log_prob(x, torch.zeros(n, dtype=torch.float64)).numpy()
+
+
+@pytest.mark.parametrize(("schedule", "predicts"), CASES)
+def test_an_exact_denoiser_of_a_gaussian_has_its_density(schedule, predicts):
+    """In the mean within 4 errors and 0.003 nats per dimension, for what the network's least time
+    leaves out; 0.01 nats per dimension would be found with 80% power."""
+    assert_true(schedule, predicts, 2000, 8, MEANS[:1])
+
+
+@pytest.mark.parametrize(("schedule", "predicts"), CASES)
+def test_an_exact_denoiser_of_a_mixture_has_its_density(schedule, predicts):
+    """As above."""
+    assert_true(schedule, predicts, 2400, 64, MEANS)
+
+
+def assert_true(schedule, predicts, n, draws, means):
+    x, truth = examples(n, means=means)
+    found = wrapped(schedule, predicts, means).log_prob(x.float(), draws=draws, batch_size=20_000)
+    off, error = found.value - truth, math.sqrt(np.square(found.error).mean() / n)
+    assert 2.8 * error < 3 * 0.01
+    assert abs(off.mean()) < 4 * error + 3 * 0.003
+    assert np.allclose(found.bits_per_dim, -found.value / (3 * math.log(2)))
+
+
+@pytest.mark.parametrize("schedule", ["vp", "edm", "flow", "ddpm-linear"])
+def test_errors_of_single_examples_cover(schedule):
+    """95% intervals of 1,500 examples, 32 draws each: 93 to 97%, the exact truth is that of the
+    drift, which an exact denoiser's density is up to 0.01 nats."""
+    x, truth = examples(1500, seed=1)
+    found = wrapped(schedule, "score").log_prob(x.float())
+    inside = np.abs(found.value - truth) <= 1.96 * found.error + 0.005
+    assert 0.93 <= inside.mean() <= 0.975
+
+
+@pytest.mark.parametrize("schedule", ["vp", "ve", "flow", "ddpm-cosine"])
+def test_the_ode_has_the_true_density_too(schedule):
+    x, truth = examples(64)
+    predicts = "velocity" if schedule == "flow" else "noise"
+    found = wrapped(schedule, predicts).log_prob(x.float(), method="ode", tolerance=1e-4)
+    assert np.abs(found.value - truth).mean() < 0.02
+
+
+@pytest.mark.parametrize("schedule", ["vp", "edm", "flow", "ddpm-linear"])
+def test_samples_have_the_law_of_the_data(schedule):
+    """Means and variances of each axis within 4 standard errors and 1%."""
+    x, _ = examples(4000)
+    y = wrapped(schedule, "noise").sample(4000, steps=60).double()
+    for axis in range(3):
+        a, b = x[:, axis], y[:, axis]
+        assert abs(a.mean() - b.mean()) < 4 * a.std() * (2 / 4000) ** 0.5
+        assert abs(b.var() / a.var() - 1) < 0.1
+
+
+def test_a_wrong_schedule_or_prediction_is_said_in_words():
+    x, _ = examples(200)
+    right = exact(SCHEDULES["ddpm-linear"][0](), "noise")
+    for schedule, predicts in (("ddpm-linear", "x0"), ("flow", "velocity"), ("ddpm-linear", "v")):
+        model = vdiff.wrap(right, schedule=schedule, predicts=predicts, data=(3,), time=lambda s: s)
+        with pytest.raises(VdiffError, match="not what it was trained with"):
+            model.log_prob(x.float())
+
+    def by_step(y, step):
+        return right(y, (step + 1) / 1000)
+
+    keys = {"schedule": "ddpm-linear", "predicts": "noise", "data": (3,)}
+    vdiff.wrap(by_step, **keys).fit(x.float())
+    with pytest.raises(VdiffError, match="its time"):
+        vdiff.wrap(by_step, **keys, time=lambda s: s).fit(x.float())
+    vdiff.wrap(by_step, **keys, time=lambda s: s, check=False).fit(x.float())
+
+
+def pixels(n, rng):
+    """Images (n, 1, 2, 2) of 16 grey levels, each pixel N(8, 2^2) rounded, apart from the others:
+    the true log probability is a sum over a table."""
+    k = torch.arange(16, dtype=torch.float64)
+    edge = (k[:, None] + torch.tensor([0.0, 1.0]) - 8.5) / 2
+    mass = torch.special.ndtr(edge[:, 1]) - torch.special.ndtr(edge[:, 0])
+    p = mass / mass.sum()
+    x = torch.multinomial(p, 4 * n, replacement=True, generator=rng).reshape(n, 1, 2, 2)
+    return x.to(torch.uint8), p.log()[x.long()].flatten(1).sum(1).numpy(), p
+
+
+def of_levels(p, low, high):
+    """The exact score network of such pixels, dequantised uniformly, for the SDE `ve`: a mixture of
+    boxes, by Gauss-Legendre nodes within each."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    u = torch.tensor((nodes + 1) / 2)
+    points = low + (high - low) * (torch.arange(16)[:, None] + u).flatten() / 16
+    log_w = (p[:, None] * torch.tensor(weights) / 2).flatten().log()
+
+    def net(y, s):
+        far = y.double()[..., None] - points
+        var = s.double().square().reshape(-1, 1, 1, 1, 1)
+        w = torch.softmax(log_w - far.square() / (2 * var), -1)
+        return ((w * points).sum(-1)).float()
+
+    return net
+
+
+@pytest.mark.parametrize("low_high", [(-1.0, 1.0), (0.0, 1.0)])
+def test_grey_levels_have_their_probability(low_high, rng):
+    """By uniform dequantisation, whose bound is tight for the box that the density is in a cell;
+    the noise stays above a tenth of a level, that the nodes are many in it."""
+    x, truth, p = pixels(300, rng)
+    low, high = low_high
+    model = vdiff.wrap(
+        of_levels(p, low, high), schedule=VESDE(20.0), predicts="x0", data=(1, 2, 2), levels=16,
+        range=low_high, s_min=0.2 * (high - low) / 16,
+    )  # fmt: skip
+    found = model.log_prob(x, draws=64)
+    off = (found.value - truth) / 4
+    assert abs(off.mean()) < 0.03
+    one, many = (model.discrete(x, draws=k, layers=60).value.mean() for k in (1, 16))
+    noise = truth.std() / 300**0.5
+    assert one < many < truth.mean() + 0.2 * noise  # a bound, the tighter the more draws
+    assert (truth.mean() - many) / 4 < 0.25
+
+
+def test_truncated_normal_dequantisation_is_a_bound_too(rng):
+    """Data uniform on 4 levels and a model that is uniform on the range: every dequantisation
+    bounds log(1/4) per pixel, by the entropy that it lacks."""
+    space = vdiff.wrap(lambda y, t: y, schedule="ve", predicts="x0", data=(1, 4, 4), levels=4).space
+    x = torch.randint(4, (500, 1, 4, 4), generator=rng).to(torch.uint8)
+    for spread in (None, 0.2, 5.0):
+        y, log_det = space._replace(spread=spread).vectors(x, rng)
+        assert ((y >= -1) & (y <= 1)).all()
+        bound = (log_det - 16 * math.log(2)).mean() / 16  # the model's density is 1/2 per axis
+        lacking = 0.0
+        if spread:
+            half = math.erf(0.5 / spread / math.sqrt(2))
+            t = 0.5 / spread
+            phi = math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
+            entropy = math.log(math.sqrt(2 * math.pi * math.e) * spread * half) - t * phi / half
+            lacking = -entropy
+        assert float(bound) == pytest.approx(math.log(1 / 4) - lacking, abs=0.02)
+    k = space._replace(spread=0.2).vectors(x, rng)[0]
+    assert torch.equal(space.examples(k), x)
+
+
+def test_conditions_belong_to_their_examples(rng):
+    """A network that is right for the condition alone: data N(c, 0.1) given c."""
+    c = torch.randint(2, (300, 1), generator=rng).float() * 4 - 2
+    x = c + 0.1**0.5 * torch.randn(300, 1, generator=rng)
+
+    def net(y, sigma, c):
+        return (0.1 * y + sigma[:, None] ** 2 * c) / (0.1 + sigma[:, None] ** 2)
+
+    model = vdiff.wrap(net, schedule="ve", predicts="x0", data=(1,))
+    found = model.log_prob(x, c, draws=16)
+    truth = torch.distributions.Normal(c, 0.1**0.5).log_prob(x)[:, 0].numpy()
+    assert np.abs(found.value - truth).mean() < 0.01 + found.error.mean()
+    with pytest.raises(VdiffError, match="not what it was trained with"):
+        vdiff.wrap(net, schedule="ve", predicts="x0", data=(1,)).fit(x, -c)
+
+
+def test_a_models_own_run_has_the_tables_numbers(finished):
+    """The drift of a finished run as a score: the same bound, by the same draws."""
+    trained = vdiff.load(finished[0] / "results/smoke/runs/digits/debias-True/seed-0")
+    inner, x = trained.model, trained.test_examples(64)
+    a = inner.drift()
+
+    def score(y, s):
+        return a(y, s) / expand_like(inner.sde.g(s.double()).to(y.dtype), y)
+
+    model = vdiff.wrap(
+        score, schedule=inner.sde, predicts="score", data=(1, 8, 8), levels=17, logit=True,
+        s_min=1e-7, check=False,
+    )  # fmt: skip
+    pixels = inner.data.vectors(x, range(len(x)), 0)[0]
+    s = torch.linspace(1e-6, 1, 64, dtype=torch.float64)
+    assert torch.allclose(model.drift()(pixels, s), a(pixels, s.float()), rtol=1e-4, atol=1e-5)
+    own, other = trained.log_prob(x, draws=64), model.log_prob(x, draws=64)
+    error = np.hypot(own.error, other.error)
+    assert np.abs((own.value - other.value) / error).mean() < 1.2
+    assert abs((own.value - other.value).mean()) < 4 * error.mean() / 8
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"schedule": "linear"}, "schedule is 'linear'"),
+        ({"predicts": "epsilon"}, "predicts is 'epsilon'"),
+        ({"predicts": "v", "schedule": "ve"}, "predicts is v"),
+        ({"predicts": "F", "schedule": "vp"}, "predicts is F"),
+        ({"s_min": 2.0}, "s_min is 2.0"),
+        ({"range": (1, -1)}, "range is"),
+        ({"dequantisation": 0.0}, "dequantisation is 0.0"),
+    ],
+)
+def test_what_is_wrong_is_said_at_once(keys, words):
+    with pytest.raises(VdiffError, match=words.replace("(", r"\(")):
+        vdiff.wrap(
+            lambda y, t: y, **{"schedule": "vp", "predicts": "noise", "data": (3, 8, 8), **keys}
+        )
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.zeros(3, 1, 2, 2), "must be grey levels"),
+        (torch.zeros(3, 2, 2, dtype=torch.uint8), "must be grey levels"),
+        (torch.full((3, 1, 2, 2), 20, dtype=torch.uint8), "grey level 20"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(x, words):
+    model = vdiff.wrap(lambda y, t: y, schedule="ve", predicts="x0", data=(1, 2, 2), levels=16)
+    for ask in (model.log_prob, model.discrete):
+        with pytest.raises(VdiffError, match=words):
+            ask(x)
+
+
+@pytest.mark.parametrize("abar", [(), (0.9, 0.95, 0.5), (1.0, 0.5, 0.1), (0.9, 0.5, -0.1)])
+def test_tables_that_are_none_are_refused(abar):
+    with pytest.raises(VdiffError, match="table of noise levels"):
+        TableSDE(abar)
+
+
+def test_a_table_has_its_noise_levels_at_its_steps():
+    abar = linear(50)
+    sde = TableSDE(abar)
+    s = torch.arange(1, 51, dtype=torch.float64) / 50
+    assert torch.allclose(sde.m(s).square(), torch.tensor(abar, dtype=torch.float64))
+    assert torch.allclose(sde.var(s), 1 - torch.tensor(abar, dtype=torch.float64))
