@@ -151,5 +151,7 @@ def test_vp_preserves_variance_and_integrates_beta():
 def test_kinds_are_files_and_an_unknown_one_is_refused():
     assert KINDS == ("cosine", "flow", "table", "ve", "vp")
     assert sde_of("vp", beta_max=10.0) == VPSDE(beta_max=10.0)
-    with pytest.raises(VdiffError, match="SDE is 'edm2'; it must be one of cosine, flow, table, ve, vp"):
+    with pytest.raises(
+        VdiffError, match="SDE is 'edm2'; it must be one of cosine, flow, table, ve, vp"
+    ):
         sde_of("edm2")
