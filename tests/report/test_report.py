@@ -60,6 +60,8 @@ def results(tmp_path):
         "figure": "theory",
     }
     tidy.write_csv(folder / "claims.csv", [{**row, **words}], "claims")
+    caught = {**dict.fromkeys(SCHEMAS["controls"], 0.5), "fault": "no <b>g</b>", "rejected": False}
+    tidy.write_csv(folder / "controls.csv", [caught], "controls")
     made = {"command": ["vdiff", "--log", "logs/train.log", "train"]}
     made |= {"seconds": 12.5, "memory_mb": 300.0}
     write_json(folder / "manifest.json", {"seed": 1, "results": {"train.csv": made}})

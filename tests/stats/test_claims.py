@@ -169,6 +169,7 @@ def tables(rng, effect):
     differences = [{"estimator": e, **difference, **ratio} for e in estimators]
     border = (1 - BIAS_MARGIN**2) ** 0.5
     cosines = {"uniform": draw(border, 0.0005, -1), "debiased": draw(border, 0.0005)}
+    cosines["debiased_tenth"] = cosines["debiased"]
     columns = {"cosine_std_err": 0.0005, "k_hat": 0.1, "k_most": 0.55, "share": 0.1}
     gradient = [{"law": k, "cosine": v, **columns} for k, v in cosines.items()]
     common = {"sampler": "euler_maruyama"}

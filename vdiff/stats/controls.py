@@ -9,7 +9,7 @@ from vdiff.stats.evidence import Evidence, rejected
 
 SWAPPED = {
     "uniform times in place of debiased ones": {"uniform": "debiased"},
-    "debiased times in place of uniform ones": {"debiased": "uniform"},
+    "debiased times, to eps_t / 10, in place of uniform ones": {"debiased_tenth": "uniform"},
 }
 """Laws of time that are wrong for the claim about another; the gradient has their rows anyway."""
 
