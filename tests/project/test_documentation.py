@@ -36,3 +36,20 @@ def test_links_to_files_and_headings_lead_somewhere(page):
             titles = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
             slugs = {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}
             assert anchor[1:] in slugs, f"{page} links to {path}{anchor}"
+
+
+@pytest.mark.slow
+def test_the_example_of_any_model_runs_as_it_stands(monkeypatch, tmp_path):
+    """Its blocks in order: diffusers' own network on digits, wrapped, and what it says of them. A
+    uniform law costs log2(17) = 4.09 bits/dim; a minute of training has to beat it clearly."""
+    pytest.importorskip("diffusers", reason="the extra models is not installed")
+    text = (ROOT / "docs/any-model.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, found)
+    bits, ode = found["bits"], found["same"].bits_per_dim
+    assert 2 < bits.mean() < 3.5
+    assert abs(ode.mean() - bits[:64].mean()) < 0.2  # two models of one network, near each other
+    assert (found["grey"].bits_per_dim > 2).all()
+    assert found["samples"].shape == (16, 1, 8, 8)
