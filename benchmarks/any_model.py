@@ -1,0 +1,129 @@
+"""The bound of wrapped models side by side: the efficient estimator, the usual one, and DDPM's sum.
+
+python benchmarks/any_model.py [--steps 300] [--images 64] [--draws 16]
+
+Three kinds of diffusers' small network are trained on 8x8 digits and wrapped. Compared, in one run
+and in turns, are variance of one draw of an image's bits/dim times its seconds: `efficient`;
+`usual`, a uniform time and one probe for the divergence; `sum`, the discrete bound of 1,000 steps
+even in time with a draw of noise at each, as DDPM's code computes it. Needs the extra `models`.
+"""
+
+import argparse
+import math
+import time
+from itertools import pairwise
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+from sklearn.datasets import load_digits
+
+import vdiff
+from vdiff.diffusion.elbo import published
+from vdiff.diffusion.tensors import expand_like
+from vdiff.machine.seeds import generator
+from vdiff.wrapped import SCHEDULES
+
+KINDS = {"ddpm-linear": "noise", "flow": "velocity", "edm": "x0"}
+NET = {
+    "sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1,
+    "block_out_channels": (16, 32), "norm_num_groups": 8,
+    "down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2,
+}  # fmt: skip
+
+
+def trained(schedule, predicts, train, steps):
+    """A wrapped model: the network sees y / sqrt(m^2 + sigma^2) and log SNR as its time."""
+    sde, s_min = SCHEDULES[schedule][0](), SCHEDULES[schedule][1]
+    torch.manual_seed(0)  # diffusers draws weights from the global state
+    unet = UNet2DModel(**NET)
+    ends = sde.log_nsr(torch.tensor([s_min, sde.T], dtype=torch.float64))
+
+    def net(y, s):
+        size = expand_like((sde.m(s.double()) ** 2 + sde.var(s.double())).sqrt().float(), y)
+        t = 999 * (sde.log_nsr(s.double()) - ends[0]) / (ends[1] - ends[0])
+        return unet(y / size, t.float()).sample
+
+    adam, rng = torch.optim.Adam(unet.parameters(), 2e-3), generator("any model")
+    for _ in range(steps):
+        k = train[torch.randint(len(train), (64,), generator=rng)]
+        x = 2 * (k + torch.rand(k.shape, generator=rng)) / 17 - 1
+        u = torch.rand(64, generator=rng, dtype=torch.float64)
+        s = sde.invert_log_nsr(ends[0] + u * (ends[1] - ends[0])).clamp(s_min, sde.T)
+        eps = torch.randn(x.shape, generator=rng)
+        wanted = {"noise": eps, "velocity": eps - x, "x0": x}[predicts]
+        loss = (net(sde.perturb(x, s, eps), s.float()) - wanted).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    unet.requires_grad_(False)
+    return vdiff.wrap(
+        net, schedule=schedule, predicts=predicts, data=(1, 8, 8), levels=17, check=False,
+        time=lambda s: s,
+    )  # fmt: skip
+
+
+def usual(model, x, draws):
+    """(N, draws) nats."""
+    rng, sde, a = generator("usual"), model.sde, model.drift()
+    y, log_det = model.space.vectors(x.repeat_interleave(draws, 0), rng)
+    s = sde.T * torch.rand(len(y), generator=rng, dtype=torch.float64)
+    eps, end, probe = (torch.randn(y.shape, generator=rng) for _ in "123")
+    value = published(sde, a, y, s, eps, end, probe.sign()).value
+    return (value + log_det).numpy().reshape(len(x), draws)
+
+
+@torch.no_grad()
+def summed(model, x, repeat=0, steps=1000):
+    """(N,) nats, but for terms without noise: the sum over steps of (SNR(t) - SNR(t + h)) / 2 times
+    the squared error of x-hat at t + h."""
+    rng, sde, a = generator("sum", repeat), model.sde, model.drift()
+    y, _ = model.space.vectors(x, generator("sum"))
+    grid = torch.linspace(model.s_min, sde.T, steps + 1, dtype=torch.float64)
+    total = torch.zeros(len(x), dtype=torch.float64)
+    for low, high in pairwise(grid):
+        s = high.expand(len(x))
+        noisy = sde.perturb(y, s, torch.randn(y.shape, generator=rng))
+        x0 = (noisy + float(sde.var(high) / sde.g(high)) * a(noisy, s)) / float(sde.m(high))
+        weight = float((-sde.log_nsr(low)).exp() - (-sde.log_nsr(high)).exp()) / 2
+        total -= weight * (x0 - y).square().flatten(1).double().sum(1)
+    return total.numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--draws", type=int, default=16)
+    parser.add_argument("--sums", type=int, default=4)
+    options = parser.parse_args()
+    digits = torch.tensor(load_digits().images, dtype=torch.uint8)[:, None]
+    train, x = digits[:1500], digits[1500 : 1500 + options.images]
+    print(
+        "| model | bits/dim | efficient: variance, ms | usual | sum | usual / efficient | sum / |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for schedule, predicts in KINDS.items():
+        model = trained(schedule, predicts, train, options.steps).fit(train[:1024])
+        bits = 64 * math.log(2)
+        work = {
+            "efficient": lambda m=model: m._draws(x, None, options.draws, 1024, 0),
+            "usual": lambda m=model: usual(m, x, options.draws),
+            "sum": lambda m=model: np.stack([summed(m, x, k) for k in range(options.sums)], 1),
+        }
+        costs, cells = {}, []
+        for name, run in work.items():
+            start = time.perf_counter()
+            z = run()
+            ms = 1000 * (time.perf_counter() - start) / z.size
+            variance = float((z / bits).var(1, ddof=1).mean())
+            costs[name] = variance * ms
+            cells.append(f"{variance:.2g}, {ms:.2g}")
+            if name == "efficient":
+                mean = f"{-z.mean() / bits:.2f}"
+        ratios = [f"{costs[n] / costs['efficient']:.0f}" for n in ("usual", "sum")]
+        print(f"| {schedule}, {predicts} | {mean} | {' | '.join(cells + ratios)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
