@@ -292,7 +292,9 @@ class Wrapped:
                 w.append(torch.stack(each))
         log_w = torch.cat(w, 1)
         value = log_mean_exp(log_w, draws).mean(0).numpy()
-        error = (log_w.std(0) / draws**0.5).numpy()
+        error = log_w.var(0, correction=min(draws - 1, 1)).div(draws).sqrt().numpy()
+        if draws < 2:
+            error = np.full(len(x), np.nan)
         bits = self.space.d * math.log(2)
         return Scores(value, error, -value / bits, error / bits)
 

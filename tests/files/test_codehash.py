@@ -106,5 +106,6 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "steps.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
         # for Python, beside the pipeline
         "trained", "wrapped", "diffusion.predictions", "adapters", "adapters.diffusers",
+        "scoring", "stats.outliers",
         "nets.published",  # weights of others, imported by hand
     }  # fmt: skip

@@ -89,6 +89,14 @@ _OWN: dict[str, dict[str, str]] = {
         "rejected": "whether the test says that the claim does not hold, corrected for all",
         "power": "probability of that, were the fault as large as it was measured",
     },
+    "scores": {
+        "file": "of the example",
+        "example": "its number there, from 0",
+        "log_prob": "a bound on its log probability, nats; of real vectors a log density",
+        "std_err": "its Monte-Carlo standard error",
+        "bpd": "the same in bits/dim",
+        "bpd_std_err": "its standard error",
+    },
     "comparison": {
         **WHO,
         "estimator": "`published` or `efficient`",
@@ -111,10 +119,11 @@ TEXT = {
     "train_data", "test_data",
     "source", "trace", "law", "claim", "where", "published", "unit",
     "verdict", "why", "name", "figure", "statement", "form", "space", "measure", "fault",
+    "file",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""
 
-_ALONE = ("snapshots", "curves", "claims", "controls", "comparison")
+_ALONE = ("snapshots", "curves", "claims", "controls", "scores", "comparison")
 GATHERED = [name for name in SCHEMAS if name not in _ALONE]
 """Tables of single runs, which the pipeline gathers into one of the same name."""
 
