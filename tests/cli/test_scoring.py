@@ -46,9 +46,8 @@ def score(*words, code=0):
 WORDS = ("--model", "m.py:make", "--data", "a.npz", "--draws", "4", "--out", "s.csv")
 
 
-def test_every_example_has_its_score(folder, caplog):
-    caplog.set_level("INFO")
-    score(*WORDS, "--against", "b.npz")
+def test_every_example_has_its_score(folder):
+    said = score(*WORDS, "--against", "b.npz")
     rows = pd.read_csv("s.csv")
     assert list(rows["file"].value_counts().items()) == [("a.npz", 300), ("b.npz", 290)]
     x = torch.cat([scoring.examples_of(folder / name) for name in ("a.npz", "b.npz")])
@@ -56,7 +55,7 @@ def test_every_example_has_its_score(folder, caplog):
     off = rows["log_prob"] - truth
     assert abs(off.mean()) < 4 * np.square(rows["std_err"]).mean() ** 0.5 / len(rows) ** 0.5 + 0.003
     assert np.allclose(rows["bpd"], -rows["log_prob"] / 2 / np.log(2))
-    assert "AUROC" in caplog.text
+    assert "AUROC" in said
     assert not list(folder.glob("*.part*"))
 
 
