@@ -230,6 +230,26 @@ class Wrapped:
         bits = self.space.d * math.log(2)
         return Scores(value, error, -value / bits, error / bits)
 
+    def minus(
+        self,
+        other: "Wrapped",
+        x: Tensor,
+        condition: Tensor | None = None,
+        *,
+        draws: int = 32,
+        batch_size: int = 256,
+        seed: int = 0,
+    ) -> Scores:
+        """The bound of this model minus that of another on the same examples, noise and times,
+        example by example; the models share their space. Errors are those of the noise alone."""
+        self.space.check(x)
+        if self.space != other.space:
+            raise VdiffError(f"The models differ in their data: {self.space} and {other.space}.")
+        own, theirs = (m._draws(x, condition, draws, batch_size, seed) for m in (self, other))
+        value, error = mean_and_error(own - theirs)
+        bits = self.space.d * math.log(2)
+        return Scores(value, error, -value / bits, error / bits)
+
     def _draws(
         self, x: Tensor, condition: Tensor | None, draws: int, batch_size: int, seed: int
     ) -> np.ndarray:

@@ -222,6 +222,25 @@ def test_conditions_belong_to_their_examples(rng):
         vdiff.wrap(net, schedule="ve", predicts="x0", data=(1,)).fit(x, -c)
 
 
+def test_two_models_are_compared_on_the_same_noise():
+    """An exact network and one that is 2% off: the difference of their bounds, example by example,
+    and in the mean above 0."""
+    x, _ = examples(600)
+    right = wrapped("ve", "x0")
+    wrong = vdiff.wrap(
+        lambda y, s: 1.02 * exact(right.sde, "x0")(y, s), schedule="ve", predicts="x0", data=(3,),
+        s_min=0.05, check=False,
+    )  # fmt: skip
+    one, two = (m.log_prob(x.float(), draws=16) for m in (right, wrong))
+    both = right.minus(wrong, x.float(), draws=16)
+    assert np.allclose(both.value, one.value - two.value)
+    assert both.value.mean() > 4 * np.square(both.error).mean() ** 0.5 / len(x) ** 0.5
+    same = right.minus(right, x.float(), draws=4)
+    assert np.abs(same.value).max() == 0
+    with pytest.raises(VdiffError, match="differ in their data"):
+        right.minus(vdiff.wrap(lambda y, s: y, schedule="ve", predicts="x0", data=(2,)), x.float())
+
+
 def test_a_models_own_run_has_the_tables_numbers(finished):
     """The drift of a finished run as a score: the same bound, by the same draws."""
     trained = vdiff.load(finished[0] / "results/smoke/runs/digits/debias-True/seed-0")
