@@ -105,7 +105,8 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "machine.forkserver",
         "steps.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
         # for Python, beside the pipeline
-        "trained", "wrapped", "diffusion.predictions", "adapters", "adapters.azula", "adapters.diffusers",
+        "trained", "wrapped", "diffusion.predictions",
+        "adapters", "adapters.azula", "adapters.diffusers",
         "scoring", "stats.outliers",
         "nets.published",  # weights of others, imported by hand
     }  # fmt: skip
