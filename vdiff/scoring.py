@@ -11,7 +11,7 @@ import torch
 from vdiff.errors import VdiffError, first_line
 from vdiff.files.tidy import read_npz, write_npz
 from vdiff.machine.progress import bar
-from vdiff.wrapped import Wrapped
+from vdiff.wrapped import Wrapped, repeated
 
 CHUNK = 256  # examples whose scores are kept at once
 PILOT = 1024  # examples that the control variates are fitted on
@@ -75,8 +75,7 @@ def scores(model: Wrapped, checksum: str, files: list[Path], part: Path, draws: 
         identity.update(x.numpy().tobytes())
     key = np.frombuffer(identity.digest(), np.uint8)
     done = _kept(part, key)
-    first = data[0][:PILOT]
-    model.fit(first if len(first) >= 64 else first.repeat_interleave(-(-64 // len(first)), 0))
+    model.fit(repeated(data[0][:PILOT]))
     everything = torch.cat(data)
     with bar(len(everything), "score", initial=len(done), unit="example") as progress:
         for start in range(len(done), len(everything), CHUNK):

@@ -50,7 +50,8 @@ SLIPS = 0.05  # of the noise's variance, that a network may miss
 LEVELS = (0.003, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999)  # of log NSR, at which a denoiser is checked
 
 Network = Callable[..., Tensor]
-Keys = Literal["elbo", "ode"]
+Method = Literal["elbo", "ode"]
+LEAST = 64  # examples that control variates are fitted on
 
 
 class Scores(NamedTuple):
@@ -143,13 +144,17 @@ class Wrapped:
         self._score, self.check = score, check
         self._controls: ControlVariates | None = None
 
-    def drift(self, condition: Tensor | None = None) -> Drift:
-        """a = g * score, of examples whose condition (B, ...) is that, on the network's device."""
+    def score(self, y: Tensor, s: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The score at y (B, ...) and s (B,), like y; the network runs on its own device."""
+        more = () if condition is None else (condition.to(self.device),)
+        return self._score(y.to(self.device), s.to(self.device), *more).to(y)
+
+    def drift(self, condition: Tensor | None = None, rows: Tensor | None = None) -> Drift:
+        """a = g * score, of examples whose condition is that, or `rows` of it."""
+        own = condition if condition is None or rows is None else condition[rows]
 
         def a(y: Tensor, s: Tensor) -> Tensor:
-            more = () if condition is None else (condition.to(self.device),)
-            found = self._score(y.to(self.device), s.to(self.device), *more).to(y)
-            return expand_like(self.sde.g(s).to(y.dtype), y) * found
+            return expand_like(self.sde.g(s).to(y.dtype), y) * self.score(y, s, own)
 
         return a
 
@@ -158,8 +163,10 @@ class Wrapped:
         they spare variance and change no mean. Raises VdiffError where the network denoises worse
         than a guess would, as with a wrong schedule, range or prediction."""
         self.space.check(x)
-        if len(x) < 64:
-            raise VdiffError(f"There are {len(x)} examples to fit on; there must be at least 64.")
+        if len(x) < LEAST:
+            raise VdiffError(
+                f"There are {len(x)} examples to fit on; there must be at least {LEAST}."
+            )
         rng = generator("wrap", seed)
         y, _ = self.space.vectors(x, rng)
         if self.check:
@@ -186,8 +193,7 @@ class Wrapped:
             s = self.sde.invert_log_nsr(ends[0] + level * (ends[1] - ends[0]))
             many = s.expand(len(y))
             noisy = self.sde.perturb(y, many, torch.randn(y.shape, generator=rng, dtype=y.dtype))
-            more = () if condition is None else (condition.to(self.device),)
-            score = self._score(noisy.to(self.device), many.to(self.device), *more).cpu()
+            score = self.score(noisy, many, condition)
             guess = (noisy + float(self.sde.var(s)) * score) / float(self.sde.m(s))
             error = float((guess - y).square().mean())
             nsr = float(self.sde.log_nsr(s).exp())
@@ -207,7 +213,7 @@ class Wrapped:
         x: Tensor,
         condition: Tensor | None = None,
         *,
-        method: Keys = "elbo",
+        method: Method = "elbo",
         draws: int = 32,
         batch_size: int = 256,
         tolerance: float = 1e-4,
@@ -227,6 +233,9 @@ class Wrapped:
             error = np.abs(value - loose)
         else:
             raise VdiffError(f"The method is {method!r}; it must be elbo or ode.")
+        return self._scores(value, error)
+
+    def _scores(self, value: np.ndarray, error: np.ndarray) -> Scores:
         bits = self.space.d * math.log(2)
         return Scores(value, error, -value / bits, error / bits)
 
@@ -247,8 +256,7 @@ class Wrapped:
             raise VdiffError(f"The models differ in their data: {self.space} and {other.space}.")
         own, theirs = (m._draws(x, condition, draws, batch_size, seed) for m in (self, other))
         value, error = mean_and_error(own - theirs)
-        bits = self.space.d * math.log(2)
-        return Scores(value, error, -value / bits, error / bits)
+        return self._scores(value, error)
 
     def _draws(
         self, x: Tensor, condition: Tensor | None, draws: int, batch_size: int, seed: int
@@ -257,7 +265,7 @@ class Wrapped:
         if draws < 2:
             raise VdiffError(f"draws is {draws}; an error needs at least 2.")
         if self._controls is None:
-            self.fit(x if len(x) >= 64 else x.repeat_interleave(-(-64 // len(x)), 0), condition)
+            self.fit(repeated(x), None if condition is None else repeated(condition))
         assert self._controls is not None
         where = torch.from_numpy(strata(draws))
         width = 1 / float(where[-1] + 1)
@@ -266,7 +274,7 @@ class Wrapped:
             y, log_det = self.space.vectors(x[row // draws], rng)
             eps = torch.randn(y.shape, generator=rng, dtype=y.dtype)
             u = torch.rand(len(row), generator=rng, dtype=torch.float64)
-            a = checked(self.drift(None if condition is None else condition[row // draws]))
+            a = checked(self.drift(condition, row // draws))
             u = (where[row % draws] + u) * width
             with torch.no_grad():
                 found.append((efficient(a, y, u, eps, self._controls).value + log_det).numpy())
@@ -281,7 +289,7 @@ class Wrapped:
             probe = None
             if self.space.d > EXACT_UP_TO:
                 probe = torch.randn(y.shape, generator=rng, dtype=torch.float64).sign()
-            a = self.drift(None if condition is None else condition[row])
+            a = self.drift(condition, row)
             log_prob = log_likelihood(self.sde, a, y, probe, tolerance).log_prob
             found.append((log_prob + log_det).numpy())
         return np.concatenate(found)
@@ -304,7 +312,7 @@ class Wrapped:
         w = []
         with torch.no_grad():
             for row in torch.arange(len(x)).split(batch_size):
-                a = checked(self.drift(None if condition is None else condition[row]))
+                a = checked(self.drift(condition, row))
                 each = []
                 for _ in range(draws):
                     y, log_det = self.space.vectors(x[row], rng)
@@ -315,8 +323,7 @@ class Wrapped:
         error = log_w.var(0, correction=min(draws - 1, 1)).div(draws).sqrt().numpy()
         if draws < 2:
             error = np.full(len(x), np.nan)
-        bits = self.space.d * math.log(2)
-        return Scores(value, error, -value / bits, error / bits)
+        return self._scores(value, error)
 
     def sample(
         self,
@@ -388,28 +395,29 @@ def wrap(
         levels = 256 if len(data) == 3 else None
     spread = None if dequantisation == "uniform" else float(dequantisation)
     space = Space(tuple(data), levels, *range, logit, spread)
-    clock = time or (_step(sde) if isinstance(sde, TableSDE) else None)
-
-    def output(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
-        """The network sees float32; what comes before and after is as precise as y."""
-        return net(y.float(), t.float(), *condition).to(y)
+    clock = time or (_step(sde) if isinstance(sde, TableSDE) else lambda s: s)
+    if predicts == "F" and not isinstance(sde, VESDE):
+        raise VdiffError("predicts is F, which is for the schedules edm and ve.")
+    of_output = "x0" if predicts == "F" else predicts
 
     def score(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
         def network(y: Tensor, t: Tensor) -> Tensor:
-            return output(y, t, *condition)
+            """It sees float32; what comes before and after is as precise as y."""
+            return net(y.float(), t.float(), *condition).to(y)
 
-        def of(y: Tensor, s: Tensor) -> Tensor:
-            return output(y, s if clock is None else clock(s), *condition)
+        def timed(y: Tensor, s: Tensor) -> Tensor:
+            return network(y, clock(s))
 
-        if predicts == "F":
-            return score_of(edm_output(network, sigma_data), sde, "x0", s_min)(y, s)
-        return score_of(of, sde, predicts, s_min)(y, s)
+        output = edm_output(network, sigma_data) if predicts == "F" else timed
+        return score_of(output, sde, of_output, s_min)(y, s)
 
-    if predicts != "F":
-        score_of(output, sde, predicts, s_min)  # says at once what is wrong
-    elif not isinstance(sde, VESDE):
-        raise VdiffError("predicts is F, which is for the schedules edm and ve.")
+    score_of(net, sde, of_output, s_min)  # says at once what is wrong
     return Wrapped(sde, score, space, s_min, device, check)
+
+
+def repeated(x: Tensor) -> Tensor:
+    """x, each example so often that there are enough to fit on."""
+    return x if len(x) >= LEAST else x.repeat_interleave(-(-LEAST // len(x)), 0)
 
 
 def _step(sde: TableSDE) -> Callable[[Tensor], Tensor]:

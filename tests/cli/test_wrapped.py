@@ -218,6 +218,8 @@ def test_conditions_belong_to_their_examples(rng):
     found = model.log_prob(x, c, draws=16)
     truth = torch.distributions.Normal(c, 0.1**0.5).log_prob(x)[:, 0].numpy()
     assert np.abs(found.value - truth).mean() < 0.01 + found.error.mean()
+    few = vdiff.wrap(net, schedule="ve", predicts="x0", data=(1,)).log_prob(x[:5], c[:5])
+    assert np.abs(few.value - truth[:5]).mean() < 0.05 + 2 * few.error.mean()
     with pytest.raises(VdiffError, match="not what it was trained with"):
         vdiff.wrap(net, schedule="ve", predicts="x0", data=(1,)).fit(x, -c)
 
