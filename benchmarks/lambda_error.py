@@ -25,6 +25,7 @@ from vdiff.stats.distances import sliced_wasserstein
 from vdiff.stats.intervals import error_of, std_err
 from vdiff.steps.distances import sample_points
 from vdiff.steps.forms import COMPONENTS, ROWS
+from vdiff.steps.quality import halvings
 
 LMBDS = (-10, -2, 0, 0.5, 0.9, 0.99, 1)
 
@@ -55,9 +56,8 @@ def main() -> None:
     print("| iteration | error of the drift, nats | λ | factor | bound, nats | distance |")
     print("|---|---|---|---|---|---|")
     found = []
-    last = model.snapshots[-1].iteration
-    for k in reversed(range(options.checkpoints)):
-        snapshot = min(model.snapshots, key=lambda s: abs(s.iteration - last / 2**k))
+    for k in halvings([s.iteration for s in model.snapshots], options.checkpoints):
+        snapshot = model.snapshots[k]
         a = in_float64(model.drift(snapshot))
         error, noise = drift_error(model, a, n)
         for lmbd in LMBDS:

@@ -98,22 +98,23 @@ def measure(model: Model, settings: Quality) -> Measured:
     rng = np.random.default_rng(model.run.seed)
     some = train[rng.permutation(len(train))[: settings.count]]
     maps = spaces(train, labels and labels[0], levels, settings)
+    of_test = {name: space(test) for name, space in maps.items()}
+    of_real = {name: _of_real(name, space(some), of_test[name]) for name, space in maps.items()}
+    of_train = maps["pixels"](train)
     rows = []
-    for k in _halvings(
-        [s.iteration for s in model.snapshots], settings.checkpoints
-    ):  # last one last
+    iterations = [snapshot.iteration for snapshot in model.snapshots]
+    for k in halvings(iterations, settings.checkpoints):  # the last one last
         snapshot = model.snapshots[k]
         found = sample_images(model, model.drift(snapshot), settings)
         arrays = {"samples": found.images[:64], "levels": levels}
         samples = torch.from_numpy(found.images)
         for name, space in maps.items():
-            raw = space(samples), space(test)
+            raw = space(samples), of_test[name]
             x, y = quality.scaled(*raw, each=name != "pixels")
             values = measures(x, y, name, rng)
-            others, _ = quality.scaled(space(some), raw[1], each=name != "pixels")
-            values["kernel_of_real"] = quality.kernel_distance(others, y)
+            values["kernel_of_real"] = of_real[name]
             if name == "pixels":
-                values["copies"] = quality.copies(*raw, space(train))
+                values["copies"] = quality.copies(*raw, of_train)
             elif name in LEARNED:
                 arrays |= {"features": x, "features_of_real": y}
             at = {"iteration": snapshot.iteration, "space": name}
@@ -123,7 +124,12 @@ def measure(model: Model, settings: Quality) -> Measured:
     return Measured({"out": [{**row, **sizes} for row in rows], "features": arrays})
 
 
-def _halvings(iterations: Sequence[int], checkpoints: int) -> list[int]:
+def _of_real(name: str, some: np.ndarray, test: np.ndarray) -> tuple[float, float]:
+    """(kernel distance, standard error) of training images' features to those of test images."""
+    return quality.kernel_distance(*quality.scaled(some, test, each=name != "pixels"))
+
+
+def halvings(iterations: Sequence[int], checkpoints: int) -> list[int]:
     """Indices of the snapshots nearest to the last one's iterations, half of them, and so on."""
     steps = np.array(iterations)
     wanted = [steps[-1] / 2**k for k in range(checkpoints)]
