@@ -32,7 +32,7 @@ def test_every_preset_is_valid(preset):
 
 
 def test_the_presets_are_the_promised_ones():
-    assert set(preset_names()) == {"demo", "laptop", "paper", "smoke"}
+    assert set(preset_names()) == {"demo", "laptop", "paper", "record", "smoke"}
     assert load_config().preset == "demo"
 
 

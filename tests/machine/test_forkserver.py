@@ -92,7 +92,7 @@ def test_a_training_in_a_fork_has_the_bytes_of_one_in_a_process(tmp_path):
 def test_streams_codes_folder_and_environment_are_the_callers(tmp_path):
     with forks(tmp_path) as fork:
         done = fork.start("presets")
-        assert done.communicate() == ("demo\nlaptop\npaper\nsmoke\n", "")
+        assert done.communicate() == ("demo\nlaptop\npaper\nrecord\nsmoke\n", "")
         assert done.returncode == 0
         done = fork.start("presets", "no")
         assert "it must be one of demo" in done.communicate()[1]
@@ -164,12 +164,12 @@ def test_edited_code_is_run_and_not_what_the_server_has(tmp_path):
         (package / "presets" / "mine.yaml").write_text("experiments: {}\n")
         source = (package / "cli" / "results.py").read_text()
         (package / "cli" / "results.py").write_text(source.replace('"\\n".join', '"+".join'))
-        assert fork.start("presets").communicate()[0] == "demo+laptop+mine+paper+smoke\n"
+        assert fork.start("presets").communicate()[0] == "demo+laptop+mine+paper+record+smoke\n"
 
 
 def test_without_sockets_a_command_is_a_process_of_its_own(tmp_path):
     (tmp_path / "sockets").write_text("")  # no folder can be made there
     with forks(tmp_path) as fork:
         done = fork.start("presets")
-        assert done.communicate() == ("demo\nlaptop\npaper\nsmoke\n", "")
+        assert done.communicate() == ("demo\nlaptop\npaper\nrecord\nsmoke\n", "")
         assert not fork.servers()

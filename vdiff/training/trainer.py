@@ -127,6 +127,7 @@ class Trainer:
 
 def _compiled(network: nn.Module, how: bool | str, cache: Path) -> nn.Module:
     """By torch.compile in the mode `how`, or its default for True; its cache lies beside the states
-    of all runs, so that a second run is warm."""
+    of all runs, so that a second run is warm. Batches have one shape; guessing at others takes
+    minutes when a second network is compiled in the same process."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
-    return torch.compile(network, mode=how if isinstance(how, str) else None)  # type: ignore
+    return torch.compile(network, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore
