@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
 JOBS ?= all
 
-.PHONY: demo test test-slow test-all test-cluster figures lint pages docs clean
+.PHONY: demo test test-slow test-all test-cluster figures lint pages notebooks docs clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
@@ -44,6 +44,10 @@ docs: $(READY)
 # The pages that are made from the code.
 pages: $(READY)
 	$(RUN) vdiff reference configuration >docs/configuration.md
+
+# The page on any model as a notebook, run.
+notebooks: $(READY)
+	$(RUN) jupytext --quiet --to ipynb --execute --run-path $(or $(TMPDIR),/tmp) --output notebooks/any-model.ipynb docs/any-model.md
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vdiff needs Python 3.11 or newer; name one by make PYTHON=python3.11.")'

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ PILOT = 1024  # examples that the control variates are fitted on
 COLUMNS = ("log_prob", "std_err", "bpd", "bpd_std_err")
 
 
-def model_of(spec: str) -> tuple[Wrapped, str]:
+def model_of(spec: str, device: str = "cpu") -> tuple[Wrapped, str]:
     """(model, checksum) of FILE.py:FUNCTION, which returns what `vdiff.wrap` does, or of a folder
-    that diffusers wrote. Raises VdiffError for what is neither."""
+    that diffusers wrote, whose network goes to the device; FUNCTION is told it if it takes a
+    `device`. Raises VdiffError for what is neither."""
     file, _, function = spec.rpartition(":")
     if file.endswith(".py"):
         path = Path(file)
@@ -30,7 +32,9 @@ def model_of(spec: str) -> tuple[Wrapped, str]:
             assert loader is not None and loader.loader is not None
             module = importlib.util.module_from_spec(loader)
             loader.loader.exec_module(module)
-            made = getattr(module, function)()
+            make = getattr(module, function)
+            takes = "device" in inspect.signature(make).parameters
+            made = make(device=device) if takes else make()
         except VdiffError:
             raise
         except Exception as error:  # whatever another's code raises
@@ -49,7 +53,7 @@ def model_of(spec: str) -> tuple[Wrapped, str]:
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return from_folder(folder), digest.hexdigest()
+    return from_folder(folder, device=device), digest.hexdigest()
 
 
 def examples_of(path: Path) -> torch.Tensor:

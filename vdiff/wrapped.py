@@ -365,10 +365,10 @@ def wrap(
 ) -> Wrapped:
     """A model from a network net(y, time) or net(y, time, condition).
 
-    schedule: one of SCHEDULES, or an SDE of vdiff.diffusion.sdes. predicts: score, noise, x0, v,
-    velocity, or F of EDM's networks. data: the shape of an example. range: what the grey levels 0
-    to `levels` become, or by logit the real line; levels: 256 for shapes of images (C, H, W), None
-    for real vectors, unless given. dequantisation: uniform, or the standard deviation of a
+    schedule: one of SCHEDULES, or an SDE of vdiff.diffusion.sdes. predicts: score, drift, noise,
+    x0, v, velocity, or F of EDM's networks. data: the shape of an example. range: what the grey
+    levels 0 to `levels` become, or by logit the real line; levels: 256 for shapes of images (C, H,
+    W), None for real vectors, unless given. dequantisation: uniform, or the standard deviation of a
     truncated normal in grey levels. time: from the SDE's time (B,) to what the network takes, by
     default itself, for DDPM's tables the step from 0, in between a fraction. s_min: the least time
     the network was trained on. check: whether to refuse a network that denoises worse than a line

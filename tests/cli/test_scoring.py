@@ -20,6 +20,11 @@ def make():
         return 0.3 / (0.3 + sigma[:, None] ** 2) * y
     return vdiff.wrap(net, schedule="ve", predicts="x0", data=(2,))
 
+def on(device):
+    if device != "cpu":
+        raise ValueError(device)
+    return make()
+
 def none():
     return 3
 '''
@@ -44,6 +49,16 @@ def score(*words, code=0):
 
 
 WORDS = ("--model", "m.py:make", "--data", "a.npz", "--draws", "4", "--out", "s.csv")
+
+
+def test_a_function_is_told_the_device(folder):
+    """What the numbers are is not changed by it."""
+    score(*WORDS)
+    plain = (folder / "s.csv").read_bytes()
+    score("--model", "m.py:on", *WORDS[2:], "--device", "cpu")
+    assert (folder / "s.csv").read_bytes() == plain
+    said = score(*WORDS, "--device", "cuda:7", code=1)
+    assert "cuda:7" in said
 
 
 def test_every_example_has_its_score(folder):

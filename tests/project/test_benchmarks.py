@@ -28,6 +28,7 @@ SMALL = {
         "--figure=lambda.png",
         f"{RUN}/swissroll/debias-False/seed-0",
     ],
+    "oracle.py": ["--examples=64", "--draws=2"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
         "--preset=smoke",

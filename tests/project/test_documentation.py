@@ -52,4 +52,6 @@ def test_the_example_of_any_model_runs_as_it_stands(monkeypatch, tmp_path):
     assert 2 < bits.mean() < 3.5
     assert abs(ode.mean() - bits[:64].mean()) < 0.2  # two models of one network, near each other
     assert (found["grey"].bits_per_dim > 2).all()
+    assert abs(float(found["ddpm"].mean()) - bits[:64].mean()) < 0.3
     assert found["samples"].shape == (16, 1, 8, 8)
+    assert (tmp_path / "any-model.png").stat().st_size > 3000

@@ -63,7 +63,7 @@ def from_diffusers(unet: Any, scheduler: Any, **keys: Any) -> Wrapped:
     return wrap(net, **{**found, **more, **keys})
 
 
-def from_folder(folder: str | Path, **keys: Any) -> Wrapped:
+def from_folder(folder: str | Path, device: str = "cpu", **keys: Any) -> Wrapped:
     """A pipeline's folder: `unet` and `scheduler` within it, or the network's own with a scheduler
     beside it. Raises VdiffError when one is missing or of a kind that diffusers does not have."""
     import diffusers
@@ -80,4 +80,4 @@ def from_folder(folder: str | Path, **keys: Any) -> Wrapped:
             f"{folder} is no folder of a diffusers pipeline with a unet and a scheduler: "
             f"{first_line(error)}."
         ) from None
-    return from_diffusers(network.to(torch.float32), scheduler, **keys)
+    return from_diffusers(network.to(torch.float32).to(device), scheduler, **keys)

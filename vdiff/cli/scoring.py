@@ -7,7 +7,9 @@ import click
 import numpy as np
 
 from vdiff.cli.group import PATH, main
+from vdiff.cli.options import with_device
 from vdiff.errors import VdiffError
+from vdiff.machine.devices import Wanted, choose
 
 log = logging.getLogger("vdiff")
 
@@ -18,12 +20,20 @@ log = logging.getLogger("vdiff")
 @click.option("--against", type=PATH, help="NPZ with x: examples to tell apart from those.")
 @click.option("--draws", type=click.IntRange(2), default=32, help="Of the estimator, per example.")
 @click.option("--out", type=PATH, required=True, help="The CSV to write.")
-def score(model: str, data: tuple[Path, ...], against: Path | None, draws: int, out: Path) -> None:
+@with_device
+def score(
+    model: str,
+    data: tuple[Path, ...],
+    against: Path | None,
+    draws: int,
+    out: Path,
+    device: Wanted,
+) -> None:
     """The likelihood of each example of DATA under any diffusion model: nats and bits/dim.
 
-    FUNCTION returns what vdiff.wrap does; x are grey levels (uint8) or real vectors, as that takes
-    them. Killed, the same command goes on. With --against: how well likelihood and typicality tell
-    those examples from DATA.
+    FUNCTION returns what vdiff.wrap does, and may take a device; x are grey levels (uint8) or real
+    vectors, as that takes them. Killed, the same command goes on. With --against: how well
+    likelihood and typicality tell those examples from DATA.
     """
     from vdiff.files.tidy import write_csv
     from vdiff.scoring import model_of, scores
@@ -31,7 +41,7 @@ def score(model: str, data: tuple[Path, ...], against: Path | None, draws: int, 
     files = [*data, *([against] if against else [])]
     if len(set(files)) < len(files):
         raise VdiffError("A file of examples is given twice; each may be given once.")
-    wrapped, checksum = model_of(model)
+    wrapped, checksum = model_of(model, choose(device))
     part = out.with_name(f"{out.name}.part.npz")
     rows = scores(wrapped, checksum, files, part, draws)
     write_csv(out, rows, "scores")

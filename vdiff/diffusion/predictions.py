@@ -3,6 +3,7 @@
 With Y_s = m x + sigma eps, from the network's output at (y, s):
 
     score       the score itself
+    drift       the paper's a:  score = a / g
     noise       eps-hat:        score = -eps-hat / sigma
     x0          x-hat:          score = (m x-hat - y) / sigma^2
     v           m eps - sigma x, where m^2 + sigma^2 = 1:  x-hat = m y - sigma v
@@ -36,6 +37,7 @@ def _of_velocity(sde: SDE, s: Tensor, out: Tensor, y: Tensor, m: Tensor, sigma: 
 
 PREDICTS: dict[str, Callable[..., Tensor]] = {
     "score": lambda sde, s, out, y, m, sigma: out,
+    "drift": lambda sde, s, out, y, m, sigma: out / expand_like(sde.g(s).to(y.dtype), y),
     "noise": lambda sde, s, out, y, m, sigma: -out / sigma,
     "x0": lambda sde, s, out, y, m, sigma: _of_x0(out, y, m, sigma),
     "v": lambda sde, s, out, y, m, sigma: _of_x0(m * y - sigma * out, y, m, sigma),

@@ -1,0 +1,58 @@
+"""Velocities of the package flow_matching, and of others whose path is the straight one.
+
+model = from_flow_matching(net, scheduler, data=(2,))
+model = from_velocity(net, data=(2,))  # torchcfm's, and flow_matching's CondOTScheduler
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from vdiff.adapters.path import from_path
+from vdiff.diffusion.tensors import expand_like
+from vdiff.wrapped import Wrapped, wrap
+
+NEAREST = 1e-3  # to the ends of time: there a velocity says nothing about the noise, or the data
+
+
+def from_velocity(net: Callable[..., Tensor], *, data: Sequence[int], **keys: Any) -> Wrapped:
+    """A velocity net(y, t) that was trained on y = (1 - t) noise + t x, the data at t = 1, as
+    flow_matching's CondOTProbPath and torchcfm's ConditionalFlowMatcher(sigma=0) have it. Noise and
+    data must have been paired independently: under an optimal-transport coupling y is not x and
+    Gaussian noise, and a velocity says nothing about the score. keys: of `wrap`."""
+
+    def backwards(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
+        return -net(y, 1 - s, *condition)
+
+    more = {"schedule": "flow", "predicts": "velocity", "data": tuple(data)}
+    return wrap(backwards, **{**more, **keys})
+
+
+def from_flow_matching(
+    net: Callable[..., Tensor], scheduler: Any, *, data: Sequence[int], **keys: Any
+) -> Wrapped:
+    """A velocity net(y, t) of an AffineProbPath with any scheduler of flow_matching's, noise and
+    data paired independently. keys: of `wrap`."""
+
+    def at(t: Tensor) -> Any:
+        return scheduler(t)
+
+    def noise(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+        """From velocity = alpha' x + sigma' eps and y = alpha x + sigma eps."""
+        found = at(t)
+        alpha, sigma, d_alpha, d_sigma = (
+            expand_like(v.to(y.dtype), y)
+            for v in (found.alpha_t, found.sigma_t, found.d_alpha_t, found.d_sigma_t)
+        )
+        velocity = net(y, t, *condition)
+        return (alpha * velocity - d_alpha * y) / (alpha * d_sigma - d_alpha * sigma)
+
+    return from_path(
+        noise,
+        lambda t: (at(t).alpha_t, at(t).sigma_t),
+        predicts="noise",
+        ends=(1 - NEAREST, NEAREST),
+        data=data,
+        **keys,
+    )

@@ -1,0 +1,56 @@
+"""Networks of a Gaussian path y_t = alpha(t) x + sigma(t) eps given as functions of any time t.
+
+The likelihood depends on y / alpha at the noise level sigma / alpha alone: the SDE `ve`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.sdes.ve import VESDE
+from vdiff.diffusion.tensors import expand_like
+from vdiff.wrapped import Wrapped, wrap
+
+HALVINGS = 50  # of the path's times, between which a noise level is looked for
+Path = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""t (B,) to alpha (B,) and sigma (B,)."""
+
+
+def from_path(
+    net: Callable[..., Tensor],
+    path: Path,
+    *,
+    predicts: Literal["x0", "noise", "score"],
+    ends: tuple[float, float],
+    data: Sequence[int],
+    **keys: Any,
+) -> Wrapped:
+    """A network net(y_t, t) or net(y_t, t, condition) that predicts x0, the noise or the score.
+
+    ends: the path's times nearest the data and nearest the noise, in either order of size; data:
+    the shape of an example; keys: of `wrap`.
+    """
+
+    def level(t: Tensor) -> Tensor:
+        alpha, sigma = path(t)
+        return sigma / alpha
+
+    def time_at(s: Tensor) -> Tensor:
+        near, far = (torch.full_like(s, end, dtype=torch.float64) for end in ends)
+        for _ in range(HALVINGS):
+            middle = (near + far) / 2
+            below = level(middle) < s
+            near, far = torch.where(below, middle, near), torch.where(below, far, middle)
+        return (near + far) / 2
+
+    def of_level(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
+        t = time_at(s).to(y.dtype)
+        alpha = expand_like(path(t)[0].to(y.dtype), y)
+        out = net(alpha * y, t, *condition)
+        return alpha * out if predicts == "score" else out
+
+    least, most = level(torch.tensor(ends, dtype=torch.float64)).tolist()
+    more = {"s_min": least * (1 + 1e-6) or 1e-4 * most, "predicts": predicts, "data": tuple(data)}
+    return wrap(of_level, **{"schedule": VESDE(most), **more, **keys})

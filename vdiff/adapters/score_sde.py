@@ -1,0 +1,41 @@
+"""Networks and SDEs as the code of Song et al. has them (arXiv 2011.13456), continuous time.
+
+model = from_score_sde(net, sde, data=(3, 32, 32), range=(0, 1))
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vdiff.adapters.path import from_path
+from vdiff.wrapped import Wrapped
+
+
+def from_score_sde(
+    net: Callable[..., Tensor], sde: Any, *, data: Sequence[int], eps: float = 1e-5, **keys: Any
+) -> Wrapped:
+    """net(x, labels) with an sde that has `marginal_prob(x, t)`, the mean and standard deviation at
+    t given x, and T. A variance-exploding sde (its mean is x) has a network that returns the score
+    and takes the standard deviation as its label; the others' returns minus the standard deviation
+    times the score and takes 999 t. eps: the least time it was trained on. keys: of `wrap`;
+    `range` is (0, 1) where its configuration says data.centered = False."""
+
+    def path(t: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = sde.marginal_prob(torch.ones_like(t)[:, None], t)
+        return mean[:, 0], std
+
+    explodes = bool(path(torch.tensor([float(sde.T)]))[0] == 1)
+
+    def labelled(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+        return net(y, path(t)[1] if explodes else 999 * t, *condition)
+
+    return from_path(
+        labelled,
+        path,
+        predicts="score" if explodes else "noise",
+        ends=(eps, float(sde.T)),
+        data=data,
+        **keys,
+    )
