@@ -45,9 +45,11 @@ docs: $(READY)
 pages: $(READY)
 	$(RUN) vdiff reference configuration >docs/configuration.md
 
-# The page on any model as a notebook, run.
+# The page on any model as a notebook, run; in a folder of its own, for it writes a picture.
 notebooks: $(READY)
-	$(RUN) jupytext --quiet --to ipynb --execute --run-path $(or $(TMPDIR),/tmp) --output notebooks/any-model.ipynb docs/any-model.md
+	$(RUN) && work="$$(mktemp -d)" \
+		&& jupytext --quiet --to ipynb --output "$$work/any-model.ipynb" docs/any-model.md \
+		&& jupyter execute --inplace "$$work/any-model.ipynb" && cp "$$work/any-model.ipynb" notebooks/
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vdiff needs Python 3.11 or newer; name one by make PYTHON=python3.11.")'

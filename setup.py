@@ -1,4 +1,4 @@
-"""The wheel carries the pipeline, which in a checkout lies beside the package."""
+"""The wheel carries the pipeline and the weights, which in a checkout lie beside the package."""
 
 import shutil
 from pathlib import Path
@@ -22,6 +22,9 @@ class WithPipeline(build_py):
         hidden = shutil.ignore_patterns(".*")
         for name in FOLDERS:
             shutil.copytree(name, pipeline / name, dirs_exist_ok=True, ignore=hidden)
+        weights = Path("results/reference/pretrained")
+        if weights.is_dir():
+            shutil.copytree(weights, pipeline / "pretrained", dirs_exist_ok=True)
         links = pipeline / "profiles"  # where Snakemake looks for the default profile
         shutil.copytree(pipeline / "workflow" / "profiles", links, dirs_exist_ok=True)
 

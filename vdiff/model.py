@@ -1,9 +1,10 @@
 """A model: a run with its data, its SDE, its network and the device it is on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vdiff.config import Run
 from vdiff.config.sections import Network
@@ -64,15 +65,18 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
     )
 
 
-def drift_from(network: Drift, run: Run, data: Data, device: str = "cpu") -> Drift:
-    """The drift a of what the run's network outputs.
+def drift_from(
+    network: Drift, run: Run, level_counts: Callable[[], Tensor], device: str = "cpu"
+) -> Drift:
+    """The drift a of what the run's network outputs; level_counts: of the training images' grey
+    levels, for the parameterisation levels.
 
-    Raises VdiffError when the data do not fit the parameterisation.
+    Raises VdiffError when there are too few levels for that.
     """
     n, sde = run.network, sde_of_run(run)
     if n.parameterisation != "levels":
         return drift_of(network, sde, n.parameterisation)
-    groups = Groups.of(data.level_counts(), n.level_groups, run.training.real, device)
+    groups = Groups.of(level_counts(), n.level_groups, run.training.real, device)
     return level_drift(network, sde, groups)
 
 
@@ -89,7 +93,7 @@ class Model:
         self.sde = sde_of_run(self.run)
         network = network_of(self.run, self.data.shape)
         self.network = place(network, self.device).eval().requires_grad_(False)
-        self._drift = drift_from(self.network, self.run, self.data, self.device)
+        self._drift = drift_from(self.network, self.run, self.data.level_counts, self.device)
 
     @property
     def eps_t(self) -> float:

@@ -18,15 +18,18 @@ from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.stepping import noise_of
 from vdiff.errors import VdiffError, first_line
+from vdiff.files.weights import ENDING
 from vdiff.machine.devices import Wanted, choose
 from vdiff.machine.seeds import generator
 from vdiff.model import Model
+from vdiff.pretrained import names, read_pretrained
 from vdiff.stats.few import mean_and_error
 from vdiff.steps.evaluate import evaluate_each
 from vdiff.steps.integrate import integrate
 from vdiff.steps.likelihood import ode_bpd
 from vdiff.steps.opening import open_model
 from vdiff.steps.sample import sample_images
+from vdiff.wrapped import Wrapped
 
 
 class LogProb(NamedTuple):
@@ -133,13 +136,24 @@ def _argument(name: str) -> str:
     return f"The argument {'draws' if name == 'passes' else name}"
 
 
-def load(folder: str | Path, data_root: str | Path = "data", device: str = "cpu") -> Trained:
-    """The model of a run folder, such as results/demo/runs/digits/debias-True/seed-0.
+def load(
+    name: str | Path, data_root: str | Path = "data", device: str = "cpu"
+) -> Trained | Wrapped:
+    """The model of a run folder, such as results/demo/runs/digits/debias-True/seed-0, a `Trained`;
+    or a network that comes with vdiff, such as mnist-record (`vdiff.pretrained.names()`), or one in
+    a file of `vdiff export-weights`, a `Wrapped`, which needs no data.
 
     data_root: the folder of the torchvision sets, for runs on those. Raises VdiffError when files
     are missing or do not fit.
     """
-    folder = Path(folder)
-    run = read_run(folder / "run.json")
     chosen = choose(Wanted(device, share=True))
-    return Trained(open_model(run, folder / "snapshots.csv", Path(data_root), chosen))
+    known, path = names(), Path(name)
+    if path.suffix == ENDING or (str(name) in known and not path.exists()):
+        return read_pretrained(known.get(str(name), path), chosen)
+    if not path.is_dir():
+        raise VdiffError(
+            f"{name} is no run folder and no network that comes with vdiff; those are "
+            f"{', '.join(known) or 'none'}."
+        )
+    run = read_run(path / "run.json")
+    return Trained(open_model(run, path / "snapshots.csv", Path(data_root), chosen))

@@ -1,4 +1,4 @@
-"""configure, train, import-weights."""
+"""configure, train, import-weights, export-weights."""
 
 import json
 import logging
@@ -197,3 +197,25 @@ def import_weights(
     log.info(
         "Imported; evaluate by --run %s --snapshots %s.", out / "run.json", out / "snapshots.csv"
     )
+
+
+@main.command("export-weights")
+@click.argument("folder", type=PATH)
+@click.option("--bfloat16", is_flag=True, help="Half as large, and rounded.")
+@click.option("--out", type=PATH, required=True, help="The file NAME.safetensors to write.")
+@ROOT
+def export_weights(folder: Path, bfloat16: bool, out: Path, data_root: Path) -> None:
+    """The last weights of the run FOLDER in one file that needs no data, for vdiff.load."""
+    import torch
+
+    from vdiff.files.weights import ENDING
+    from vdiff.pretrained import write_pretrained
+    from vdiff.steps.opening import open_model
+
+    if out.suffix != ENDING:
+        raise VdiffError(f"--out is {out}; its name must end in {ENDING}.")
+    model = open_model(read_run(folder / "run.json"), folder / "snapshots.csv", data_root)
+    last = model.snapshots[-1]
+    precision = torch.bfloat16 if bfloat16 else torch.float32
+    write_pretrained(out, model, last.weights(), last.iteration, precision)
+    log.info("%s, %.1f MB.", out, out.stat().st_size / 1e6)

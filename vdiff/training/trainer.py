@@ -39,7 +39,9 @@ class Trainer:
         # Both share the weights of `network`.
         self.shared = workers.wrap(network)
         called = _compiled(self.shared, t.compile, cache) if t.compile else self.shared
-        self.a = in_precision(drift_from(called, run, data, workers.device), t.precision)
+        self.a = in_precision(
+            drift_from(called, run, data.level_counts, workers.device), t.precision
+        )
         self.checked = 0
 
     def step(self) -> None:

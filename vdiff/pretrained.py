@@ -1,0 +1,104 @@
+"""Weights to take home: a trained network in one file, with all that it needs but its data.
+
+model = vdiff.load("mnist-record")  # a `Wrapped`, as vdiff.wrap makes it
+model.log_prob(images), model.sample(16, lmbd=0.5)
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vdiff.config import Run, validate
+from vdiff.errors import VdiffError, first_line
+from vdiff.files.atomic import write_bytes
+from vdiff.files.pipeline import PACKAGE
+from vdiff.files.weights import ENDING
+from vdiff.machine.devices import place
+from vdiff.model import Model, drift_from, network_of, sde_of_run
+from vdiff.wrapped import Wrapped, wrap
+
+FOLDERS = (PACKAGE / "pipeline" / "pretrained", PACKAGE.parent / "results/reference/pretrained")
+"""In the wheel, or in a checkout."""
+
+S_MIN = 1e-9  # of T: these networks are asked at every time
+
+
+def names() -> dict[str, Path]:
+    """The networks that come with vdiff."""
+    return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob(f"*{ENDING}"))}
+
+
+def write_pretrained(
+    path: Path,
+    model: Model,
+    weights: Mapping[str, Tensor],
+    iteration: int,
+    precision: torch.dtype = torch.float32,
+) -> None:
+    """One file of the weights, in that precision, with the run, its data's shape and checksum, and
+    for the parameterisation levels the counts of the training images' grey levels."""
+    data, run = model.data, model.run
+    levels = run.network.parameterisation == "levels"
+    about = {
+        "run": run.model_dump(),
+        "iteration": iteration,
+        "shape": list(data.shape),
+        "levels": getattr(data, "levels", None),
+        "level_counts": data.level_counts().tolist() if levels else None,
+        "data": data.checksum(),
+    }
+    tensors = {name: w.detach().cpu().to(precision).contiguous() for name, w in weights.items()}
+    write_bytes(path, save(tensors, {"vdiff": json.dumps(about)}))
+
+
+def read_pretrained(path: Path, device: str = "cpu") -> Wrapped:
+    """The model in such a file. Raises VdiffError when it is none."""
+    about, weights = _content(path)
+    run, shape = about["run"], tuple(about["shape"])
+    network = network_of(run, shape)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise VdiffError(f"{path} does not fit its own network: {first_line(error)}.") from None
+    network = place(network, device).eval().requires_grad_(False)
+    counts = about["level_counts"]
+    a = drift_from(network, run, lambda: torch.tensor(counts), device)
+    sde = sde_of_run(run)
+    return wrap(
+        a,
+        schedule=sde,
+        predicts="drift",
+        data=shape,
+        levels=about["levels"] if len(shape) == 3 else None,
+        logit=run.training.real,
+        s_min=S_MIN * sde.T,
+        device=device,
+        check=False,
+    )
+
+
+def about(path: Path) -> dict:
+    """What a file says of itself: run (a `Run`), iteration, shape, levels, level_counts, data."""
+    return _content(path)[0]
+
+
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {})["vdiff"]
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+        found = json.loads(text)
+        found["run"] = validate(Run, found["run"])
+    except VdiffError:
+        raise
+    except Exception as error:  # damaged files make the parser raise anything
+        raise VdiffError(
+            f"{path} is no file of `vdiff export-weights`: {first_line(error)}."
+        ) from None
+    return found, weights
