@@ -10,8 +10,8 @@ from support.pipeline import ROOT
 
 LAYERS = (  # each may import itself and what stands before it
     "errors", "diffusion", "nets", "stats", "presets", "config", "files", "machine", "resources",
-    "data", "model", "training", "steps", "planning", "trained", "wrapped", "adapters", "scoring",
-    "figures", "report", "cli", "__main__",
+    "data", "model", "training", "steps", "planning", "wrapped", "pretrained", "trained",
+    "adapters", "scoring", "record", "figures", "report", "cli", "__main__",
 )  # fmt: skip
 MATHEMATICS = {"torch", "torchdiffeq", "math", "dataclasses", "collections", "abc", "functools"}
 MATHEMATICS |= {"importlib", "pkgutil", "itertools", "typing", "vdiff"}

@@ -21,8 +21,11 @@ from vdiff.files.layout import Who
 from vdiff.files.manifest import manifest
 from vdiff.files.objects import write_json
 from vdiff.files.schemas import SCHEMAS
+from vdiff.report import page
 from vdiff.report.contents import described, figures
 from vdiff.report.page import write_report
+from vdiff.report.questions import QUESTIONS, SHORT
+from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 
 # One experiment with an arm beyond the paper: its three figures, and three of all experiments.
 SMALL_ARMS = {"other": {"debias": True, "training": {"lr": 0.5}}, "debias-True": {}}
@@ -114,10 +117,46 @@ def test_a_browser_shows_every_image_and_the_table(results):
     write_report(results, results / "report.html")
     dom, messages = opened(results / "report.html", results)
     assert 'data-broken="0"' in dom
-    assert f'data-images="{FIGURES}"' in dom
+    assert f'data-images="{FIGURES + 1}"' in dom  # the headline's stands on top, too
     assert "<title>vdiff report" in dom
     assert "A &lt;b&gt;claim" in dom
     assert ":CONSOLE(" not in messages
+
+
+CLAIM = {"verdict": HOLDS, "experiment": "digits", "name": "lower_bpd", "published": "-0.31"}
+
+
+def claim(**over):
+    words = {"claim": "It is lower", "unit": "bits", "why": "", "figure": "bpd", "where": ""}
+    return page._claim({**dict.fromkeys(SCHEMAS["claims"], 0.5), **words, **CLAIM, **over})
+
+
+def test_the_sentences_on_top_say_what_the_table_says():
+    """Numbers as they are there; a gap's course; and what fails or is not tested, by name."""
+    why = "paired t test; the gap goes on by +0.26 a doubling of passes (+0.16 to +0.37); over 3"
+    rows = [
+        claim(ours=-0.41, low=-0.43, high=-0.4, why=why),
+        claim(ours=0.03, low=0.02, high=0.04, verdict=FAILS, experiment="photos"),
+        claim(name="gap", published="theorem"),
+        claim(name="flow", published="theorem", verdict=OPEN),
+        claim(name="better_samples", verdict=MORE, published="a picture"),
+    ]
+    first, second, third = page.sentences(rows)
+    assert "1 of 2 statements that are theorems" in first
+    assert "by 0.41 (0.40 to 0.43) on digits; it does not on photos" in second
+    assert "changes by +0.26 (+0.16 to +0.37) on digits." in second
+    assert "would need a larger preset on digits" in third
+    assert page.sentences([]) == []
+
+
+def test_every_claim_and_figure_has_its_question():
+    """Once; and each claim a name in the matrix."""
+    claims = [name for q in QUESTIONS for name in q.claims]
+    figures = [name for q in QUESTIONS for name in q.figures]
+    assert len(set(claims)) == len(claims)
+    assert set(claims) == set(SHORT)
+    assert set(figures) == set(registry.FIGURES) - {"comparison"}
+    assert all(figure.title for figure in registry.FIGURES.values())
 
 
 def per_image(folder, shift):
@@ -185,7 +224,7 @@ def test_every_claim_has_its_figure_and_every_table_its_link(results):
     assert all(len(alt) > 20 for alt in re.findall(r'<img [^>]*alt="([^"]*)"', page))
     assert page.count("<th>") == 0  # each has its scope
     dark = page.count('srcset="data:image/png')
-    assert dark == page.count("<figure") - page.count('class="moving"')
+    assert dark == page.count("<figure") + 1 - page.count('class="moving"')
 
 
 def test_a_claim_of_every_kind_is_linked_to_a_figure(finished):
@@ -194,3 +233,4 @@ def test_a_claim_of_every_kind_is_linked_to_a_figure(finished):
     claims = tidy.read_csv(folder / "results/smoke/claims.csv", "claims")
     assert set(claims["figure"]) <= set(registry.FIGURES)
     assert claims.groupby("name")["claim"].nunique().max() <= 2  # exact and learned
+    assert set(claims["name"]) <= set(SHORT)

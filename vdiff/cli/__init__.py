@@ -4,6 +4,7 @@ from vdiff.cli import (  # noqa: F401 (commands)
     measuring,
     pipeline,
     planning,
+    record,
     reference,
     results,
     scoring,

@@ -4,10 +4,12 @@ import json
 import logging
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from vdiff.cli.group import PATH, from_json, main
+from vdiff.cli.options import ROOT
 from vdiff.errors import VdiffError
 from vdiff.files.objects import write_json
 
@@ -127,12 +129,34 @@ def clean(results: Path, delete: bool) -> None:
     "--author", "authors", multiple=True, metavar='"NAME [ORCID]"',
     help="Who ran it, with the address of an ORCID or without; may be repeated.",
 )  # fmt: skip
-def export(results: Path, out: Path, authors: tuple[str, ...]) -> None:
+@click.option("--weights", is_flag=True, help="With the last weights of every run.")
+@ROOT
+def export(
+    results: Path, out: Path, authors: tuple[str, ...], weights: bool, data_root: Path
+) -> None:
     """Pack a RESULTS folder, such as results/demo, as a Provenance Run Crate to publish."""
     from vdiff.files.crate import export as export_crate
 
-    count = export_crate(results, out, authors)
+    with TemporaryDirectory() as folder:
+        files = _weights(results, Path(folder), data_root) if weights else []
+        count = export_crate(results, out, authors, files)
     log.info("%s holds %d files.", out, count)
+
+
+def _weights(results: Path, folder: Path, data_root: Path) -> list[Path]:
+    """A file EXPERIMENT-ARM-SEED.safetensors for every run."""
+    from vdiff.config import read_run
+    from vdiff.files.weights import ENDING
+    from vdiff.pretrained import write_pretrained
+    from vdiff.steps.opening import open_model
+
+    found = []
+    for path in sorted(results.glob("runs/*/*/*/snapshots.csv")):
+        model = open_model(read_run(path.parent / "run.json"), path, data_root)
+        last = model.snapshots[-1]
+        found.append(folder / f"{'-'.join(path.parts[-4:-1])}{ENDING}")
+        write_pretrained(found[-1], model, last.weights(), last.iteration)
+    return found
 
 
 @main.command()

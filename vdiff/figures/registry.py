@@ -23,11 +23,12 @@ FPS = 12  # frames a second of an animation
 class Figure:
     """names: for whom it is drawn; inputs, options: of the drawing function.
 
-    moving: an animation, GIF and WebP instead of PNG and PDF.
+    title: what it shows, for readers; moving: an animation, GIF and WebP instead of PNG and PDF.
     """
 
     name: str
     category: str
+    title: str
     names: Callable[[Config], Sequence[Name]]
     inputs: Callable[[Config, Name], list[str]]
     module: str = ""
@@ -136,63 +137,179 @@ FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (  # in the order of the report
         Figure(
-            "bpd", LIKELIHOOD, _each, _tables("curves"), "bpd", options=_experiment,
-        ),
-        Figure(
-            "examples", LIKELIHOOD, _each, _tables("curves"), "examples", options=_with_published,
-        ),
-        Figure("differences", LIKELIHOOD, _compared, _tables("differences"), "differences"),
-        Figure(
-            "gap", LIKELIHOOD, _compared, _tables("differences", "curves"), "gap",
-        ),
-        Figure("samples", SAMPLES, having("sampling"), _grids, "samples", options=_with_arms),
-        Figure(
-            "quality", SAMPLES, having("quality"), _tables("quality"), "quality",
+            "bpd",
+            LIKELIHOOD,
+            "Test bits/dim along training",
+            _each,
+            _tables("curves"),
+            "bpd",
             options=_experiment,
         ),
         Figure(
-            "quality-course", SAMPLES, _with_course, _tables("quality"), "quality_course",
+            "examples",
+            LIKELIHOOD,
+            "Bits/dim against images seen, beside the published curves",
+            _each,
+            _tables("curves"),
+            "examples",
+            options=_with_published,
+        ),
+        Figure(
+            "differences",
+            LIKELIHOOD,
+            "Bits/dim of one arm minus another's",
+            _compared,
+            _tables("differences"),
+            "differences",
+        ),
+        Figure(
+            "gap",
+            LIKELIHOOD,
+            "How the difference of the arms goes on",
+            _compared,
+            _tables("differences", "curves"),
+            "gap",
+        ),
+        Figure(
+            "samples",
+            SAMPLES,
+            "Samples beside real images",
+            having("sampling"),
+            _grids,
+            "samples",
+            options=_with_arms,
+        ),
+        Figure(
+            "quality",
+            SAMPLES,
+            "How far samples are from test images",
+            having("quality"),
+            _tables("quality"),
+            "quality",
             options=_experiment,
         ),
         Figure(
-            "sampling", SAMPLES, _moving("sampling"), _last_grid, "animation", moving=True,
+            "quality-course",
+            SAMPLES,
+            "Quality of samples along training",
+            _with_course,
+            _tables("quality"),
+            "quality_course",
+            options=_experiment,
         ),
         Figure(
-            "lambda-grid", FAMILY, having("trajectory"), _histograms, "lambda_grid",
+            "sampling",
+            SAMPLES,
+            "Sampling images",
+            _moving("sampling"),
+            _last_grid,
+            "animation",
+            moving=True,
+        ),
+        Figure(
+            "lambda-grid",
+            FAMILY,
+            "Figure 5: every λ from noise to data",
+            having("trajectory"),
+            _histograms,
+            "lambda_grid",
             options=_grid_options,
         ),
         Figure(
-            "lambda-strips", FAMILY, having("trajectory"), _histograms, "lambda_grid",
+            "lambda-strips",
+            FAMILY,
+            "λ = 0 and λ = 1 from start to end",
+            having("trajectory"),
+            _histograms,
+            "lambda_grid",
             options=_strip_options,
         ),
-        Figure("lambda", FAMILY, _moving("trajectory"), _ends, "animation", moving=True),
         Figure(
-            "distances", FAMILY, having("distances"), _tables("distances"), "distances",
+            "lambda",
+            FAMILY,
+            "Sampling with λ = 0 beside λ = 1",
+            _moving("trajectory"),
+            _ends,
+            "animation",
+            moving=True,
+        ),
+        Figure(
+            "distances",
+            FAMILY,
+            "Distance of samples to the data",
+            having("distances"),
+            _tables("distances"),
+            "distances",
             options=_experiment,
         ),
         Figure(
-            "standard-error", LIKELIHOOD, _each, _tables("curves"), "standard_error",
+            "standard-error",
+            LIKELIHOOD,
+            "Standard error of the bits/dim",
+            _each,
+            _tables("curves"),
+            "standard_error",
             options=_experiment,
         ),
         Figure(
-            "variance", LIKELIHOOD, having("variance"), _tables("variance_time", "gradient"),
-            "variance", options=_experiment,
-        ),
-        Figure(
-            "gradient-bias", LIKELIHOOD, _once("variance"), _tables("gradient"), "gradient_bias",
-        ),
-        Figure(
-            "forms", TRAINING, having("forms"), _tables("forms"), "forms", options=_experiment,
-        ),
-        Figure(
-            "theory", LIKELIHOOD, having("theory"), _tables("theory"), "theory",
+            "variance",
+            LIKELIHOOD,
+            "Where the variance comes from",
+            having("variance"),
+            _tables("variance_time", "gradient"),
+            "variance",
             options=_experiment,
         ),
-        Figure("likelihood", LIKELIHOOD, _once("likelihood"), _tables("likelihood"), "likelihood"),
-        Figure("loss", TRAINING, _all, _tables("train"), "loss"),
         Figure(
-            "published-curves", LIKELIHOOD, _all, _tables(), "published_curves",
+            "gradient-bias",
+            LIKELIHOOD,
+            "What a law of time misses of the gradient",
+            _once("variance"),
+            _tables("gradient"),
+            "gradient_bias",
         ),
-        Figure("comparison", LIKELIHOOD, lambda config: [], _tables("comparison"), "comparison"),
+        Figure(
+            "forms",
+            TRAINING,
+            "The forms of score matching",
+            having("forms"),
+            _tables("forms"),
+            "forms",
+            options=_experiment,
+        ),
+        Figure(
+            "theory",
+            LIKELIHOOD,
+            "The paper's identities where the truth is known",
+            having("theory"),
+            _tables("theory"),
+            "theory",
+            options=_experiment,
+        ),
+        Figure(
+            "likelihood",
+            LIKELIHOOD,
+            "The bound beside the ODE's likelihood",
+            _once("likelihood"),
+            _tables("likelihood"),
+            "likelihood",
+        ),
+        Figure("loss", TRAINING, "Training loss", _all, _tables("train"), "loss"),
+        Figure(
+            "published-curves",
+            LIKELIHOOD,
+            "The published curves",
+            _all,
+            _tables(),
+            "published_curves",
+        ),
+        Figure(
+            "comparison",
+            LIKELIHOOD,
+            "Two results compared in pairs",
+            lambda config: [],
+            _tables("comparison"),
+            "comparison",
+        ),
     )
-}  # fmt: skip
+}

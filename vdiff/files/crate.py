@@ -34,14 +34,18 @@ PROFILES = {
 }
 BIOSCHEMAS = "https://bioschemas.org/profiles"
 COMPLETED = "http://schema.org/CompletedActionStatus"
+WEIGHTS = "weights"
 EXTRA = ("manifest.json", "report.html")  # made from the files that the manifest lists
 
 
-def export(folder: Path, out: Path, authors: Sequence[str] = ()) -> int:
+def export(
+    folder: Path, out: Path, authors: Sequence[str] = (), weights: Sequence[Path] = ()
+) -> int:
     """Write the crate as the ZIP file `out`; returns how many results are in it.
 
     folder needs the manifest.json of a finished run. authors: names, each with an ORCID's address
-    behind it or none. Raises VdiffError when the manifest is absent, a listed file is missing or
+    behind it or none. weights: files of `vdiff export-weights`, which go to WEIGHTS in the crate.
+    Raises VdiffError when the manifest is absent, a listed file is missing or
     changed, or out cannot be written.
     """
     manifest = read_json(folder / "manifest.json")
@@ -63,7 +67,8 @@ def export(folder: Path, out: Path, authors: Sequence[str] = ()) -> int:
     if people:
         crate.root_dataset["author"] = _one_or_many(people)
     listed = (name for name in (*manifest["results"], *EXTRA) if (folder / name).is_file())
-    files = {name: _add_file(crate, folder, name) for name in sorted(listed)}
+    files = {name: _add_file(crate, folder / name, name) for name in sorted(listed)}
+    files |= {f"{WEIGHTS}/{p.name}": _add_file(crate, p, f"{WEIGHTS}/{p.name}") for p in weights}
     _Run(crate, manifest, files, people).describe()
     write_bytes(out, b"".join(crate.stream_zip()))
     return len(files)
@@ -283,8 +288,7 @@ def _add(crate: ROCrate, id_: str, kind: str, **properties: str) -> ContextEntit
     return crate.add(ContextEntity(crate, id_, {"@type": kind, **properties}))
 
 
-def _add_file(crate: ROCrate, folder: Path, name: str) -> File:
-    path = folder / name
+def _add_file(crate: ROCrate, path: Path, name: str) -> File:
     properties = {
         "encodingFormat": mimetypes.guess_type(name)[0] or "application/octet-stream",
         "contentSize": str(path.stat().st_size),

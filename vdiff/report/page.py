@@ -1,6 +1,9 @@
 """The report: one self-contained HTML page of figures, claims, run times and the manifest."""
 
 import base64
+import re
+from collections import Counter
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,12 +18,17 @@ from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv
 from vdiff.report.contents import read_config, tables
+from vdiff.report.questions import QUESTIONS, SHORT, WORDS, Question
 from vdiff.resources import CURVES_ON, published_curves, published_values
 from vdiff.stats.beside import beside
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
 CONTROLS = "controls.csv"
+KINDS = {HOLDS: "holds", FAILS: "fails", OPEN: "open", MORE: "more"}
+MARKS = {"holds": "✓", "fails": "✗", "open": "?", "more": "·"}
+VERDICTS = {"holds": "holds", "fails": "does not hold", "open": "is not resolved",
+            "more": "would need a larger preset"}  # fmt: skip
 MIME = {".csv": "text/csv", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -30,26 +38,27 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
     drawn: where the folder figures is, by default in the results folder.
     """
     config = read_config(folder)
-    claims = read_csv(folder / "claims.csv", "claims")
+    claims = [_claim(row) for row in read_csv(folder / "claims.csv", "claims").to_dict("records")]
     manifest = read_json(folder / "manifest.json")
-    counts = claims["verdict"].value_counts()
     figures = _figures(folder, drawn or folder, config)
-    shown = {figure["name"] for figure in figures}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
     page = template.render(
         preset=folder.resolve().name,
-        claims=[_claim(row, shown) for row in claims.to_dict("records")],
+        facts=_facts(folder, manifest),
+        sentences=sentences(claims),
+        matrix=_matrix(claims),
+        marks=MARKS,
+        failures=[c for c in claims if c["kind"] == "fails"],
+        headline=_headline(claims, figures),
+        words=WORDS,
+        questions=_questions(claims, figures),
+        others=[f for f in figures if not any(f["kind"] in q.figures for q in QUESTIONS)],
         table=_inline(folder / "claims.csv"),
-        counts={
-            key: int(counts.get(verdict, 0))
-            for key, verdict in (("holds", HOLDS), ("fails", FAILS), ("open", OPEN), ("more", MORE))
-        },
         controls=[_control(r) for r in read_csv(folder / CONTROLS, "controls").to_dict("records")],
         controls_table=_inline(folder / CONTROLS),
         gains=_gains(folder, config),
-        beside=_beside(folder, config, claims),
-        figures=figures,
+        beside=_beside(folder, config, read_csv(folder / "claims.csv", "claims")),
         times=_times(manifest["results"]),
         # What made each file is in manifest.json; the page shows what made them all.
         manifest={k: v for k, v in manifest.items() if k != "results"},
@@ -57,20 +66,150 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
     write_bytes(out, page.encode())
 
 
-def _claim(row: dict, shown: set[str]) -> dict:
+def _facts(folder: Path, manifest: dict) -> dict[str, str]:
+    """When, of which commit and by which command."""
+    commit = (manifest.get("vdiff") or {}).get("commit")
+    preset = (manifest.get("config") or {}).get("preset", folder.resolve().name)
+    facts = {"made": str(manifest.get("made", ""))[:10], "commit": (commit or "")[:10]}
+    return {**facts, "command": f"snakemake --cores 2 --config preset={preset}"}
+
+
+def _claim(row: dict) -> dict:
+    """A row of claims.csv as the page shows it: three digits at most."""
     known = pd.notna(row["low"])
-    interval = f"{row['low']:.4g} to {row['high']:.4g}" if known else ""
-    kind = {HOLDS: "holds", FAILS: "fails"}.get(row["verdict"], "open")
     power = f"{row['finds']:.2g}" if pd.notna(row["finds"]) else "unknown"
     if pd.notna(row["effect"]):
-        power += f" of {row['effect']:.2g}"
-    name = row["figure"]
-    links = [("figure", f) for f in (name, f"{name}-{row['experiment']}") if f in shown]
+        power += f" / {row['effect']:.2g}"
     return {
-        **row, "ours": f"{row['ours']:.4g}" if pd.notna(row["ours"]) else "not known",
-        "interval": interval, "kind": kind, "power": power,
-        "links": links,
-    }  # fmt: skip
+        **row,
+        "ours": f"{row['ours']:.3g}" if pd.notna(row["ours"]) else "not known",
+        "interval": f"{row['low']:.3g} to {row['high']:.3g}" if known else "",
+        "kind": KINDS.get(row["verdict"], "open"),
+        "power": power,
+        "value": row["ours"],
+        "theorem": str(row["published"]).startswith("theorem"),
+    }
+
+
+def _ids(claims: list[dict]) -> None:
+    """An address for each row: claim and data, with a number where they are there twice."""
+    seen: Counter = Counter()
+    for c in claims:
+        key = f"{c['name']}-{c['experiment']}"
+        seen[key] += 1
+        c["id"] = key if seen[key] == 1 else f"{key}-{seen[key]}"
+
+
+def sentences(claims: list[dict]) -> list[str]:
+    """What came out, in three sentences at most, of rows by `_claim`."""
+    tested = [c for c in claims if c["verdict"] != MORE]
+    theorems = [c for c in tested if c["theorem"]]
+    found = []
+    if theorems:
+        holds = sum(c["kind"] == "holds" for c in theorems)
+        found.append(
+            f"The mathematics checks: {holds} of {len(theorems)} statements that are theorems hold "
+            "within their margins on the nets trained here."
+        )
+    gaps = [c for c in tested if c["name"] == "lower_bpd"]
+    if gaps:
+        told = [
+            f"{-c['value']:.2f} ({-c['high']:.2f} to {-c['low']:.2f}) on {c['experiment']}"
+            for c in gaps
+            if c["kind"] == "holds"
+        ]
+        parts = []
+        if told:
+            parts.append(f"at equal passes debiasing lowers the bits/dim, by {listed(told)}")
+        for kind, said in (("fails", "it does not"), ("open", "it is not resolved")):
+            if data := [str(c["experiment"]) for c in gaps if c["kind"] == kind]:
+                parts.append(f"{said} on {listed(data)}")
+        onward = [w for c in gaps if (w := _onward(c))]
+        if onward:
+            parts.append(
+                f"with every doubling of passes the difference changes by {listed(onward)}"
+            )
+        text = "; ".join(parts)
+        found.append(f"{text[0].upper()}{text[1:]}.")
+    quality = [c for c in claims if c["name"] == "better_samples"]
+    if quality:
+        said = [f"{VERDICTS[c['kind']]} on {c['experiment']}" for c in quality]
+        found.append(f"That its samples look better {listed(said)}.")
+    return found
+
+
+def _onward(claim: dict) -> str:
+    """How a gap goes on, which the claim's reason says."""
+    match = re.search(r"goes on by (\S+) a doubling of passes \(([^)]*)\)", str(claim["why"]))
+    return f"{match[1]} ({match[2]}) on {claim['experiment']}" if match else ""
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as an English list.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _matrix(claims: list[dict]) -> dict:
+    """Claims by data sets: columns, and rows of (claim in short, cells of claims)."""
+    _ids(claims)
+    columns = list(dict.fromkeys(str(c["experiment"]) for c in claims))
+    rows: dict[str, dict[str, list[dict]]] = {}
+    for c in claims:
+        row = rows.setdefault(c["name"], {column: [] for column in columns})
+        row[str(c["experiment"])].append(c)
+    known = [*SHORT, *(name for name in rows if name not in SHORT)]
+    return {
+        "columns": columns,
+        "rows": [
+            (SHORT.get(name, rows[name] and _first(rows[name])["claim"]), list(rows[name].values()))
+            for name in known
+            if name in rows
+        ],
+    }
+
+
+def _first(row: dict[str, list[dict]]) -> dict:
+    return next(c for cell in row.values() for c in cell)
+
+
+def _headline(claims: list[dict], figures: list[dict]) -> dict | None:
+    """The figure that the page begins with: bits/dim where the arms differ most, or the first."""
+    gaps = [c for c in claims if c["name"] == "lower_bpd" and pd.notna(c["value"])]
+    for c in sorted(gaps, key=lambda c: c["value"]):
+        for figure in figures:
+            if figure["name"] == f"bpd-{c['experiment']}":
+                return figure
+    return figures[0] if figures else None
+
+
+def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
+    """The questions that this folder has claims or figures for; other claims come last."""
+    known = {name for q in QUESTIONS for name in q.claims}
+    rest = tuple(dict.fromkeys(c["name"] for c in claims if c["name"] not in known))
+    more = [Question("others", "What else was tested?", "", rest, ())] if rest else []
+    found = []
+    for q in (*QUESTIONS, *more):
+        rows = [c for name in q.claims for c in claims if c["name"] == name]
+        shown = [f for kind in q.figures for f in figures if f["kind"] == kind]
+        if rows or shown:
+            found.append({**q._asdict(), "rows": _merged(rows), "figures": shown})
+    return found
+
+
+def _merged(rows: list[dict]) -> list[dict]:
+    """Rows of one statement stand under it once: `span` rows from here, 0 within."""
+    counts = Counter((c["claim"], c["unit"]) for c in rows)
+    seen: set = set()
+    order = sorted(rows, key=lambda c: list(counts).index((c["claim"], c["unit"])))
+    for c in order:
+        key = (c["claim"], c["unit"])
+        c["span"] = 0 if key in seen else counts[key]
+        seen.add(key)
+    return order
 
 
 def _control(row: dict) -> dict:
@@ -167,9 +306,11 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                 {
                     "moving": figure.moving,
                     "name": figure.stem(name),
+                    "kind": figure.name,
+                    "title": figure.title + (f": {name}" if name else ""),
                     "caption": caption.strip(),
                     # The caption says what is seen; a reader of the page hears whose it is.
-                    "alt": f"{figure.stem(name)}: {caption.split('. ')[0].strip().rstrip('.')}.",
+                    "alt": _alt(figure.title, name, caption),
                     "source": _inline(stem.with_name(f"{stem.name}{ending}")),
                     "dark": ""
                     if figure.moving
@@ -178,6 +319,11 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                 }
             )
     return found
+
+
+def _alt(title: str, name: str | None, caption: str) -> str:
+    """What is seen, for those who do not: title, data and the caption's first sentence."""
+    return f"{title}{f', {name}' if name else ''}: {caption.split('. ')[0].strip().rstrip('.')}."
 
 
 def _inline(path: Path) -> str:

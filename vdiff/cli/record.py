@@ -1,0 +1,70 @@
+"""Entries for the table of records."""
+
+import logging
+import secrets
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import BadZipFile, ZipFile
+
+import click
+
+from vdiff.cli.group import PATH, main
+from vdiff.cli.options import ROOT
+from vdiff.errors import VdiffError
+
+log = logging.getLogger("vdiff")
+
+
+@main.group()
+def record() -> None:
+    """Records of bits/dim for a budget (docs/record.md)."""
+
+
+@record.command()
+@click.argument("crate", type=PATH)
+@click.option("--data", help="npz:PATH of the data, unless they are where the run found them.")
+@click.option("--draws", type=click.IntRange(2), default=4, help="Of the estimator, per image.")
+@click.option("--images", type=click.IntRange(2), help="Only so many of the entry's test images.")
+@click.option("--seed", type=click.IntRange(0), help="Of the fresh noise; by default a new one.")
+@ROOT
+def check(
+    crate: Path, data: str | None, draws: int, images: int | None, seed: int | None, data_root: Path
+) -> None:
+    """Whether the numbers of CRATE, of `vdiff export --weights`, are those of its weights: they are
+    evaluated on fresh noise. Says the budget, and the difference to vdiff's own record in pairs."""
+    from vdiff.record import check as checked
+    from vdiff.record import entries
+
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    wrong = []
+    with TemporaryDirectory() as folder:
+        if crate.is_dir():
+            unpacked = crate
+        else:
+            unpacked = Path(folder)
+            try:
+                with ZipFile(crate) as archive:
+                    archive.extractall(unpacked)
+            except (BadZipFile, OSError):
+                raise VdiffError(f"{crate} is no crate: no ZIP file and no folder.") from None
+        for entry in entries(unpacked):
+            entry = entry._replace(images=min(images or entry.images, entry.images))
+            found = checked(entry, data_root, draws, seed, data)
+            f = found.found
+            log.info(
+                "%s says %.4f bits/dim; fresh noise (seed %d) gives %.4f ± %.4f on %d images, "
+                "± %.4f of noise, k = %.2f of at most %.2f.",
+                entry.run.label, entry.bpd, seed, f.mean, f.error, entry.images, f.noise,
+                f.tail.k_hat, f.tail.k_most,
+            )  # fmt: skip
+            log.info(
+                "Budget: %s passes, %.0f seconds of %d cores.",
+                f"{entry.passes:,}", entry.seconds, entry.cores,
+            )  # fmt: skip
+            if found.minus is not None:
+                log.info("It less %s, in pairs: %+.4f ± %.4f.", found.record, *found.minus)
+            if not found.right:
+                wrong.append(entry.run.label)
+    if wrong:
+        raise VdiffError(f"Not confirmed: {', '.join(wrong)}.")
+    log.info("Confirmed.")
