@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from vdiff.config import Run
 from vdiff.data import Data, load
@@ -13,6 +14,7 @@ from vdiff.files.crate import WEIGHTS
 from vdiff.files.objects import read_json
 from vdiff.files.tidy import read_csv
 from vdiff.files.weights import ENDING
+from vdiff.machine.seeds import generator
 from vdiff.pretrained import about, names, read_pretrained
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import Tail, tail_of
@@ -95,9 +97,13 @@ def entries(crate: Path) -> list[Entry]:
 def measured(model: Wrapped, data: Data, images: int, draws: int, seed: int) -> Found:
     """The model's bound on the first test images, by fresh noise."""
     x = data.test_examples(images)
-    pilot = data.train_examples()
-    rows = np.random.default_rng(seed).choice(len(pilot), min(PILOT, len(pilot)), replace=False)
-    model.fit(pilot[np.sort(rows)], seed=seed)
+    if x.is_floating_point():
+        x, pilot = x.float(), data.draw(PILOT, generator("pilot", seed)).float()
+    else:
+        pilot = data.train_examples()
+        rows = torch.randperm(len(pilot), generator=generator("pilot", seed))[:PILOT]
+        pilot = pilot[rows]
+    model.fit(pilot, seed=seed)
     nats = model._draws(x, None, draws, 256, seed)
     bits = -nats / (model.space.d * math.log(2))
     each = bits.mean(1)

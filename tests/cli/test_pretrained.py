@@ -156,7 +156,8 @@ def test_what_is_no_entry_is_said(finished, tmp_path, what):
 
 def test_the_data_must_be_the_entrys(crate, tmp_path):
     digits = load("digits")
-    np.savez(tmp_path / "o.npz", train_x=digits.train[:50].numpy(), test_x=digits.test.numpy())
+    arrays = {"train_x": digits.train[:50].numpy(), "test_x": digits.test.numpy(), "levels": 17}
+    np.savez(tmp_path / "o.npz", **arrays)
     said = vdiff_("record", "check", crate, "--data", f"npz:{tmp_path / 'o.npz'}", code=1)
     assert "are others than the entry's" in said
     assert not math.isnan(about(next((crate / "weights").iterdir()))["iteration"])

@@ -63,14 +63,25 @@ def test_samples_are_like_the_data_and_the_same_again(finished):
     assert points.log_prob(x, pilot=64).value.shape == (7,)  # in float64, as they come
 
 
-def test_the_lines_of_the_readme_run(finished):
+def test_the_lines_of_the_readme_run(finished, tmp_path, monkeypatch):
+    """Each block of Python; the unet of diffusers is a small one that is not trained."""
     page = (ROOT / "README.md").read_text()
-    code = re.search(r"```python\n(import vdiff\n.*?)```", page, re.S)[1]
+    diffusers, record, run = re.findall(r"```python\n(.*?)```", page, re.S)
     folder = finished[0] / "results" / "smoke"
     names = {}
-    exec(code.replace("results/demo", str(folder)), names)
+    exec(run.replace("results/demo", str(folder)), names)
     assert names["images"].shape == (16, 1, 8, 8)
     assert len(names["found"].value) == 8
+    exec(record, names)
+    assert names["images"].shape == (4, 3, 32, 32)
+    package = pytest.importorskip("diffusers", reason="the extra models is not installed")
+    small = {"sample_size": 8, "block_out_channels": (8, 8), "norm_num_groups": 4}
+    small |= {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    monkeypatch.chdir(tmp_path)
+    package.UNet2DModel(**small).save_pretrained("mine/unet")
+    names["images"] = torch.randint(256, (64, 3, 8, 8), dtype=torch.uint8)
+    exec(diffusers.replace("DDPMScheduler())", "DDPMScheduler(), check=False)"), names)
+    assert len(names["found"].bits_per_dim) == 64
 
 
 def test_what_does_not_fit_is_one_sentence(finished):

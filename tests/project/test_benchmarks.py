@@ -29,6 +29,7 @@ SMALL = {
         f"{RUN}/swissroll/debias-False/seed-0",
     ],
     "oracle.py": ["--examples=64", "--draws=2"],
+    "pretrained.py": ["digits-demo", "--images=4", "--draws=2", "--out=records.csv"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
         "--preset=smoke",

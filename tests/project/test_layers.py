@@ -85,6 +85,8 @@ def test_the_root_of_the_package_has_no_other_modules():
         "__main__.py",
         "errors.py",
         "model.py",
+        "pretrained.py",
+        "record.py",
         "trained.py",
         "wrapped.py",
         "scoring.py",

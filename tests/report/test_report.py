@@ -97,7 +97,10 @@ def test_the_page_needs_nothing_but_itself(results):
     page = (results / "report.html").read_text()
     assert "A &lt;b&gt;claim" in page  # escaped
     assert 'src="data:image/png;base64,' in page
-    assert not re.findall(r'(?:src|href|srcset)="(?!data:|#)', page)
+    assert not re.findall(r'(?:src|srcset)="(?!data:)', page)
+    assert set(re.findall(r'href="(?!data:|#)([^"]*)', page)) == {
+        "https://arxiv.org/abs/2106.02808"
+    }
     assert page.count("<figure") == FIGURES
     assert "former" not in page
     assert "12.5" in page
