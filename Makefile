@@ -49,7 +49,7 @@ pages: $(READY)
 notebooks: $(READY)
 	$(RUN) && work="$$(mktemp -d)" \
 		&& jupytext --quiet --to ipynb --output "$$work/any-model.ipynb" docs/any-model.md \
-		&& jupyter execute --inplace "$$work/any-model.ipynb" && cp "$$work/any-model.ipynb" notebooks/
+		&& OMP_NUM_THREADS=1 jupyter execute --inplace "$$work/any-model.ipynb" && cp "$$work/any-model.ipynb" notebooks/
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vdiff needs Python 3.11 or newer; name one by make PYTHON=python3.11.")'
