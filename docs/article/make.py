@@ -21,7 +21,6 @@ from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
 from vdiff.report.contents import read_config
 from vdiff.report.questions import SHORT
-from vdiff.resources import published_values
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "results" / "reference"
@@ -63,8 +62,12 @@ def values(reference: Path) -> dict[str, float | str]:
                 n += 1
             for column in ("ours", "low", "high", "finds", "effect", "verdict"):
                 found[f"{key}.{column}"] = getattr(row, column)
-            if onward := re.search(r"by (\S+) a doubling of passes \((\S+) to (\S+)\)", str(row.why)):
-                for name, text in zip(("slope", "slope_low", "slope_high"), onward.groups(), strict=True):
+            if onward := re.search(
+                r"by (\S+) a doubling of passes \((\S+) to (\S+)\)", str(row.why)
+            ):
+                for name, text in zip(
+                    ("slope", "slope_low", "slope_high"), onward.groups(), strict=True
+                ):
                     found[f"{key}.{name}"] = float(text)
         gradient = pd.read_csv(reference / folder / "gradient.csv")
         for (experiment, law), part in gradient.groupby(["experiment", "law"]):
@@ -92,8 +95,6 @@ def values(reference: Path) -> dict[str, float | str]:
         key = f"step_size.{data}.{PLAIN.sub('_', arm)}"
         found |= {f"{key}.lr": float(low), f"{key}.bpd": float(ends["mean"][low])}
         found[f"{key}.se"] = float(ends["sem"][low])
-    for row in published_values("cifar10").to_dict("records") if hasattr(published_values("cifar10"), "to_dict") else []:
-        found[f"published.{PLAIN.sub('_', str(row.get('arm', '')))}"] = float(row.get("bpd", float("nan")))
     return found
 
 
