@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
 JOBS ?= all
 
-.PHONY: demo test test-slow test-all test-cluster figures lint pages notebooks docs clean
+.PHONY: demo test test-slow test-all test-cluster figures lint pages notebooks article docs clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
@@ -45,11 +45,17 @@ docs: $(READY)
 pages: $(READY)
 	$(RUN) vdiff reference configuration >docs/configuration.md
 
-# The page on any model as a notebook, run; in a folder of its own, for it writes a picture.
+# The page on any model as a notebook, run; in a folder of its own, for it writes a picture. Links are those of docs/.
 notebooks: $(READY)
 	$(RUN) && work="$$(mktemp -d)" \
-		&& jupytext --quiet --to ipynb --output "$$work/any-model.ipynb" docs/any-model.md \
-		&& OMP_NUM_THREADS=1 jupyter execute --inplace "$$work/any-model.ipynb" && cp "$$work/any-model.ipynb" notebooks/
+		&& sed 's#](\([a-z-]*\.[a-z]*\)#](../docs/\1#g' docs/any-model.md >"$$work/any-model.md" \
+		&& jupytext --quiet --to ipynb "$$work/any-model.md" \
+		&& OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore jupyter execute --inplace "$$work/any-model.ipynb" \
+		&& cp "$$work/any-model.ipynb" notebooks/
+
+# The article, from the kept tables.
+article: $(READY)
+	$(RUN) python docs/article/make.py
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vdiff needs Python 3.11 or newer; name one by make PYTHON=python3.11.")'

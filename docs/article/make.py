@@ -2,8 +2,8 @@
 
     python docs/article/make.py [--reference results/reference] [--out docs/article/vdiff.pdf]
 
-article.typ says #val("laptop.mnist.lower_bpd.ours") where a number stands; a name that no table has is an error.
-The same tables make the same bytes.
+article.typ says #val("laptop.mnist.lower_bpd.ours") where a number stands; a name that no table has
+is an error. The same tables make the same bytes.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Pages that are made from the code are fresh, and links lead somewhere."""
 
+import json
 import re
 
 import pytest
@@ -36,6 +37,20 @@ def test_links_to_files_and_headings_lead_somewhere(page):
             titles = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
             slugs = {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}
             assert anchor[1:] in slugs, f"{page} links to {path}{anchor}"
+
+
+def test_the_notebook_of_any_model_is_the_page():
+    """If this fails: make notebooks. It was run, and tells of no machine."""
+    text = (ROOT / "docs/any-model.md").read_text()
+    notebook = json.loads((ROOT / "notebooks/any-model.ipynb").read_text())
+    cells = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+    blocks = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    assert ["".join(c["source"]).strip() for c in cells] == [b.strip() for b in blocks]
+    assert all(c["execution_count"] for c in cells)
+    said = json.dumps([c["outputs"] for c in cells])
+    assert "bits/dim" in said
+    assert "stderr" not in said
+    assert str(ROOT) not in said
 
 
 @pytest.mark.slow
