@@ -17,10 +17,13 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import typst
 
+from vdiff.config import PAPER
 from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
 from vdiff.report.contents import read_config
 from vdiff.report.questions import SHORT
+from vdiff.resources import published_values
+from vdiff.stats.claims import PUBLISHED_GAIN, PUBLISHED_LOG_RATIO
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "results" / "reference"
@@ -75,6 +78,7 @@ def values(reference: Path) -> dict[str, float | str]:
             for end, row in (("first", part.iloc[0]), ("last", part.iloc[-1])):
                 found[f"{short}.{experiment}.bias.{law}.{end}"] = float(row["relative_bias"])
         train = pd.read_csv(reference / folder / "train.csv")
+        train = train[train["arm"] == PAPER[1]]  # whose length the paper's other arm has, too
         for experiment, part in train.groupby("experiment"):
             found[f"{short}.{experiment}.iterations"] = int(part["iteration"].max())
             found[f"{short}.{experiment}.seeds"] = int(part["seed"].nunique())
@@ -85,6 +89,10 @@ def values(reference: Path) -> dict[str, float | str]:
             last = part.sort_values("iteration").iloc[-1]
             key = f"{short}.{experiment}.{PLAIN.sub('_', arm)}"
             found |= {f"{key}.bpd": float(last["bpd"]), f"{key}.examples": int(last["examples"])}
+    found |= {"published.gain": PUBLISHED_GAIN, "published.log_ratio": PUBLISHED_LOG_RATIO}
+    for row in published_values("cifar10").itertuples():
+        found[f"published.{'True' if row.debias else 'False'}"] = float(row.bpd)
+        found["published.examples"] = int(row.examples)
     for row in pd.read_csv(reference / "pretrained" / "records.csv").itertuples():
         for column in ("bpd", "std_err", "images", "passes", "k_hat"):
             found[f"record.{PLAIN.sub('_', row.name)}.{column}"] = getattr(row, column)
@@ -95,7 +103,7 @@ def values(reference: Path) -> dict[str, float | str]:
         key = f"step_size.{data}.{PLAIN.sub('_', arm)}"
         found |= {f"{key}.lr": float(low), f"{key}.bpd": float(ends["mean"][low])}
         found[f"{key}.se"] = float(ends["sem"][low])
-    return found
+    return {name: value for name, value in found.items() if value == value}  # JSON has no NaN
 
 
 def figures(reference: Path, into: Path) -> None:
