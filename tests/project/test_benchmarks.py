@@ -28,6 +28,7 @@ SMALL = {
         "--figure=lambda.png",
         f"{RUN}/swissroll/debias-False/seed-0",
     ],
+    "neighbours.py": ["digits-demo", "--count=9", "--steps=3", "--figure=near.png"],
     "oracle.py": ["--examples=64", "--draws=2"],
     "pretrained.py": ["digits-demo", "--images=4", "--draws=2", "--out=records.csv"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],

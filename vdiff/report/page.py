@@ -133,8 +133,8 @@ def sentences(claims: list[dict]) -> list[str]:
         found.append(f"{text[0].upper()}{text[1:]}.")
     quality = [c for c in claims if c["name"] == "better_samples"]
     if quality:
-        said = [f"{VERDICTS[c['kind']]} on {c['experiment']}" for c in quality]
-        found.append(f"That its samples look better {listed(said)}.")
+        verdicts = [f"{VERDICTS[c['kind']]} on {c['experiment']}" for c in quality]
+        found.append(f"That its samples look better {listed(verdicts)}.")
     return found
 
 
