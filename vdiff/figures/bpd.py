@@ -10,7 +10,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     """inputs: one CSV of the schema curves."""
     frame = curves.of_experiment(inputs[0], "curves", experiment)
     names = curves.estimators(frame)
-    figure, axes = curves.panels(names)
+    figure, axes = curves.panels(names, height=2.7)
     seeds = int(frame["seeds"].max())
     for ax, estimator in zip(axes, names, strict=True):
         for arm, look in style.looks(frame["arm"]).items():
@@ -27,14 +27,14 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     start = frame.loc[frame["iteration"] == 0, "bpd"]
     axes[0].set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
     axes[0].set_ylabel("test bpd (bits/dim)")
-    legend = "band: one standard error over the test set"
+    notes = ["band: one standard error over the test set"]
     if seeds > 1:
-        legend += f"\ndotted: one standard error over {seeds} seeds"
+        notes.append(f"dotted: one standard error over {seeds} seeds")
     if frame["doubtful"].any():
-        legend += f"\n{style.DOUBT}"
+        notes.append(style.DOUBT)
     if len(start):
-        legend += f"\nuntrained (off scale): {start.mean():.1f} bits/dim"
-    axes[-1].legend(title=legend, title_fontsize=6, frameon=False, alignment="left")
+        notes.append(f"untrained (off scale): {start.mean():.1f} bits/dim")
+    curves.legend_below(figure, axes[-1], notes)
     name = frame["experiment"].iloc[0]
     figure.suptitle(f"{name}: negative ELBO on the test set", fontsize=9)
     return figure

@@ -47,6 +47,15 @@ def estimators(frame: pd.DataFrame) -> list[str]:
     return sorted(there, key=lambda name: list(TITLE).index(name) if name in TITLE else len(TITLE))
 
 
+def legend_below(figure: plt.Figure, ax: plt.Axes, notes: Sequence[str]) -> None:
+    """The arms of a panel under all of them, never over a curve, with notes on bands and rings."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False,
+        title="; ".join(notes) or None, title_fontsize=6,
+    )  # fmt: skip
+
+
 def title(estimator: str) -> str:
     return TITLE.get(estimator, estimator)
 

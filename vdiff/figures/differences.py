@@ -10,10 +10,8 @@ from vdiff.stats.tails import doubts
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
-    """inputs: one CSV of the schema differences; one panel per experiment, first seed.
-
-    The first pair of arms is shown by every estimator, others by the efficient one alone.
-    """
+    """inputs: one CSV of the schema differences; one panel per experiment, its first pair of arms
+    (others, far apart, would flatten what the figure is about) and first seed."""
     figure, panels = curves.by_experiment(
         inputs[0], "differences", experiment, 2.3, "difference in bpd (bits/dim)"
     )
@@ -21,25 +19,21 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     for ax, _, part in panels:
         part = part[part["seed"] == part["seed"].min()]
         part = part[part["iteration"] > part["iteration"].max() * 0.15]
-        for k, (pair, rows) in enumerate(part.groupby(["first", "second"], sort=False)):
-            for estimator in curves.estimators(rows):
-                if k and estimator != "efficient":
-                    continue
-                colour, line = style.ESTIMATOR.get(estimator, ("0.5", ":"))
-                if k:
-                    colour, line = style.OTHERS[k % len(style.OTHERS)][:2]
-                d = rows[rows["estimator"] == estimator].sort_values("iteration")
-                x, y = d["iteration"], d["difference"]
-                error = d["std_err"] * d["images"].sub(1).map(t95)
-                (curve,) = ax.plot(x, y, color=colour, ls=line)
-                ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
-                style.doubt(ax, x, y, doubts(d), colour)
-                names = " less ".join(style.label(arm) for arm in pair)
-                handles.setdefault(f"{names}, {curves.title(estimator)}, 95%", curve)
+        pair, rows = next(iter(part.groupby(["first", "second"], sort=False)))
+        names = " minus ".join(style.label(arm) for arm in pair)
+        for estimator in curves.estimators(rows):
+            colour, line = style.ESTIMATOR.get(estimator, ("0.5", ":"))
+            d = rows[rows["estimator"] == estimator].sort_values("iteration")
+            x, y = d["iteration"], d["difference"]
+            error = d["std_err"] * d["images"].sub(1).map(t95)
+            (curve,) = ax.plot(x, y, color=colour, ls=line)
+            ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
+            style.doubt(ax, x, y, doubts(d), colour)
+            handles.setdefault(f"{names}, {curves.title(estimator)}, 95%", curve)
         ax.axhline(0, color="0.5", lw=0.8)
     title = style.DOUBT if any(doubts(part).any() for _, _, part in panels) else None
     figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=2, frameon=False,
+        handles.values(), handles.keys(), loc="outside lower center", frameon=False,
         title=title, title_fontsize=6,
     )  # fmt: skip
     return figure

@@ -23,11 +23,14 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, beside: str | No
             curves.line(ax, part, "examples", arm, look)
         _published(ax, beside)
         ax.set(xscale="log", xlabel="training examples seen", title=curves.title(estimator))
+        style.counts(ax)
     axes[0].set_ylabel("test bpd (bits/dim)")
     handles, labels = axes[0].get_legend_handles_labels()
+    notes = ["bands: one standard error over the test set"]
+    notes += [style.DOUBT] if frame["doubtful"].any() else []
     figure.legend(
         handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=6,
-        title="bands: one standard error over the test set", title_fontsize=6,
+        title="; ".join(notes), title_fontsize=6,
     )  # fmt: skip
     figure.suptitle(_heading(frame["experiment"].iloc[0], beside), fontsize=9)
     return figure

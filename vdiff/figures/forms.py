@@ -18,14 +18,14 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.4))
     there = [name for name in FORMS if name in set(frame["form"])]
     steps = np.unique(frame["iteration"])
-    width = float(np.diff(steps).min()) if len(steps) > 1 else 1.0
+    width = float(np.ptp(steps)) or 1.0
     for k, (name, look) in enumerate(zip(there, style.OTHERS, strict=False)):
         part = frame[frame["form"] == name]
         each = {"marker": look.marker, "ms": 3, "color": look.color, "label": name}
         left.plot(part["iteration"], part["value"], ls=look.ls, **each)
         if name == "denoising":
             continue
-        shift = 0.12 * width * (k - len(there) / 2)
+        shift = 0.025 * width * (k - len(there) / 2)
         right.errorbar(
             part["iteration"] + shift, part["excess"], Z95 * part["excess_std_err"], ls="",
             capsize=1.5, **each,
@@ -34,6 +34,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     left.set(title=frame["experiment"].iloc[0], ylabel="loss and its constant (nats/dim)")
     right.set(title="over the denoising form", ylabel="bits/dim")
     for ax in (left, right):
-        ax.set_xlabel("training iteration")
+        ax.set(xlabel="training iteration", xticks=steps)
+        ax.set_xlim(steps.min() - 0.1 * width, steps.max() + 0.1 * width)
     left.legend(frameon=False)
     return figure

@@ -30,10 +30,10 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 )  # fmt: skip
                 if doubtful(row.k_hat, row.k_most, row.share):
                     ax.plot(k + 0.2 * j - 0.1, value, "o", ms=9, mfc="none", mec=colour, mew=0.8)
-        labels = [style.label(arm) for arm in part["arm"]]
-        ax.set_xticks(range(len(labels)), labels)
+        middle = pd.Series(range(len(part))).groupby(part["arm"].to_numpy(), sort=False).mean()
+        ax.set_xticks(middle, [style.label(arm).replace(" ", "\n") for arm in middle.index])
         images = int(part["images"].iloc[0])
-        ax.set(title=f"{name} ({images} examples)", xlabel="", xlim=(-0.5, len(labels) - 0.5))
+        ax.set(title=f"{name} ({images} examples)", xlabel="", xlim=(-0.5, len(part) - 0.5))
     handles = [
         plt.Line2D([], [], color="0.5", marker="o", ls="", ms=4, label="negative ELBO, SDE"),
         plt.Line2D(

@@ -20,8 +20,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         ax.set(xlabel="training iteration", title=curves.title(estimator))
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("standard error of test bpd (bits/dim)")
-    title = style.DOUBT if frame["doubtful"].any() else None
-    axes[-1].legend(title=title, title_fontsize=6, frameon=False)
+    curves.legend_below(figure, axes[-1], [style.DOUBT] if frame["doubtful"].any() else [])
     name = frame["experiment"].iloc[0]
     figure.suptitle(f"{name}: standard error over the test set", fontsize=9)
     return figure

@@ -5,6 +5,7 @@ from vdiff.figures.backend import mpl  # before pyplot
 # isort: split
 import io
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
@@ -15,6 +16,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vdiff.files.atomic import write_bytes
 
@@ -91,6 +93,28 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     names = sorted(set(arms), key=lambda arm: (arm not in PAPER, arm))
     others = cycle(OTHERS)
     return {arm: PAPER[arm] if arm in PAPER else next(others) for arm in names}
+
+
+def counts(ax: plt.Axes) -> None:
+    """A logarithmic axis of counts, with labels as 20k that do not run into each other."""
+    low, high = ax.get_xlim()
+    decades = math.log10(high / low)
+    subs = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=99))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short(v)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def short(count: float) -> str:
+    """A count in few letters.
+
+    >>> short(20_000), short(500), short(1.5e6)
+    ('20k', '500', '1.5M')
+    """
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:g}{letter}"
+    return f"{count:g}"
 
 
 def doubt(ax: plt.Axes, x: pd.Series, y: pd.Series, doubted: pd.Series, colour: str) -> None:

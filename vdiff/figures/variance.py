@@ -28,17 +28,19 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     iterations = sorted(gradient["iteration"].unique())
     n = len(iterations)
     figure, axes = plt.subplots(
-        1, 1 + n, figsize=(style.PAGE, 2.9), width_ratios=[1.4, *[1] * n], squeeze=False
+        1, 1 + n, figsize=(style.PAGE, 3.1), width_ratios=[1.4, *[1] * n], squeeze=False
     )
     _in_time(axes[0, 0], time)
     for ax, iteration in zip(axes[0, 1:], iterations, strict=True):
         _of_laws(ax, gradient[gradient["iteration"] == iteration])
-        ax.set_title(f"gradient at iteration {iteration:,}")
+        ax.set_title(f"iteration {iteration:,}")
     axes[0, 1].set_ylabel("variance per example, tr Cov ĝ / ‖E ĝ‖²")
-    axes[0, -1].legend(fontsize=6, frameon=False, loc="lower left", bbox_to_anchor=(0.25, 0.5))
+    handles, labels = axes[0, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=6)
     figure.suptitle(
-        f"{time['experiment'].iloc[0]}, {style.label(arm)}; right: gradients ĝ of the loss by "
-        "law of time, G of the ELBO; filled: independent times, open: evenly spread",
+        f"{time['experiment'].iloc[0]}, {style.label(arm)}: noise of the bound (left), and of "
+        "training gradients ĝ against their bias (right; G: the bound's gradient,\n"
+        "one point for each law of time; filled: independent times, open: evenly spread)",
         fontsize=7,
     )
     return figure
@@ -77,5 +79,6 @@ def _of_laws(ax, gradient: pd.DataFrame) -> None:
                 )  # fmt: skip
             if law == "best" and np.isfinite(row.spread_variance):
                 ax.axhline(row.spread_variance, color=colour, lw=0.8, ls=":")
-    ax.set(yscale="log", xlabel="bias, sin∠(E ĝ, G)")
+    ax.set(yscale="log", xlabel="bias, sin∠(Eĝ, G)")
+    ax.locator_params(axis="x", nbins=3)
     ax.set_xlim(left=-0.03)

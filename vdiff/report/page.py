@@ -229,7 +229,7 @@ def _gains(folder: Path, config: Config) -> list[dict]:
         if row["arm"] in PAPER:
             continue
         reached, all_of = row["reached"], row["examples"]
-        interval = f" ({row['low']:.3f} to {row['high']:.3f})" if pd.notna(row["low"]) else ""
+        interval = f" (95% {row['low']:.3f} to {row['high']:.3f})" if pd.notna(row["low"]) else ""
         found.append(
             {
                 "experiment": row["experiment"],
