@@ -194,7 +194,11 @@ def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
     found = []
     for q in (*QUESTIONS, *more):
         rows = [c for name in q.claims for c in claims if c["name"] == name]
-        shown = [f for kind in q.figures for f in figures if f["kind"] == kind]
+        shown = [
+            {**f, "caption": "" if k else f["caption"]}  # once for figures of a kind
+            for kind in q.figures
+            for k, f in enumerate(f for f in figures if f["kind"] == kind)
+        ]
         if rows or shown:
             found.append({**q._asdict(), "rows": _merged(rows), "figures": shown})
     return found
