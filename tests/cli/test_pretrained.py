@@ -143,6 +143,18 @@ def test_an_entry_is_confirmed_by_its_weights_and_not_by_others(crate, monkeypat
     assert "Not confirmed" in vdiff_("record", "check", crate, "--seed", 1, code=1)
 
 
+def test_a_crate_is_checked_as_it_is_published(finished, tmp_path):
+    """A ZIP file with every run of the smoke preset, points among them; the record that vdiff has
+    for the same data is compared in pairs."""
+    out = tmp_path / "smoke.zip"
+    vdiff_("export", finished[0] / "results/smoke", "--weights", "--out", out)
+    said = vdiff_("record", "check", out, "--seed", 2, "--images", 32)
+    runs = len(list((finished[0] / "results/smoke/runs").glob("*/*/*/snapshots.csv")))
+    assert said.count("fresh noise (seed 2)") == runs
+    assert "It less digits-demo, in pairs: +" in said
+    assert "Confirmed." in said
+
+
 @pytest.mark.parametrize("what", ["none", "text", "bare"])
 def test_what_is_no_entry_is_said(finished, tmp_path, what):
     path = tmp_path / "x.zip"
