@@ -21,6 +21,8 @@ def bin_folder(tmp_path_factory):
     sources = copy_project(folder / "sources")
     for name in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "notebooks"):
         (sources / name).symlink_to(ROOT / name)
+    (sources / "results/reference").mkdir(parents=True, exist_ok=True)
+    (sources / "results/reference/pretrained").symlink_to(ROOT / "results/reference/pretrained")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, sources]
     subprocess.run(build, check=True)
@@ -54,6 +56,8 @@ def test_the_wheel_runs_the_smoke_preset_from_another_folder(bin_folder, config,
     )[0]
     assert Path(at.strip()).is_relative_to(bin_folder.parent)
     assert "smoke" in output_of(bin_folder / "vdiff", "presets", cwd=tmp_path)[0]
+    code = "import vdiff; print(len(vdiff.load('digits-demo').sample(2, steps=2)))"
+    assert output_of(bin_folder / "python", "-c", code, cwd=tmp_path)[0] == "2\n"
     words = ["run", "--preset", "smoke", "--cores", "2", *config]
     output_of(bin_folder / "vdiff", *words, cwd=tmp_path)
     assert (tmp_path / "results/smoke/report.html").stat().st_size > 100_000
