@@ -152,8 +152,8 @@ def load(
         return read_pretrained(known.get(str(name), path), chosen)
     if not path.is_dir():
         raise VdiffError(
-            f"{name} is no run folder and no network that comes with vdiff; those are "
-            f"{', '.join(known) or 'none'}."
+            f"{path / 'run.json'} does not exist, and no network of that name comes with vdiff; "
+            f"those that do are {', '.join(known) or 'none'}."
         )
     run = read_run(path / "run.json")
     return Trained(open_model(run, path / "snapshots.csv", Path(data_root), chosen))
