@@ -106,7 +106,8 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "steps.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
         # for Python, beside the pipeline
         "trained", "wrapped", "diffusion.predictions",
-        "adapters", "adapters.azula", "adapters.diffusers",
-        "scoring", "stats.outliers",
+        "adapters", "adapters.azula", "adapters.diffusers", "adapters.edm", "adapters.path",
+        "adapters.flow_matching", "adapters.score_sde",
+        "scoring", "stats.outliers", "pretrained", "record",
         "nets.published",  # weights of others, imported by hand
     }  # fmt: skip

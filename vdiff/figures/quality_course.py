@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.ticker import SymmetricalLogLocator
+
 from vdiff.figures import curves, style
 from vdiff.stats.intervals import Z95
 
@@ -27,7 +29,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         top = max(top, 1e-9)
         ax.axhspan(-top, top, color="0.8", lw=0)
         ax.set(xscale="log", xlabel="training iteration", title=f"features: {space}")
+        style.counts(ax)
         ax.set_yscale("symlog", linthresh=top)  # a distance of 0 has an estimate of either sign
+        ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=top))
+        ax.yaxis.get_major_locator().set_params(numticks=6)
+        ax.set_ylim(bottom=-2 * top)
     axes[0].set_ylabel("kernel distance to test images")
     axes[0].legend(frameon=False)
     figure.suptitle("grey: as near as training images are (95%)", fontsize=7)
