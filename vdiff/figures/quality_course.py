@@ -1,9 +1,10 @@
 """How far samples are from real images along training, beside how far real images are."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.ticker import SymmetricalLogLocator
+from matplotlib.ticker import NullLocator
 
 from vdiff.figures import curves, style
 from vdiff.stats.intervals import Z95
@@ -31,8 +32,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         ax.set(xscale="log", xlabel="training iteration", title=f"features: {space}")
         style.counts(ax)
         ax.set_yscale("symlog", linthresh=top)  # a distance of 0 has an estimate of either sign
-        ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=top))
-        ax.yaxis.get_major_locator().set_params(numticks=6)
+        # The powers of ten next to the linear part would lie over the 0.
+        last = math.ceil(math.log10(max(ax.get_ylim()[1], 10 * top)))
+        first = math.ceil(math.log10(top)) + 1
+        ax.set_yticks([0, *(10.0**k for k in range(first, last + 1, 1 + (last - first) // 5))])
+        ax.yaxis.set_minor_locator(NullLocator())
         ax.set_ylim(bottom=-2 * top)
     axes[0].set_ylabel("kernel distance to test images")
     axes[0].legend(frameon=False)
