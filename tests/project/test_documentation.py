@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from support.pipeline import ROOT
 
@@ -67,6 +68,9 @@ def test_the_example_of_any_model_runs_as_it_stands(monkeypatch, tmp_path):
     assert 2 < bits.mean() < 3.5
     assert abs(ode.mean() - bits[:64].mean()) < 0.2  # two models of one network, near each other
     assert (found["grey"].bits_per_dim > 2).all()
-    assert abs(float(found["ddpm"].mean()) - bits[:64].mean()) < 0.3
+    # At most what steps cost where nothing but noise is left, (r - 1 - log r) / 2 nats for each.
+    r = found["nsr"][1:] / found["nsr"][:-1]
+    most = float(((r - 1 - r.log()) / 2).sum()) / np.log(2)
+    assert 0 < float(found["ddpm"].mean()) - bits[:64].mean() < most
     assert found["samples"].shape == (16, 1, 8, 8)
     assert (tmp_path / "any-model.png").stat().st_size > 3000
