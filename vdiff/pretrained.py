@@ -5,7 +5,7 @@ model.log_prob(images), model.sample(16, lmbd=0.5)
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def write_pretrained(
         "run": run.model_dump(),
         "iteration": iteration,
         "shape": list(data.shape),
-        "levels": getattr(data, "levels", None),
+        "levels": data.levels,
         "level_counts": data.level_counts().tolist() if levels else None,
         "data": data.checksum(),
     }
@@ -83,16 +83,22 @@ def read_pretrained(path: Path, device: str = "cpu") -> Wrapped:
     )
 
 
-def about(path: Path) -> dict:
-    """What a file says of itself: run (a `Run`), iteration, shape, levels, level_counts, data."""
-    return _content(path)[0]
+def about(path: Path) -> dict[str, Any]:
+    """What a file says of itself, without its weights: run (a `Run`), iteration, shape, levels,
+    level_counts, data. Raises VdiffError when it is none of these files."""
+    return _read(path, lambda file: {})[0]
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    return _read(path, lambda file: {name: file.get_tensor(name).float() for name in file.keys()})
+
+
+def _read(
+    path: Path, of: Callable[[Any], dict[str, Tensor]]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
-            text = (file.metadata() or {})["vdiff"]
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+            text, weights = (file.metadata() or {})["vdiff"], of(file)
         found = json.loads(text)
         found["run"] = validate(Run, found["run"])
     except VdiffError:
