@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A Slurm of one node on this machine, for tests: slurm.sh install | start FOLDER | stop FOLDER |
-# node-down FOLDER | node-up. Debian, root. It binds nothing but loopback, keeps its files
+# node-down FOLDER | node-up | ready. Debian, root. It binds nothing but loopback, keeps its files
 # in FOLDER, but for links in /etc/slurm until it stops, and pretends that /dev/zero is a GPU.
 set -euo pipefail
 
@@ -77,13 +77,26 @@ start() {
   done
   slurmctld -c </dev/null
   slurmd </dev/null
-  for _ in $(seq 60); do
-    sinfo --noheader --format=%T 2>/dev/null | grep -q idle && return
+  ready
+}
+
+# Wait until the node takes jobs; one that Slurm has drained after a fault is called back.
+ready() {
+  for _ in $(seq 120); do
+    case "$(sinfo --noheader --partition=main --format=%T 2>/dev/null)" in
+    idle | mixed | allocated) return ;;
+    drain* | down*) scontrol update "NodeName=$(hostname -s)" State=RESUME 2>/dev/null || true ;;
+    esac
     sleep 0.5
   done
-  cat "$at"/log/*.log >&2
-  say "the node did not become idle within 30 s."
+  sinfo --list-reasons >&2
+  cat "$(dirname "$(readlink /etc/slurm/slurm.conf)")"/log/*.log >&2
+  say "the node took no jobs within 60 s."
 }
+
+# Slurm still sends the kill of the jobs that the node had lost, to whatever runs under their
+# numbers by then; it is why requeued jobs are held back, and why this waits.
+node_up() { slurmd </dev/null; ready; sleep 5; ready; }
 
 stop_by() { [ -f "$1" ] && kill "${2:--TERM}" "$(cat "$1")" 2>/dev/null || true; }
 
@@ -97,6 +110,7 @@ stop)
   rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
   ;;
 node-down) stop_by "$(folder node-down "${@:2}")/slurmd.pid" -KILL ;;
-node-up) slurmd </dev/null ;;
-*) say "say install, start, stop, node-down or node-up." ;;
+node-up) node_up ;;
+ready) ready ;;
+*) say "say install, start, stop, node-down, node-up or ready." ;;
 esac
