@@ -1,6 +1,7 @@
 """The vdiff command: one subcommand per step of the pipeline, each of use by hand too."""
 
 from vdiff.cli import (  # noqa: F401 (commands)
+    data,
     measuring,
     pipeline,
     planning,

@@ -62,19 +62,26 @@ def configure(run: str, out: Path) -> None:
     type=click.FloatRange(0, min_open=True),
     help="After N minutes, save and exit with code 1.",
 )
+@click.option("--until", type=click.IntRange(1), help="Stop after that iteration; needs --into.")
+@click.option("--into", type=PATH, help="A folder for the state of --until, instead of results.")
+@click.option("--after", type=PATH, help="Go on from a folder that --into made elsewhere.")
 @ROOT
 @with_device
 def train(
     run_file: Path | None, saveroot: Path, expname: str | None, out: Path | None,
-    state: Path | None, slice_minutes: float | None, data_root: Path, device: Wanted, **given: Any,
+    state: Path | None, slice_minutes: float | None, until: int | None, into: Path | None,
+    after: Path | None, data_root: Path, device: Wanted, **given: Any,
 ) -> None:  # fmt: skip
     """Train one network by score matching; resumes from its state folder.
 
     Writes train.csv and snapshots.csv. A stopped or killed run, started again, resumes where it
     stopped and ends with the same bytes. With --print-every or --sample-every, test bits/dim
     (also in evaluation.csv), the loss and sample images go to TensorBoard files in the same
-    folder. Under torchrun, several processes or GPUs share each batch.
+    folder. Under torchrun, several processes or GPUs share each batch. With --until and --into it
+    is one part of a training, which --after takes up, on another machine if need be.
     """
+    if (until is None) != (into is None):
+        raise VdiffError("The options --until and --into go together; give both or neither.")
     run = _run(run_file, given)
     watching = _watching(given)
     out = out or saveroot / (expname or f"{run.experiment}-{run.arm}-seed-{run.seed}")
@@ -89,6 +96,7 @@ def train(
     from vdiff.files.weights import take
     from vdiff.machine.devices import choose, name_of
     from vdiff.machine.parallel import join
+    from vdiff.machine.stop import Stopped
     from vdiff.report.asked import of_training
     from vdiff.training.loop import train as train_run
 
@@ -100,14 +108,26 @@ def train(
         folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
         if workers.first:
             checkpoint.own(folder, out)
+            if after:
+                checkpoint.copy(after / folder.name, folder)
+        workers.wait()
         monitor = None
         if watching and workers.first:
             from vdiff.steps.monitor import TensorBoard
 
             monitor = TensorBoard(run, data, out, workers.device, *watching)
-        rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes)
+        try:
+            rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes, until)
+        except Stopped as stopped:
+            if until is None or stopped.iteration != until:
+                raise
+            rows, snapshots = [], []
         if not workers.first:
             return
+    if into:
+        checkpoint.copy(folder, into / folder.name)
+        log.info("Trained to iteration %d; the state is in %s.", until, into)
+        return
     if not run_file:
         run_file = out / "run.json"
         write_json(run_file, run.model_dump())

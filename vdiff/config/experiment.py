@@ -281,6 +281,11 @@ class Config(Strict):
     gpus: Positive = key(1, "GPUs, or processes on CPUs, that share the batches of a training.")
     notebook: bool = key(False, "Also run the tutorial notebook.")
     slice_minutes: PositiveFloat | None = key(None, "Cut trainings into jobs of that length.")
+    part_iterations: Positive | None = key(
+        None,
+        "Train in jobs of that many iterations, each from the state that the last one left; a "
+        "change trains anew.",
+    )
     slices: Positive = key(50, "Maximum number of further jobs for each training cut up.")
     only: list[str] | None = key(None, "Run only the experiments of these names.")
     data: dict[str, str] = key(

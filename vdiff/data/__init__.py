@@ -14,6 +14,7 @@ from torch import Tensor
 from vdiff.config import DATASETS
 from vdiff.data import readers
 from vdiff.errors import VdiffError
+from vdiff.files.fingerprint import file_of
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 """(x, log_det) of a training batch: a function of the iteration alone."""
@@ -68,7 +69,7 @@ def load(name: str, root: Path = Path("data"), real: bool = True) -> Data:
     Raises VdiffError for an unknown name or unreadable files.
     """
     if name.startswith("npz:"):
-        return readers.npz(Path(name.removeprefix("npz:")), real)
+        return readers.npz(file_of(name, root), real)
     if name not in readers.REGISTRY:
         known = ", ".join([*DATASETS, "npz:PATH"])
         raise VdiffError(f"The dataset is {name!r}; it must be one of {known}.")

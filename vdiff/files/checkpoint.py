@@ -34,6 +34,16 @@ def save(folder: Path, iteration: int, state: dict) -> Path:
     return path
 
 
+def copy(folder: Path, to: Path) -> None:
+    """The newest state of a folder and the weights kept so far, in another; one that is further
+    already is left as it is."""
+    found, there = _found(folder), _found(to)
+    if not found or (there and there[-1] >= found[-1]):
+        return
+    for path in [*sorted(folder.glob("snapshots/*")), found[-1][1]]:  # the state last
+        write_bytes(to / path.relative_to(folder), path.read_bytes())
+
+
 def clear(folder: Path) -> None:
     """Delete the states and weights in a folder: a run starts over there."""
     for path in [*folder.glob("checkpoint-*.pt"), *folder.glob("snapshots/*")]:

@@ -46,6 +46,12 @@ class Fingerprint(NamedTuple):
     labels: str | None
 
 
+def file_of(dataset: str, root: Path) -> Path:
+    """The file of npz:PATH; where PATH is of another machine, that of its name in the data root."""
+    path = Path(dataset.removeprefix("npz:"))
+    return path if path.exists() or not (root / path.name).exists() else root / path.name
+
+
 def fingerprint(dataset: str, root: Path) -> Fingerprint:
     """What the set holds, however it is stored.
 
@@ -53,7 +59,7 @@ def fingerprint(dataset: str, root: Path) -> Fingerprint:
     be. Raises VdiffError when a user's file cannot be read.
     """
     if dataset.startswith("npz:"):
-        return of_arrays(Path(dataset.removeprefix("npz:")))
+        return of_arrays(file_of(dataset, root))
     if dataset in PUBLISHED:
         return _both(_of_published(dataset, root))
     if dataset in EMBEDDED:

@@ -13,6 +13,7 @@ from vdiff.files.schemas import SCHEMAS
 
 RUN = "runs/{experiment}/{arm}/seed-{seed}"
 STATE = "state/{experiment}/{arm}/seed-{seed}"
+PART = "parts/{experiment}/{arm}/seed-{seed}/part-{part}"
 LOG = "logs/{experiment}-{arm}-seed-{seed}"
 DIFFERENCE = "runs/{experiment}/differences/{first}/{second}/seed-{seed}.csv"
 DIFFERENCE_LOG = "logs/{experiment}-{first}-{second}-seed-{seed}-difference"
@@ -57,6 +58,17 @@ def runs(config: Config) -> list[Who]:
         for arm in e.arms
         for seed in e.seeds
     ]
+
+
+def logs(config: Config) -> list[str]:
+    """What the manifest tells of the jobs that use a network, beside their logs."""
+    found = [f"{LOG.format(**who._asdict())}-train.json" for who in runs(config)]
+    for spec in SPECS.values():
+        for who, axis in jobs(config, spec):
+            found.append(
+                "-".join([LOG.format(**who._asdict()), spec.name, *axis.values()]) + ".json"
+            )
+    return found
 
 
 def pairs(config: Config) -> list[Pair]:

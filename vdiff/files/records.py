@@ -56,8 +56,6 @@ def read_record(path: Path) -> dict | None:
 
 def why_unfit(path: Path, asked: Asked) -> str | None:
     """Why a file is not what is asked for, in a few words; None for one that is."""
-    if not path.is_file():
-        return "it is missing"
     try:
         record = json.loads(record_of(path).read_text())
         if record["sha256"] != checksum_of(path):
@@ -67,9 +65,7 @@ def why_unfit(path: Path, asked: Asked) -> str | None:
             if wanted.get(key) != record["made_from"].get(key):
                 return f"it was made from another {key}"
         for used in asked.inputs:
-            if not used.is_file() or record["inputs"].get(_relative(used, path)) != checksum_of(
-                used
-            ):
+            if record["inputs"].get(_relative(used, path)) != checksum_of(used):
                 return f"it was made from another {used.name}"
         if len(record["inputs"]) != len(asked.inputs):
             return "it was made from other files"
@@ -101,9 +97,15 @@ def check_alike(paths: Sequence[Path]) -> None:
 
 
 @cache
-def checksum_of(path: Path) -> str:
-    """Of a file while the rules are read; inputs of several are read once."""
-    return sha256(path)
+def checksum_of(path: Path) -> str | None:
+    """Of a file while the rules are read; inputs of several are read once. Of one that is in a
+    store, whose record alone is here, what that says; None for one that is nowhere."""
+    if path.is_file():
+        return sha256(path)
+    try:
+        return read_json(record_of(path)).get("sha256") if record_of(path).is_file() else None
+    except VdiffError:
+        return None
 
 
 def _relative(used: Path, path: Path) -> str:

@@ -9,7 +9,13 @@ from vdiff.errors import VdiffError
 
 
 class Stopped(VdiffError):
-    """The run was asked to stop and has saved its state."""
+    """The run was asked to stop and has saved its state at an iteration."""
+
+    def __init__(self, why: str, iteration: int) -> None:
+        super().__init__(
+            f"Stopped by {why} at iteration {iteration}; state saved, run again to resume."
+        )
+        self.iteration = iteration
 
 
 SIGNALS = [

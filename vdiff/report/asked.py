@@ -5,8 +5,7 @@ it with what it is asked for before it uses a file again, wherever the folder ca
 """
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,9 @@ from vdiff.files.atomic import write_bytes
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
 from vdiff.files.objects import read_json
-from vdiff.files.records import Asked, checksum_of, why_unfit
+from vdiff.files.records import Asked, checksum_of, record_of, why_unfit
 from vdiff.files.tidy import read_csv
 from vdiff.report import contents
-
-OLD = 1.0  # a time stamp, in seconds since 1970
 
 
 def of_training(run: Run, data: Fingerprint, run_file: Path) -> Asked:
@@ -88,21 +85,33 @@ def of_page(folder: Path) -> Asked:
     return Asked(facts, [folder / "manifest.json"])
 
 
-def unfit(
-    config: Config, data: Mapping[str, Fingerprint], folder: Path
-) -> Iterator[tuple[str, str | None]]:
-    """Every job by the first file that it makes, relative to the results folder, with the reason
-    why what is there is not what the configuration asks for; None where it is, or is missing."""
-    yield "config.json", _differs(folder / "config.json", contents.described(config))
+def unfit(config: Config, data: Mapping[str, Fingerprint], folder: Path) -> dict[str, str]:
+    """Every job whose results are there and not what the configuration asks for, with the reason,
+    by the first file that it makes, relative to the results folder.
+
+    Of a folder in a store the records are enough, and config.json, run.json and manifest.json.
+    """
+    found = {"config.json": _differs(folder / "config.json", contents.described(config))}
     for who in layout.runs(config):
-        run = run_of(config, *who).model_dump()
-        yield f"{who.folder}/run.json", _differs(folder / who.folder / "run.json", run)
+        name, run = f"{who.folder}/run.json", run_of(config, *who).model_dump()
+        found[name] = _differs(folder / name, run)
     for names, asked in _asked(config, data, folder):
-        reasons = [why_unfit(folder / name, asked) for name in names if (folder / name).exists()]
+        there = [name for name in names if checksum_of(folder / name)]
+        reasons = [why_unfit(folder / name, asked) for name in there]
         if names[0].endswith("train.csv"):
             reasons.append(_lost((folder / names[0]).with_name("snapshots.csv")))
-        yield names[0], next(filter(None, reasons), None)
-    yield "manifest.json", _not_as_listed(folder, contents.files(config))
+        found[names[0]] = next(filter(None, reasons), None)
+    found["manifest.json"] = _not_as_listed(folder, contents.files(config))
+    return {name: why for name, why in found.items() if why}
+
+
+def needed(config: Config) -> list[str]:
+    """The files of a folder that `unfit` judges it by, relative to it."""
+    found = ["config.json", "manifest.json", *layout.run_files(config, "run.json")]
+    for name in ["report.html", *contents.files(config), *layout.run_files(config, "train.csv")]:
+        if name not in found:
+            found.append(record_of(Path(name)).as_posix())
+    return found
 
 
 def _asked(
@@ -170,7 +179,7 @@ def _not_as_listed(folder: Path, names: Sequence[str]) -> str | None:
     try:
         listed = read_json(folder / "manifest.json")["results"]
         for name in names:
-            if (folder / name).is_file() and listed[name]["sha256"] != checksum_of(folder / name):
+            if (held := checksum_of(folder / name)) and listed[name]["sha256"] != held:
                 return f"{name} is another one"
     except (VdiffError, KeyError, TypeError):
         return "it cannot be read, or lacks a file"
@@ -185,22 +194,13 @@ def write_described(config: Config, path: Path) -> None:
         write_bytes(path, content)
 
 
-def settle(reasons: Iterable[tuple[str, str | None]], folder: Path) -> dict[str, str]:
-    """Write a mark for every job into a folder, by which Snakemake makes again what does not fit.
+def sentence(reasons: Mapping[str, str], mark: Path) -> str:
+    """What the mark of a results folder says: a text that is new whenever something does not fit.
 
-    A mark is an input of its job. It is as old as can be where the results fit and new where they
-    do not; then it says why, and when, since Snakemake passes over a file whose content it knows.
-    Returns the jobs that do not fit with their reasons.
+    The mark is an input of every job, ancient for those whose results fit: so Snakemake makes again
+    the others, and what follows from them. It keeps what it said while all is well.
     """
-    found = {}
-    for name, why in reasons:
-        path = folder / name
-        if why:
-            found[name] = why
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{datetime.now(UTC).isoformat()}: {why}\n")
-        elif not path.exists() or path.stat().st_mtime != OLD:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.utime(path, (OLD, OLD))
-    return found
+    if not reasons:
+        return mark.read_text() if mark.is_file() else ""
+    name, why = next(iter(reasons.items()))
+    return f"{datetime.now(UTC).isoformat()}: {name} does not fit: {why}."

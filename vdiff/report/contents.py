@@ -13,7 +13,8 @@ from vdiff.files.layout import Who, parts, run_files, step_files
 from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
 
-MACHINE = {"results", "data_root", "device", "threads", "gpus", "slice_minutes", "slices"}
+MACHINE = {"results", "data_root", "device", "threads", "gpus"}
+MACHINE |= {"slice_minutes", "slices", "part_iterations"}
 """Keys that say where and how to compute; no result depends on them."""
 VERDICTS = ["claims.csv", "claims.json", "controls.csv"]
 

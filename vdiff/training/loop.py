@@ -18,9 +18,9 @@ from vdiff.training.trainer import Trainer
 STOP_EVERY = 10  # iterations between two agreements of several processes on whether to stop
 
 
-def steps(trainer: Trainer, stop: Stop) -> Iterator[Due]:
-    """Steps to the end, or until `stop` asks; says after each what is due. All losses up to
-    something that is due are finite.
+def steps(trainer: Trainer, stop: Stop, until: int | None = None) -> Iterator[Due]:
+    """Steps to the end, until `stop` asks or to an iteration; says after each what is due. All
+    losses up to something that is due are finite.
     """
     state, t, workers = trainer.state, trainer.run.training, trainer.workers
     while state.iteration < t.iterations:
@@ -30,6 +30,7 @@ def steps(trainer: Trainer, stop: Stop) -> Iterator[Due]:
         stopping = stop.asked
         if workers.size > 1:
             stopping = i % STOP_EVERY == 0 and workers.any(stopping)
+        stopping = stopping or i == until
         due = Due(
             row=i % t.log_every == 0,
             snapshot=last or i % t.snapshot_every == 0,
@@ -50,12 +51,14 @@ def train(
     workers: Workers = Workers(),  # noqa: B008 (frozen)
     monitor: Monitor | None = None,
     slice_minutes: float | None = None,
+    until: int | None = None,
 ) -> tuple[list[dict], list[Snapshot]]:
     """Train to run.training.iterations, resuming from the folder if it holds a state.
 
     Returns the rows of the schema train and the snapshots, in the first of several workers alone.
-    Raises Stopped after saving, on SIGTERM or SIGINT or when slice_minutes are over, and
-    VdiffError when the loss is not finite. Waits while another process trains here.
+    Raises Stopped after saving, on SIGTERM or SIGINT, when slice_minutes are over or at the
+    iteration `until`, and VdiffError when the loss is not finite. Waits while another process
+    trains here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Of several workers the first holds the lock for all.
@@ -71,14 +74,11 @@ def train(
             silent=not workers.first,
         ) as progress:
             try:
-                for due in steps(trainer, stop):
+                for due in steps(trainer, stop, until):
                     progress.set_postfix_str(kept.keep(due), refresh=False)
                     progress.update()
             finally:
                 kept.writer.wait()
         if trainer.state.iteration < run.training.iterations:
-            raise Stopped(
-                f"Stopped by {stop.why} at iteration {trainer.state.iteration}; "
-                "state saved, run again to resume."
-            )
+            raise Stopped(stop.why, trainer.state.iteration)
         return kept.results() if workers.first else ([], [])

@@ -1,5 +1,7 @@
 """The validated configuration, and what follows from it for the rules."""
 
+import asyncio
+import hashlib
 import json
 import os
 import re
@@ -8,6 +10,8 @@ import sys
 from importlib.resources import files as package_files
 from pathlib import Path
 
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
 import vdiff
 from vdiff.cli.options import text_of, words_of
 from vdiff.config import load_config, merge, read_yaml, run_of
@@ -15,9 +19,18 @@ from vdiff.config.specs import SPECS
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.codehash import code_hash
-from vdiff.files.fingerprint import fingerprint
+from vdiff.files.fingerprint import PUBLISHED, fingerprint
 from vdiff.files import layout
+from vdiff.files.records import record_of
 from vdiff.report import asked, contents
+
+# Without a shared disk every file is in a store (--default-storage-provider), jobs run AWAY from
+# the data, and what they need of them are inputs.
+STORE = workflow.storage_registry.default_storage_provider
+AWAY = (
+    not workflow.is_main_process
+    and SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage
+)
 
 try:
     # Read strictly: Snakemake's own reading takes `on` for true and keeps the last of two keys. Of a
@@ -30,6 +43,7 @@ try:
     DATA = {
         name: fingerprint(e.dataset, Path(CONFIG.data_root))
         for name, e in CONFIG.experiments.items()
+        if not AWAY
     }
 except VdiffError as error:
     sys.exit(str(error))
@@ -39,10 +53,9 @@ R = str(CONFIG.folder)
 CAPTIONS = package_files("vdiff.report") / "captions"
 ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
-MARKS = f".snakemake/asked/{R.lstrip('/')}"
-DESCRIBED = (
-    f"{MARKS}/described.json"  # for commands: a sweep's would not fit on their line
-)
+MARK = f"{R}/.asked"
+# For commands: a sweep's configuration would not fit on their line.
+DESCRIBED = f".snakemake/asked/{R.lstrip('/')}/described.json"
 PARTS = layout.parts(CONFIG)  # gathered tables to what they are made of
 
 
@@ -54,8 +67,6 @@ pathvars:
     run=f"<results>/{layout.RUN}",
     log=f"<results>/{layout.LOG}",
     difference=layout.DIFFERENCE,
-    marks=MARKS,
-    mark=f"{MARKS}/{layout.RUN}",
 
 
 wildcard_constraints:
@@ -67,6 +78,8 @@ wildcard_constraints:
     lmbd="-?[0-9.]+(e[-+]?[0-9]+)?",
     source="exact|learned",
     table="|".join(PARTS),
+    part="[0-9]+",
+    held="[A-Za-z0-9_.-]+",
 
 
 # Lines, not redrawn bars: parallel jobs share the terminal. The code is that whose hashes the rules
@@ -98,6 +111,24 @@ if CONFIG.gpus > 1:
         "python -m torch.distributed.run --standalone"
         f" --nproc-per-node={CONFIG.gpus} -- {CODE}"
     )
+# A folder is one archive in a store, whose plugins do not all know folders. Jobs unpack theirs:
+# weights beside their table, data and the state before into a folder of their own.
+SUFFIX, UNPACK, DATA_ROOT, AFTER = "", "", "", " --after={input.before:q}"
+if STORE:
+    SUFFIX = ".tar"
+    UNPACK = (
+        'own="$(mktemp -d)"; trap \'rm -rf "$own"\' EXIT; '
+        'for tar in {input.data:q} {input.before:q}; do tar -xf "$tar" -C "$own"; done; '
+    )
+    DATA_ROOT, AFTER = ' --data-root="$own"', ' --after="$own"'
+PACK = "tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf"
+
+
+def as_output(path):
+    """A folder that a job makes."""
+    return path + SUFFIX if STORE else directory(path)
+
+
 SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else []
 
 
@@ -106,14 +137,96 @@ def inside(paths):
     return [f"{R}/{path}" for path in paths]
 
 
+def recorded(paths):
+    """The records of files that have one, which say what they were made from."""
+    found = [
+        str(record_of(Path(path)))
+        for path in paths
+        if not path.endswith("/config.json")
+    ]
+    return list(dict.fromkeys(found))
+
+
+def mark(pattern):
+    """The mark as input of the job that makes a file: new if what is there does not fit."""
+
+    def of(wildcards):
+        return MARK if pattern.format(**wildcards) in UNFIT else ancient(MARK)
+
+    return of
+
+
+def ran(log):
+    """What the manifest tells of a job that ran elsewhere, with its log's pattern."""
+    return [log.replace(".log", ".json")] if STORE else []
+
+
+def step_log(step):
+    """The pattern of a step's log, without its ending."""
+    return f"<log>-{step.name}{f'-{{{step.axis.name}}}' if step.axis else ''}"
+
+
+def parts_of(wildcards):
+    """The number of jobs of a training, by the key part_iterations."""
+    run = run_of(CONFIG, wildcards.experiment, wildcards.arm, int(wildcards.seed))
+    iterations = run.training.iterations
+    return -(-iterations // (CONFIG.part_iterations or iterations))
+
+
+def before(wildcards):
+    """The part of a training that a job of it goes on from."""
+    part = int(wildcards.get("part", parts_of(wildcards))) - 1
+    return (
+        f"{R}/{layout.PART}".format(**{**wildcards, "part": part}) + SUFFIX
+        if part
+        else []
+    )
+
+
+def held_file(name):
+    """A user's file that goes to the store."""
+    path = HELD[name].removeprefix("npz:")
+    return [] if path == HELD[name] else local(path)
+
+
+def data_held(name):
+    """The fingerprint of a set that goes to the store."""
+    which = [n for n, e in CONFIG.experiments.items() if e.dataset == HELD[name]]
+    return "" if AWAY else json.dumps(DATA[which[0]].images)
+
+
 def compared(wildcards):
     """Bits/dim per image of the two runs of a table of differences."""
     return dict(zip(["first", "second"], inside(layout.Pair(**wildcards).inputs)))
 
 
+def compared_records(wildcards):
+    return recorded(compared(wildcards).values())
+
+
+def name_of_data(dataset):
+    """Of a data set in the store."""
+    digest = hashlib.sha256(dataset.encode()).hexdigest()[:8]
+    return f"{Path(dataset.removeprefix('npz:')).stem}-{digest}"
+
+
+# The sets that are no part of a package, by their names in the store.
+HELD = {
+    name_of_data(e.dataset): e.dataset
+    for e in CONFIG.experiments.values()
+    if e.dataset in PUBLISHED or e.dataset.startswith("npz:")
+}
+
+
+def data_in(wildcards):
+    """The data of a run as an input, where there is no shared disk."""
+    name = name_of_data(CONFIG.experiments[wildcards.experiment].dataset)
+    return f"{R}/data/{name}.tar" if STORE and name in HELD else []
+
+
 def data_of(wildcards):
     """The fingerprint of a run's data: replaced data are trained on and evaluated anew."""
-    return json.dumps(DATA[wildcards.experiment].images)
+    return "" if AWAY else json.dumps(DATA[wildcards.experiment].images)
 
 
 def run_json(wildcards):
@@ -142,6 +255,25 @@ def outputs_of(step):
     return words
 
 
+def stored(path):
+    """A path of the results folder as the object that the store has."""
+    prefix = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
+    return STORE.object(f"{prefix}/{os.path.normpath(path)}".lstrip("/"))
+
+
+def fetch(names):
+    """Bring files of the results folder from the store, those that are there."""
+
+    async def one(path):
+        if await path.managed_exists():
+            await path.managed_retrieve()
+
+    async def all_of_them():
+        await asyncio.gather(*(one(stored(f"{R}/{name}")) for name in names))
+
+    workflow.async_run(all_of_them())
+
+
 def rule_name(figure):
     return f"figure_{figure.name.replace('-', '_')}"
 
@@ -161,14 +293,17 @@ def figure_inputs(figure):
     return lambda wildcards: inside(figure.inputs(CONFIG, name_of(wildcards)))
 
 
+def figure_records(figure):
+    return lambda wildcards: recorded(figure_inputs(figure)(wildcards))
+
+
 def figure_words(figure):
     """A function of wildcards and output: the command that draws a figure, and its options."""
 
     def words(wildcards, output):
         options = figure.options(CONFIG, name_of(wildcards))
-        files = [
-            f"--{'dark' if f.endswith('-dark.png') else 'out'}={f}" for f in output
-        ]
+        drawn = output[: len(figure.endings)]
+        files = [f"--{'dark' if f.endswith('-dark.png') else 'out'}={f}" for f in drawn]
         command = ["animate"] if figure.moving else ["plot", figure.name]
         return shlex.join(
             [*command, *files, *(f"--{k}={text_of(v)}" for k, v in options.items())]
@@ -180,7 +315,7 @@ def figure_words(figure):
 def rules_by_log(wildcards):
     """The log pattern of every rule, relative to the results, to the rule's name."""
     patterns = {
-        re.sub(r"{[^}]*}", "*", str(path)).removeprefix(f"{R}/"): r.name
+        re.sub(r"{[^}]*}", "*", str(path)).split(f"{R}/")[-1]: r.name
         for r in workflow.rules
         for path in r.log
     }
@@ -198,11 +333,30 @@ def train_memory(wildcards, attempt):
 
 
 # What lies in the results folder is used again only if its records say that it is what is asked
-# for, whatever Snakemake knows of it. The main process decides, once, and leaves a mark for each job.
+# for, whatever Snakemake knows of it. The main process decides, once; see mark().
+UNFIT, SAYS = {}, ""
 if workflow.is_main_process:
     asked.write_described(CONFIG, Path(DESCRIBED))
-    for name, why in asked.settle(
-        asked.unfit(CONFIG, DATA, CONFIG.folder), Path(MARKS)
-    ).items():
+    folder = CONFIG.folder
+    if STORE:
+        fetch([*asked.needed(CONFIG), Path(MARK).name])
+        folder = Path(stored(R).local_path())
+    UNFIT = asked.unfit(CONFIG, DATA, folder)
+    SAYS = asked.sentence(UNFIT, folder / Path(MARK).name)
+    for name, why in UNFIT.items():
         print(f"{R}/{name} does not fit: {why}.", file=sys.stderr)
         break  # the first stands for those that follow from it
+
+
+rule asked:
+    output:
+        MARK,
+    log:
+        "<results>/logs/asked.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        says=SAYS,
+    shell:
+        "printf %s {params.says:q} 2>{log:q} >{output:q}"

@@ -7,8 +7,9 @@ for figure in FIGURES.values():
         name:
             rule_name(figure)
         input:
-            mark=f"<marks>/figures/{pattern(figure)}{figure.endings[0]}",
+            mark=mark(f"figures/{pattern(figure)}{figure.endings[0]}"),
             tables=figure_inputs(figure),
+            records=figure_records(figure),
         output:
             report(
                 f"<results>/figures/{pattern(figure)}{figure.endings[0]}",
@@ -16,6 +17,9 @@ for figure in FIGURES.values():
                 category=figure.category,
             ),
             [f"<results>/figures/{pattern(figure)}{end}" for end in figure.endings[1:]],
+            records=recorded(
+                [f"<results>/figures/{pattern(figure)}{end}" for end in figure.endings]
+            ),
         log:
             f"<results>/logs/figure-{pattern(figure)}.log",
         localrule: True

@@ -1,9 +1,19 @@
+FEATURES = [
+    path
+    for pairs in contents.compared_features(CONFIG).values()
+    for pair in pairs
+    for path in inside(pair)
+]
+
+
 rule difference:
     input:
         unpack(compared),
-        mark="<marks>/<difference>",
+        records=compared_records,
+        mark=mark(layout.DIFFERENCE),
     output:
         "<results>/<difference>",
+        records=recorded([f"<results>/{layout.DIFFERENCE}"]),
     log:
         f"<results>/{layout.DIFFERENCE_LOG}.log",
     localrule: True
@@ -13,16 +23,18 @@ rule difference:
         code=code_hash("stats.aggregate"),
     shell:
         "vdiff --log {log:q} difference {input.first:q} {input.second:q}"
-        " --out {output:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
+        " --out {output[0]:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
         " --second {wildcards.second:q} --seed {wildcards.seed}"
 
 
 rule gather:
     input:
         tables=lambda wildcards: inside(PARTS[wildcards.table]),
-        mark="<marks>/{table}.csv",
+        records=lambda wildcards: recorded(inside(PARTS[wildcards.table])),
+        mark=mark("{table}.csv"),
     output:
         "<results>/{table}.csv",
+        records=recorded(["<results>/{table}.csv"]),
     log:
         "<results>/logs/gather-{table}.log",
     localrule: True
@@ -34,15 +46,17 @@ rule gather:
         code=code_hash("files.tidy"),
     shell:
         "vdiff --log {log:q} aggregate {wildcards.table} --of {params.folder:q}"
-        " --config {params.asked:q} --out {output:q}"
+        " --config {params.asked:q} --out {output[0]:q}"
 
 
 rule curves:
     input:
         evaluation="<results>/evaluation.csv",
-        mark="<marks>/curves.csv",
+        records=recorded(["<results>/evaluation.csv"]),
+        mark=mark("curves.csv"),
     output:
         "<results>/curves.csv",
+        records=recorded(["<results>/curves.csv"]),
     log:
         "<results>/logs/curves.log",
     localrule: True
@@ -51,26 +65,23 @@ rule curves:
     params:
         code=code_hash("stats.aggregate"),
     shell:
-        "vdiff --log {log:q} curves {input.evaluation:q} --out {output:q}"
+        "vdiff --log {log:q} curves {input.evaluation:q} --out {output[0]:q}"
 
 
 rule claims:
     input:
-        mark="<marks>/claims.csv",
+        mark=mark("claims.csv"),
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
-        features=[
-            path
-            for pairs in contents.compared_features(CONFIG).values()
-            for pair in pairs
-            for path in inside(pair)
-        ],
+        features=FEATURES,
+        records=recorded([*inside(contents.tables(CONFIG)), *FEATURES]),
     output:
         csv=report(
             "<results>/claims.csv", caption="../report/claims.rst", category="Claims"
         ),
         json="<results>/claims.json",
         controls="<results>/controls.csv",
+        records=recorded(inside(contents.VERDICTS)),
     log:
         "<results>/logs/claims.log",
     localrule: True

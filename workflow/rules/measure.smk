@@ -7,12 +7,17 @@ for step in SPECS.values():
         input:
             run="<run>/run.json",
             snapshots="<run>/snapshots.csv",
-            weights="<run>/weights",
-            mark=f"<mark>/{step.outputs[0].file}",
+            weights=f"<run>/weights{SUFFIX}",
+            records=recorded(["<run>/snapshots.csv"]),
+            mark=mark(f"{layout.RUN}/{step.outputs[0].file}"),
+            data=data_in,
+            before=[],
         output:
             [f"<run>/{output.file}" for output in step.outputs],
+            records=recorded([f"<run>/{output.file}" for output in step.outputs]),
+            ran=ran(f"{step_log(step)}.log"),
         log:
-            f"<log>-{step.name}{f'-{{{step.axis.name}}}' if step.axis else ''}.log",
+            f"{step_log(step)}.log",
         conda:
             ENVIRONMENT
         threads: CONFIG.threads
@@ -28,5 +33,11 @@ for step in SPECS.values():
             code=code_hash(f"steps.{step.name}"),
             data=data_of,
         shell:
-            "vdiff --log {log:q} --threads {threads} {params.step} --run {input.run:q}"
+            (
+                f'{UNPACK}tar -xf {{input.weights:q}} -C "$(dirname {{input.run:q}})"; '
+                if STORE
+                else ""
+            )
+            + "vdiff --log {log:q} --threads {threads} {params.step} --run {input.run:q}"
             " --snapshots {input.snapshots:q} {params.outputs} {params.options} {resources.machine}"
+            f"{DATA_ROOT}"

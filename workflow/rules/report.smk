@@ -1,6 +1,6 @@
 rule describe:
     input:
-        mark="<marks>/config.json",
+        mark=mark("config.json"),
     output:
         "<results>/config.json",
     log:
@@ -16,7 +16,7 @@ rule describe:
 
 rule notebook:
     input:
-        ROOT / "notebooks" / "swissroll.ipynb",
+        local(str(ROOT / "notebooks" / "swissroll.ipynb")),
     output:
         "<results>/swissroll.ipynb",
     log:
@@ -37,7 +37,8 @@ rule notebook:
 rule manifest:
     input:
         inside(contents.files(CONFIG)),
-        mark="<marks>/manifest.json",
+        inside(layout.logs(CONFIG) if STORE else []),
+        mark=mark("manifest.json"),
     output:
         "<results>/manifest.json",
     log:
@@ -56,10 +57,12 @@ rule manifest:
 rule report_page:
     input:
         manifest="<results>/manifest.json",
-        mark="<marks>/report.html",
+        mark=mark("report.html"),
+        results=inside(contents.files(CONFIG)),
         figures=inside(contents.figures(CONFIG)),
     output:
         "<results>/report.html",
+        records=recorded(["<results>/report.html"]),
     log:
         "<results>/logs/report.log",
     localrule: True
@@ -69,4 +72,4 @@ rule report_page:
         folder=subpath(output[0], parent=True),
         code=code_hash("report.page"),
     shell:
-        "vdiff --log {log:q} report {params.folder:q} --page-only --out {output:q}"
+        "vdiff --log {log:q} report {params.folder:q} --page-only --out {output[0]:q}"

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# A batch system of machines that share nothing: elsewhere.sh submit FOLDER JOBSCRIPT | status
+# FOLDER JOB. Each job runs in an empty folder with a copy of the project (what an image would
+# hold), as a user whom no file knows, without a home and with everything read-only but its folder.
+# FOLDER has the project in FOLDER/image.
+set -euo pipefail
+
+inside() {
+  # Everything read-only but the job's own folder.
+  mount --bind "$1" "$1"
+  mount -o remount,bind,ro /
+  for mounted in /tmp /work; do
+    ! mountpoint -q "$mounted" || mount -o remount,bind,ro "$mounted"
+  done
+  cd "$1"
+  exec unshare --user --map-user=12345 --map-group=12345 \
+    env --unset=PYTHONPATH USER=vdiff HOME=/nonexistent TMPDIR="$1/tmp" bash "$2"
+}
+
+submit() {
+  local folder=$1 job
+  mkdir -p "$folder/jobs"
+  job=$(mktemp -d "$folder/jobs/XXXXXXXX")
+  cp -r "$folder/image" "$job/work"
+  mkdir "$job/work/tmp"
+  cp "$2" "$job/script.sh"
+  (
+    code=0
+    unshare --user --map-root-user --mount bash "$0" inside "$job/work" "$job/script.sh" \
+      >"$job/output.txt" 2>&1 </dev/null || code=$?
+    echo "$code" >"$job/code.new"
+    mv "$job/code.new" "$job/code"
+  ) </dev/null >/dev/null 2>&1 &
+  basename "$job"
+}
+
+status() {
+  local code="$1/jobs/$2/code"
+  if [ ! -e "$1/jobs/$2/code" ]; then echo running; elif [ "$(cat "$code")" = 0 ]; then echo success; else echo failed; fi
+}
+
+"$@"
