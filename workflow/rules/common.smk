@@ -343,12 +343,18 @@ if workflow.is_main_process:
         folder = Path(stored(R).local_path())
     UNFIT = asked.unfit(CONFIG, DATA, folder)
     SAYS = asked.sentence(UNFIT, folder / Path(MARK).name)
+    if UNFIT:
+        Path(DESCRIBED).touch()
     for name, why in UNFIT.items():
         print(f"{R}/{name} does not fit: {why}.", file=sys.stderr)
         break  # the first stands for those that follow from it
 
 
+# By its parameter the mark is new where Snakemake knows the last one, by the time of its input
+# where the folder came from elsewhere.
 rule asked:
+    input:
+        local(DESCRIBED) if UNFIT else ancient(local(DESCRIBED)),
     output:
         MARK,
     log:
