@@ -6,8 +6,9 @@
 set -euo pipefail
 
 inside() {
-  # Everything read-only but the job's own folder.
+  # Everything read-only but the job's own folder, and FOLDER/store for a store that is a folder.
   mount --bind "$1" "$1"
+  ! [ -d "$3" ] || mount --bind "$3" "$(realpath "$3")"
   mount -o remount,bind,ro /
   for mounted in /tmp /work; do
     ! mountpoint -q "$mounted" || mount -o remount,bind,ro "$mounted"
@@ -26,7 +27,7 @@ submit() {
   cp "$2" "$job/script.sh"
   (
     code=0
-    unshare --user --map-root-user --mount bash "$0" inside "$job/work" "$job/script.sh" \
+    unshare --user --map-root-user --mount bash "$0" inside "$job/work" "$job/script.sh" "$folder/store" \
       >"$job/output.txt" 2>&1 </dev/null || code=$?
     echo "$code" >"$job/code.new"
     mv "$job/code.new" "$job/code"

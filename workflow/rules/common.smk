@@ -10,6 +10,7 @@ import sys
 from importlib.resources import files as package_files
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 import vdiff
@@ -271,7 +272,14 @@ def fetch(names):
     async def all_of_them():
         await asyncio.gather(*(one(stored(f"{R}/{name}")) for name in names))
 
-    workflow.async_run(all_of_them())
+    try:
+        workflow.async_run(all_of_them())
+    except WorkflowError as error:
+        prefix = workflow.storage_settings.default_storage_prefix
+        sys.exit(
+            f"The store {prefix} cannot be used: {str(error).splitlines()[-1]}; check"
+            " --default-storage-prefix, the endpoint and the credentials."
+        )
 
 
 def rule_name(figure):

@@ -1,0 +1,173 @@
+"""Runs where nothing is shared but a store: jobs in empty folders, as a user without a home, whose
+machines vanish and whose store fails. Each ends with the bytes of a local run."""
+
+import io
+import os
+import shutil
+import signal
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from support.pipeline import copy_project, snakemake
+from support.stores import Away, s3_server
+
+pytest.importorskip("moto", reason="needs moto, of the extra `test`")
+pytestmark = pytest.mark.slow
+RUN = "results/smoke/runs/digits/debias-True/seed-0"
+ONE = ["only=[digits]", "experiments={digits: {seeds: [0]}}"]
+
+
+@pytest.fixture
+def s3():
+    with s3_server() as server:
+        yield server
+
+
+def unpacked(files):
+    """Files by name, with those in archives beside them, which a local run has as a folder."""
+    found = {}
+    for name, content in files.items():
+        if name.endswith(".tar"):
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+                members = [member for member in archive if member.isfile()]
+                for member in members:
+                    path = Path(name).parent / member.name
+                    found[path.as_posix()] = archive.extractfile(member).read()
+        else:
+            found[name] = content
+    return found
+
+
+def in_folder(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def same_results(found, local):
+    """See that runs, records and figures are those of a local run; the number compared."""
+    names = [name for name in found if "/runs/" in name]
+    assert names
+    for name in names:
+        assert found[name] == (local / name).read_bytes(), name
+    return len(names)
+
+
+def test_jobs_share_nothing_but_an_s3_store(tmp_path, finished, s3, fault):
+    """Each job has the files that it declares and no others: so what it makes depends on them."""
+    away = Away(tmp_path, s3.words())
+    away.run("--", *ONE)
+    files = unpacked(s3.files())
+    assert {"results/smoke/report.html", "results/smoke/manifest.json"} <= files.keys()
+    assert same_results(files, finished[0]) > 60
+    assert not (away.main / "results").exists()
+    # Weights are stored once, and fetched once by each job that measures.
+    logs = "results/smoke/logs/digits-debias-True"
+    measured = sum(name.startswith(logs) and name.endswith(".json") for name in files) - 1
+    assert measured == 4
+    assert s3.moved("PUT", f"{RUN}/weights.tar") == 1
+    assert s3.moved("GET", f"{RUN}/weights.tar") == measured
+    # Another machine knows what the store holds by its records alone.
+    (tmp_path / "other").mkdir()
+    other = Away(tmp_path / "other", s3.words())
+    assert "Nothing to be done" in other.run("--", *ONE)
+    said = other.run(
+        "-n", "--", "only=[digits]", "experiments={digits: {seeds: [0], training: {lr: 0.01}}}"
+    )
+    assert "config.json does not fit: it is another configuration" in said
+    assert "train " in said
+    assert "Nothing to be done" in other.run("--", *ONE)
+    fault("none, S3, nothing shared", f"{len(files)} files as from a local run")
+
+
+def test_a_wrong_credential_is_one_sentence(tmp_path, s3, fault):
+    away = Away(tmp_path, s3.words())
+    said = away.run("--", *ONE, code=1, key="wrong")
+    (line,) = [line for line in said.splitlines() if "store" in line]
+    assert line.startswith(f"The store s3://{s3.bucket} cannot be used: ")
+    assert "Forbidden" in line
+    assert "Traceback" not in said
+    assert not s3.requests
+    fault("a wrong credential", "refused before anything runs, with a sentence")
+
+
+def test_a_store_that_fails_for_a_while(tmp_path, finished, s3, fault):
+    away = Away(tmp_path, s3.words())
+    words = [f"{RUN}/evaluation.csv", "--retries=3", "--storage-s3-retries=9", "--", *ONE]
+    process = away.start(*words)
+    while not s3.moved("PUT", f"{RUN}/run.json"):
+        assert process.poll() is None, away.said()[-3000:]
+        time.sleep(0.1)
+    s3.fails_for(15)
+    again = process.wait(timeout=400) != 0
+    if again:  # the main process gave up: the same command goes on
+        away.run(*words)
+    assert s3.refused > 0
+    same_results(unpacked(s3.files()), finished[0])
+    fault(
+        "a store with 503 for 15 s",
+        f"{s3.refused} refused, " + ("run again" if again else "waited out"),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(folder, words) of a local training on a user's file, of some 10 seconds."""
+    folder = copy_project(tmp_path_factory.mktemp("trained"))
+    x = load_digits().images.astype(np.uint8)[:, None]
+    np.savez(folder / "mine.npz", train_x=x[:1200], test_x=x[1200:1400], levels=17)
+    longer = "training: {iterations: 400, checkpoint_every: 50, log_every: 50}"
+    words = [
+        f'data={{digits: "npz:{folder}/mine.npz"}}', "only=[mine]",
+        f"experiments={{digits: {{seeds: [0], {longer}}}}}",
+    ]  # fmt: skip
+    table = "results/smoke/runs/mine/debias-True/seed-0/evaluation.csv"
+    snakemake(folder, table, "--config", "preset=smoke", *words)
+    return folder, table, words
+
+
+def test_a_machine_that_vanishes(tmp_path, trained, s3, fault):
+    """It loses its part of the training alone: the retry begins with the state in the store."""
+    local, table, words = trained
+    away = Away(tmp_path, s3.words())
+    process = away.start(table, "--retries=2", "--", "part_iterations=100", *words)
+    part = Path(table).parent.as_posix().replace("runs", "parts") + "/part-2.tar"
+    while not (s3.moved("GET", part) and (pids := away.pids("train"))):
+        assert process.poll() is None, away.said()[-3000:]
+        time.sleep(0.05)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert process.wait(timeout=400) == 0, away.said()[-3000:]
+    assert "Trying to restart job" in away.said()
+    files = s3.files()
+    (log,) = [text for name, text in files.items() if name.endswith("train-3.log")]
+    assert b"Resuming at iteration 200" in log
+    assert part not in files  # states go when they are used
+    same_results(unpacked(files), local)
+    fault("a machine lost in training", "the retry resumed at 200, its part's beginning")
+
+
+def test_two_runs_against_one_store(tmp_path, trained, s3, fault):
+    local, table, words = trained
+    both = [Away(tmp_path / name, s3.words()) for name in "ab"]
+    processes = [away.start(table, "--retries=2", "--", *words) for away in both]
+    codes = [process.wait(timeout=400) for process in processes]
+    assert codes == [0, 0], both[0].said()[-3000:] + both[1].said()[-3000:]
+    same_results(unpacked(s3.files()), local)
+    fault("two runs against one store", "both end, with the same bytes")
+
+
+def test_a_folder_as_the_store(tmp_path, trained, fault):
+    """By the plugin fs: a disk that only the store shares, such as a mounted bucket."""
+    if not shutil.which("rsync"):
+        pytest.skip("needs rsync, by which the plugin fs copies")
+    local, table, words = trained
+    store = tmp_path / "far" / "store"
+    store.mkdir(parents=True)
+    fs = ["--default-storage-provider=fs", f"--default-storage-prefix={store}"]
+    Away(tmp_path, fs).run(table, "--", *words)
+    same_results(unpacked(in_folder(store)), local)
+    fault("none, a folder as the store", "the files of a local run")
