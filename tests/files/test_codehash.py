@@ -38,30 +38,23 @@ CODE = {f"steps.{name}": {name} for name in SPECS} | {
 }
 
 
-BEFORE = {  # the rules upstream of a rule, which then hide that it has changed itself
-    **{step: {"train"} for step in SPECS},
-    "difference": {"train", "evaluate"},
-    "curves": {"train", "evaluate"},
-    "gather": {"train", *SPECS},
-    "claims": {"train", *SPECS, "difference", "gather", "curves"},
-    "report_page": {"train", *SPECS, "difference", "gather", "curves", "claims"},
-}
-
-
 def expected(module: str) -> set[str]:
-    """The first rules with the module in their closure; what lies downstream follows anyway."""
-    changed = {r for start, rules in CODE.items() for r in rules if module in closure(start)}
-    return {rule for rule in changed if not BEFORE.get(rule, set()) & changed}
+    """The rules with the module in their closure; what lies downstream follows anyway."""
+    return {rule for start, rules in CODE.items() for rule in rules if module in closure(start)}
+
+
+def unfit(output: str) -> set[str]:
+    """The rules with jobs that a dry run wants to run for the mark, not for their inputs."""
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)+)", output, re.M)
+    return {rule for rule, text in jobs if re.search(r"reason: .*/\.made/asked", text)}
 
 
 def edited(folder, module):
-    """The rules that a dry run gives as having changed, after an edit of a function."""
+    """The rules whose results a dry run finds not to fit, after an edit of a function."""
     path = folder / "vdiff" / f"{module.replace('.', '/')}.py"
     path = path if path.exists() else path.with_suffix("") / "__init__.py"
     path.write_text(f"{path.read_text()}\n\ndef added_by_a_test():\n    return 1\n")
-    output = snakemake(folder, "-n")
-    changed = re.search(r"^ +updated input files:\n(.*)", output, re.M)
-    return set(changed[1].replace(",", " ").split()) if changed else set()
+    return unfit(snakemake(folder, "-n"))
 
 
 # One of each kind: mathematics of training, of evaluation alone, of sampling alone; statistics,

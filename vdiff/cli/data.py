@@ -23,7 +23,8 @@ def fetch(dataset: str, out: Path, data_root: Path) -> None:
     A torchvision set is downloaded unless it is under the data root.
     """
     from vdiff.data import load
-    from vdiff.files.fingerprint import PUBLISHED, file_of
+    from vdiff.files.fingerprint import PUBLISHED
+    from vdiff.files.located import file_of
 
     if not dataset.startswith("npz:") and dataset not in PUBLISHED:
         known = ", ".join([*PUBLISHED, "npz:PATH"])

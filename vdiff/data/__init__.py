@@ -14,7 +14,7 @@ from torch import Tensor
 from vdiff.config import DATASETS
 from vdiff.data import readers
 from vdiff.errors import VdiffError
-from vdiff.files.fingerprint import file_of
+from vdiff.files.located import file_of
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 """(x, log_det) of a training batch: a function of the iteration alone."""

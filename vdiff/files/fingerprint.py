@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vdiff.errors import VdiffError
+from vdiff.files.located import file_of
 from vdiff.files.tidy import read_npz
 
 PUBLISHED = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) of the known files
@@ -44,12 +45,6 @@ class Fingerprint(NamedTuple):
 
     images: dict[str, str]
     labels: str | None
-
-
-def file_of(dataset: str, root: Path) -> Path:
-    """The file of npz:PATH; where PATH is of another machine, that of its name in the data root."""
-    path = Path(dataset.removeprefix("npz:"))
-    return path if path.exists() or not (root / path.name).exists() else root / path.name
 
 
 def fingerprint(dataset: str, root: Path) -> Fingerprint:

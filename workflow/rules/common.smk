@@ -54,7 +54,8 @@ R = str(CONFIG.folder)
 CAPTIONS = package_files("vdiff.report") / "captions"
 ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
-MARK = f"{R}/.asked"
+MARKED = ".made/asked"
+MARK = f"{R}/{MARKED}"
 # For commands: a sweep's configuration would not fit on their line.
 DESCRIBED = f".snakemake/asked/{R.lstrip('/')}/described.json"
 PARTS = layout.parts(CONFIG)  # gathered tables to what they are made of
@@ -141,9 +142,7 @@ def inside(paths):
 def recorded(paths):
     """The records of files that have one, which say what they were made from."""
     found = [
-        str(record_of(Path(path)))
-        for path in paths
-        if not path.endswith("/config.json")
+        str(record_of(Path(path))) for path in paths if not path.endswith("config.json")
     ]
     return list(dict.fromkeys(found))
 
@@ -347,30 +346,12 @@ if workflow.is_main_process:
     asked.write_described(CONFIG, Path(DESCRIBED))
     folder = CONFIG.folder
     if STORE:
-        fetch([*asked.needed(CONFIG), Path(MARK).name])
+        fetch([*asked.needed(CONFIG), MARKED])
         folder = Path(stored(R).local_path())
     UNFIT = asked.unfit(CONFIG, DATA, folder)
-    SAYS = asked.sentence(UNFIT, folder / Path(MARK).name)
+    SAYS = asked.sentence(UNFIT, folder / MARKED)
     if UNFIT:
         Path(DESCRIBED).touch()
     for name, why in UNFIT.items():
         print(f"{R}/{name} does not fit: {why}.", file=sys.stderr)
         break  # the first stands for those that follow from it
-
-
-# By its parameter the mark is new where Snakemake knows the last one, by the time of its input
-# where the folder came from elsewhere.
-rule asked:
-    input:
-        local(DESCRIBED) if UNFIT else ancient(local(DESCRIBED)),
-    output:
-        MARK,
-    log:
-        "<results>/logs/asked.log",
-    localrule: True
-    conda:
-        ENVIRONMENT
-    params:
-        says=SAYS,
-    shell:
-        "printf %s {params.says:q} 2>{log:q} >{output:q}"

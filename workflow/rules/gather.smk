@@ -12,7 +12,7 @@ rule difference:
         records=compared_records,
         mark=mark(layout.DIFFERENCE),
     output:
-        "<results>/<difference>",
+        table="<results>/<difference>",
         records=recorded([f"<results>/{layout.DIFFERENCE}"]),
     log:
         f"<results>/{layout.DIFFERENCE_LOG}.log",
@@ -23,7 +23,7 @@ rule difference:
         code=code_hash("stats.aggregate"),
     shell:
         "vdiff --log {log:q} difference {input.first:q} {input.second:q}"
-        " --out {output[0]:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
+        " --out {output.table:q} --experiment {wildcards.experiment} --first {wildcards.first:q}"
         " --second {wildcards.second:q} --seed {wildcards.seed}"
 
 
@@ -33,7 +33,7 @@ rule gather:
         records=lambda wildcards: recorded(inside(PARTS[wildcards.table])),
         mark=mark("{table}.csv"),
     output:
-        "<results>/{table}.csv",
+        table="<results>/{table}.csv",
         records=recorded(["<results>/{table}.csv"]),
     log:
         "<results>/logs/gather-{table}.log",
@@ -41,12 +41,12 @@ rule gather:
     conda:
         ENVIRONMENT
     params:
-        folder=subpath(output[0], parent=True),
+        folder=subpath(output.table, parent=True),
         asked=DESCRIBED,
         code=code_hash("files.tidy"),
     shell:
         "vdiff --log {log:q} aggregate {wildcards.table} --of {params.folder:q}"
-        " --config {params.asked:q} --out {output[0]:q}"
+        " --config {params.asked:q} --out {output.table:q}"
 
 
 rule curves:
@@ -55,7 +55,7 @@ rule curves:
         records=recorded(["<results>/evaluation.csv"]),
         mark=mark("curves.csv"),
     output:
-        "<results>/curves.csv",
+        table="<results>/curves.csv",
         records=recorded(["<results>/curves.csv"]),
     log:
         "<results>/logs/curves.log",
@@ -65,7 +65,7 @@ rule curves:
     params:
         code=code_hash("stats.aggregate"),
     shell:
-        "vdiff --log {log:q} curves {input.evaluation:q} --out {output[0]:q}"
+        "vdiff --log {log:q} curves {input.evaluation:q} --out {output.table:q}"
 
 
 rule claims:

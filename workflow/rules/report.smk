@@ -1,3 +1,21 @@
+# By its parameter the mark is new where Snakemake knows the last one, by the time of its input
+# where the folder came from elsewhere.
+rule asked:
+    input:
+        local(DESCRIBED) if UNFIT else ancient(local(DESCRIBED)),
+    output:
+        MARK,
+    log:
+        "<results>/logs/asked.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        says=SAYS,
+    shell:
+        "printf %s {params.says:q} 2>{log:q} >{output:q}"
+
+
 rule describe:
     input:
         mark=mark("config.json"),
@@ -61,7 +79,7 @@ rule report_page:
         results=inside(contents.files(CONFIG)),
         figures=inside(contents.figures(CONFIG)),
     output:
-        "<results>/report.html",
+        page="<results>/report.html",
         records=recorded(["<results>/report.html"]),
     log:
         "<results>/logs/report.log",
@@ -72,4 +90,4 @@ rule report_page:
         folder=subpath(output[0], parent=True),
         code=code_hash("report.page"),
     shell:
-        "vdiff --log {log:q} report {params.folder:q} --page-only --out {output[0]:q}"
+        "vdiff --log {log:q} report {params.folder:q} --page-only --out {output.page:q}"

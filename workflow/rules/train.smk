@@ -67,7 +67,7 @@ rule train_part:
         + "{resources.trainer} --log {log:q} {resources.machine} --run {input.run:q}"
         f"{DATA_ROOT}{AFTER} --until {{params.until}} --state {{params.state:q}}"
         + (
-            f' --into="$own"/into && {PACK} {{output:q}} -C "$own"/into .'
+            f' --into="$own/into" && {PACK} {{output:q}} -C "$own/into" .'
             if STORE
             else " --into {output:q}"
         )
