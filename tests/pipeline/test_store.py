@@ -3,6 +3,7 @@ machines vanish and whose store fails. Each ends with the bytes of a local run."
 
 import io
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -12,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support.pipeline import copy_project, snakemake
-from support.stores import Away, s3_server
+from support.pipeline import copy_project, planned, snakemake
+from support.stores import KEY, Away, s3_server
 
 pytest.importorskip("moto", reason="needs moto, of the extra `test`")
 pytestmark = pytest.mark.slow
@@ -171,3 +172,39 @@ def test_a_folder_as_the_store(tmp_path, trained, fault):
     Away(tmp_path, fs).run(table, "--", *words)
     same_results(unpacked(in_folder(store)), local)
     fault("none, a folder as the store", "the files of a local run")
+
+
+CLOUDS = {
+    "kubernetes": ["--container-image=x/vdiff:1"],
+    "aws-batch": ["--container-image=x/vdiff:1", "--aws-batch-region=eu-west-1"],
+    "google-batch": [
+        "--googlebatch-container=x/vdiff:1", "--googlebatch-project=p", "--googlebatch-region=r",
+    ],
+}  # fmt: skip
+GPU = {
+    "kubernetes": "gpu_manufacturer=nvidia",
+    "aws-batch": "_gpus=1",
+    "google-batch": "nvidia_gpu=1",
+}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_profiles_of_clouds_plan_the_same_jobs(tmp_path, s3, monkeypatch, cloud):
+    """By the executors' own plugins; training in parts, each with a GPU as they name it."""
+    copy_project(tmp_path)
+    parts = ["part_iterations=20", "only=[swissroll]"]
+    plain = planned(snakemake(tmp_path, "-n", "--config", "preset=smoke", *parts))
+    secrets = {"ACCESS_KEY": KEY, "SECRET_KEY": "x"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
+    monkeypatch.setenv("SNAKEMAKE_AWS_BATCH_JOB_QUEUE", "queue")
+    monkeypatch.setenv("SNAKEMAKE_AWS_BATCH_JOB_ROLE", "role")
+    words = ["-n", "--profile", f"workflow/profiles/{cloud}", *CLOUDS[cloud], *s3.words()[1:]]
+    output = snakemake(tmp_path, *words, "--config", "preset=smoke", *parts)
+    assert planned(output) == plain
+    assert plain["train_part"] == "2"
+    blocks = re.findall(r"^rule (train|train_part|evaluate):\n(.*?)^\[", output, re.S | re.M)
+    assert {name for name, _ in blocks} == {"train", "train_part", "evaluate"}
+    for _, block in blocks:
+        assert GPU[cloud] in block
+        assert " gpu=1," in block
