@@ -15,7 +15,7 @@ from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.sdes import sde_of
 from vdiff.errors import VdiffError
 from vdiff.files.weights import Snapshot, shape_name
-from vdiff.machine.devices import place
+from vdiff.machine.devices import host_of, place
 from vdiff.machine.seeds import generator
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
@@ -93,6 +93,7 @@ class Model:
         self.sde = sde_of_run(self.run)
         network = network_of(self.run, self.data.shape)
         self.network = place(network, self.device).eval().requires_grad_(False)
+        self.device = host_of(self.device)
         self._drift = drift_from(self.network, self.run, self.data.level_counts, self.device)
 
     @property

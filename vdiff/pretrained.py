@@ -19,7 +19,7 @@ from vdiff.errors import VdiffError, first_line
 from vdiff.files.atomic import write_bytes
 from vdiff.files.pipeline import PACKAGE
 from vdiff.files.weights import ENDING
-from vdiff.machine.devices import place
+from vdiff.machine.devices import host_of, place
 from vdiff.model import Model, drift_from, network_of, sde_of_run
 from vdiff.wrapped import Wrapped, wrap
 
@@ -67,6 +67,7 @@ def read_pretrained(path: Path, device: str = "cpu") -> Wrapped:
     except RuntimeError as error:
         raise VdiffError(f"{path} does not fit its own network: {first_line(error)}.") from None
     network = place(network, device).eval().requires_grad_(False)
+    device = host_of(device)
     counts = about["level_counts"]
     a = drift_from(network, run, lambda: torch.tensor(counts), device)
     sde = sde_of_run(run)

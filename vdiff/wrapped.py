@@ -29,6 +29,7 @@ from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.stepping import noise_of
 from vdiff.diffusion.tensors import expand_like, sum_features
 from vdiff.errors import VdiffError
+from vdiff.machine.devices import host_of
 from vdiff.machine.seeds import generator
 from vdiff.stats.few import mean_and_error, strata
 
@@ -403,7 +404,8 @@ def wrap(
     def score(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
         def network(y: Tensor, t: Tensor) -> Tensor:
             """It sees float32; what comes before and after is as precise as y."""
-            return net(y.float(), t.float(), *condition).to(y)
+            given = (v.to(device) for v in (y.float(), t.float(), *condition))
+            return net(*given).to(y)
 
         def timed(y: Tensor, s: Tensor) -> Tensor:
             return network(y, clock(s))
@@ -412,7 +414,7 @@ def wrap(
         return score_of(output, sde, of_output, s_min)(y, s)
 
     score_of(net, sde, of_output, s_min)  # says at once what is wrong
-    return Wrapped(sde, score, space, s_min, device, check)
+    return Wrapped(sde, score, space, s_min, host_of(device), check)
 
 
 def repeated(x: Tensor) -> Tensor:

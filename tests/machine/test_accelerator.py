@@ -32,10 +32,15 @@ def driven(tmp_path_factory):
     environment = {
         **os.environ, "TORCH_EXTENSIONS_DIR": str(folder / "build"), "VDIFF_PROGRESS": "none",
     }  # fmt: skip
-    command = [sys.executable, str(HERE / "drive.py"), str(folder)]
+    said = drive("drive.py", folder, environment)
+    return folder, json.loads(said.splitlines()[-1])
+
+
+def drive(script, folder, environment):
+    command = [sys.executable, str(HERE / script), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -80,6 +85,21 @@ def test_the_benchmark_of_a_new_device_says_what_it_finds(driven):
 
 def test_every_number_is_the_cpus(driven):
     folder, waits = driven
+    assert same_files(folder) == set(waits)
+
+
+def test_an_accelerator_without_float64_has_the_network_and_the_host_the_sums(driven, tmp_path):
+    """As Apple's GPUs are; it refuses float64, so that none is missed."""
+    environment = {
+        **os.environ, "TORCH_EXTENSIONS_DIR": str(driven[0] / "build"), "VDIFF_PROGRESS": "none",
+        "PRETEND_WITHOUT_FLOAT64": "1",
+    }  # fmt: skip
+    drive("without_float64.py", tmp_path, environment)
+    assert len(same_files(tmp_path)) >= 14
+
+
+def same_files(folder):
+    """See that what the device made is what the CPU made; the names compared."""
     compared = set()
     for path in folder.rglob("*"):
         there = str(path.relative_to(folder))
@@ -91,7 +111,7 @@ def test_every_number_is_the_cpus(driven):
         elif path.name != "snapshots.csv":
             same_tables(pd.read_csv(path), pd.read_csv(other), there)
         compared.add(there.split("-pretend")[0])
-    assert compared == set(waits)
+    return compared
 
 
 def same_tables(a, b, name):

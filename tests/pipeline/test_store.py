@@ -63,7 +63,7 @@ def test_jobs_share_nothing_but_an_s3_store(tmp_path, finished, s3, fault):
     away.run("--", *ONE)
     files = unpacked(s3.files())
     assert {"results/smoke/report.html", "results/smoke/manifest.json"} <= files.keys()
-    assert same_results(files, finished[0]) > 60
+    assert same_results(files, finished[0]) > 40
     assert not (away.main / "results").exists()
     # Weights are stored once, and fetched once by each job that measures.
     logs = "results/smoke/logs/digits-debias-True"

@@ -104,7 +104,7 @@ def train(
         with workers.first_before_others():
             data = load(run.dataset, data_root, run.training.real)
         checksum = data.checksum()
-        note(device=name_of(workers.device), data={run.dataset: checksum})
+        note(device=name_of(workers.accelerator), data={run.dataset: checksum})
         folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
         if workers.first:
             checkpoint.own(folder, out)
@@ -115,7 +115,7 @@ def train(
         if watching and workers.first:
             from vdiff.steps.monitor import TensorBoard
 
-            monitor = TensorBoard(run, data, out, workers.device, *watching)
+            monitor = TensorBoard(run, data, out, workers.accelerator, *watching)
         try:
             rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes, until)
         except Stopped as stopped:

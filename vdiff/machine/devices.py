@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -33,8 +34,8 @@ def choose(wanted: Wanted) -> str:
 
     auto and cuda mean a free GPU of those that torch sees (CUDA_VISIBLE_DEVICES, as schedulers set
     it, limits them), cuda:N that one; this process then keeps it. A process of torchrun gets plain
-    cuda, whose number it knows. Raises VdiffError for a device that is not there, that others hold
-    and is not to be shared or waited for, or that has no float64.
+    cuda, whose number it knows. Raises VdiffError for a device that is not there, or that others
+    hold and is not to be shared or waited for.
     """
     import torch
 
@@ -61,16 +62,16 @@ def choose(wanted: Wanted) -> str:
 
 
 def _other(name: str) -> str:
-    """Raises VdiffError unless this torch has the device and it can hold float64."""
+    """Raises VdiffError unless this torch has the device."""
     import torch
 
     try:
-        torch.zeros(1, dtype=torch.float64, device=name)
+        torch.zeros(1, device=name)
     except (RuntimeError, TypeError, AssertionError) as error:
         raise VdiffError(
             f"The device is {name}, which torch cannot use here "
             f"({str(error).splitlines()[0].rstrip('.')}); it must be auto, cpu, cuda, cuda:N or "
-            "another that holds float64."
+            "another that it has."
         ) from None
     return name
 
@@ -117,13 +118,33 @@ def _holder(record: Path) -> str:
     return f"process {pid} (vdiff {' '.join(words[:6])}{' ...' if len(words) > 6 else ''})"
 
 
+@cache
+def host_of(device: str) -> str:
+    """Where sums are formed, in float64: the device itself, or the CPU where it has no float64, as
+    Apple's GPUs; then the network alone is on the device."""
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError):
+        return "cpu"
+    return device
+
+
 def place(network, device: str):
-    """The network on the device, in the layout that is faster there.
+    """The network on the device, in the layout that is faster there; it takes and gives tensors
+    where sums are formed.
 
     On GPUs channels_last; on CPUs its GroupNorm costs more than its convolutions save.
     """
     import torch
 
+    host = host_of(device)
+    if host != device:
+        network.register_forward_pre_hook(
+            lambda _, given: tuple(v.to(device, torch.float32) for v in given)
+        )
+        network.register_forward_hook(lambda _, given, found: found.to(host))
     layout = torch.channels_last if device.startswith("cuda") else torch.contiguous_format
     return network.to(device, memory_format=layout)
 

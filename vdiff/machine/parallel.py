@@ -14,17 +14,24 @@ import torch
 from torch import Tensor, distributed, nn
 
 from vdiff.errors import VdiffError
+from vdiff.machine.devices import host_of
 
 PATIENCE = timedelta(hours=4)  # how long the others wait while the first evaluates
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Process `rank` of `size`, computing on `device`."""
+    """Process `rank` of `size`, computing on `device`; its network is on `accelerator`, which is
+    another one where that has no float64."""
 
     device: str = "cpu"
     rank: int = 0
     size: int = 1
+    apart: str | None = None
+
+    @property
+    def accelerator(self) -> str:
+        return self.apart or self.device
 
     @property
     def first(self) -> bool:
@@ -81,7 +88,8 @@ def join(device: str) -> Iterator[Workers]:
     """The processes of torchrun (NCCL on GPUs, gloo on CPUs); without it, one on its own."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
-        yield Workers(device)
+        host = host_of(device)
+        yield Workers(host, apart=None if host == device else device)
         return
     if device.startswith("cuda"):
         device = f"cuda:{os.environ['LOCAL_RANK']}"

@@ -45,7 +45,7 @@ class Kept:
     def __init__(self, trainer: Trainer, folder: Path, monitor: Monitor | None) -> None:
         self.trainer, self.folder, self.monitor = trainer, folder, monitor
         self.run, self.first, self.said = trainer.run, trainer.workers.first, ""
-        self.writer = Writer(trainer.workers.device)
+        self.writer = Writer(trainer.workers.accelerator)
         saved = checkpoint.load_latest(folder)
         if saved is not None:
             _check_same_course(self.run, saved["course"], folder)

@@ -32,7 +32,7 @@ class Trainer:
         self.debiased = Debiased(self.sde, run.sde.eps_t)
         self.paper: TimeLaw = self.debiased if run.debias else Uniform(self.sde.T)
         self.unbiased = Debiased.to_the_end(self.sde, run.sde.eps_t)
-        network = place(network_of(run, data.shape), workers.device)
+        network = place(network_of(run, data.shape), workers.accelerator)
         self.state = State(run, network, workers.device)
         self.batches = data.batches(run.seed, t.batch_size, t.flip, workers.device)
         self.weights = list(network.state_dict().values())
