@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # A batch system of machines that share nothing: elsewhere.sh submit FOLDER JOBSCRIPT | status
-# FOLDER JOB. Each job runs in an empty folder with a copy of the project (what an image would
-# hold), as a user whom no file knows, without a home and with everything read-only but its folder.
-# FOLDER has the project in FOLDER/image.
+# FOLDER JOB. Each job runs in a folder of its own, as a user whom no file knows, without a home and with everything read-only but its folder.
+# FOLDER may have what lies there first in FOLDER/image, and a store in FOLDER/store.
 set -euo pipefail
 
 inside() {
@@ -22,7 +21,7 @@ submit() {
   local folder=$1 job
   mkdir -p "$folder/jobs"
   job=$(mktemp -d "$folder/jobs/XXXXXXXX")
-  cp -r "$folder/image" "$job/work"
+  if [ -d "$folder/image" ]; then cp -r "$folder/image" "$job/work"; else mkdir "$job/work"; fi
   mkdir "$job/work/tmp"
   cp "$2" "$job/script.sh"
   (

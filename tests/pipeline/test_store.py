@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -13,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support.pipeline import copy_project, planned, snakemake
+from support.pipeline import copy_project, environment, planned, snakemake
+from support.pods import kubernetes
 from support.stores import KEY, Away, s3_server
 
 pytest.importorskip("moto", reason="needs moto, of the extra `test`")
@@ -172,6 +175,34 @@ def test_a_folder_as_the_store(tmp_path, trained, fault):
     Away(tmp_path, fs).run(table, "--", *words)
     same_results(unpacked(in_folder(store)), local)
     fault("none, a folder as the store", "the files of a local run")
+
+
+def test_pods_of_kubernetes(tmp_path, trained, s3, monkeypatch, fault):
+    """By the executor plugin itself, against a pretend API server: the sources come from the store
+    and the keys as a secret, into an empty folder."""
+    local, table, words = trained
+    away = Away(tmp_path, s3.words())
+    with kubernetes(tmp_path / "pods") as (cluster, config):
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        for name, value in {"ACCESS_KEY": KEY, "SECRET_KEY": "x"}.items():
+            monkeypatch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
+        profile = ["--profile=workflow/profiles/kubernetes", "--container-image=x/vdiff:1"]
+        command = [sys.executable, "-m", "snakemake", table, *profile, *s3.words()[1:]]
+        command += ["--seconds-between-status-checks=1", "--config", "preset=smoke", *words]
+        done = subprocess.run(
+            [*command, "part_iterations=200"], cwd=away.main, env=environment(away.main),
+            capture_output=True, text=True,
+        )  # fmt: skip
+    said = "".join(p.read_text()[-3000:] for p in (tmp_path / "pods").glob("jobs/*/output.txt"))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + said
+    same_results(unpacked(s3.files()), local)
+    assert len(cluster.bodies) == 3  # two parts of the training and an evaluation
+    for body in cluster.bodies.values():
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == "x/vdiff:1"
+        assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
+        assert "x" not in container["args"][1].split()  # the secret is not on the command line
+    fault("none, pods of a pretend Kubernetes", "the files of a local run")
 
 
 CLOUDS = {

@@ -32,6 +32,7 @@ class S3:
 
         self.inner = DomainDispatcherApplication(create_backend_app)
         self.requests: Counter = Counter()  # (method, path) to how often
+        self.bytes: Counter = Counter()
         self.out_until, self.refused = 0.0, 0
         self.server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Silent)
         self.url = f"http://127.0.0.1:{self.server.port}"
@@ -44,8 +45,16 @@ class S3:
             return self._refuse(start_response, "503 Service Unavailable", "SlowDown")
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
             return self._refuse(start_response, "403 Forbidden", "InvalidAccessKeyId")
-        self.requests[environ["REQUEST_METHOD"], environ["PATH_INFO"]] += 1
-        return self.inner(environ, start_response)
+        what = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        self.requests[what] += 1
+        self.bytes[what] += int(environ.get("CONTENT_LENGTH") or 0)
+
+        def counted(status, headers, *more):
+            if what[0] == "GET":
+                self.bytes[what] += int(dict(headers).get("Content-Length", 0))
+            return start_response(status, headers, *more)
+
+        return self.inner(environ, counted)
 
     def _refuse(self, start_response, status, code):
         body = f"<Error><Code>{code}</Code></Error>".encode()
