@@ -8,7 +8,9 @@ COPY vdiff ./vdiff
 COPY workflow ./workflow
 COPY notebooks ./notebooks
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
-    && useradd --create-home --uid 1000 vdiff && mkdir /work && chown vdiff /work
+    && useradd --create-home --uid 1000 vdiff && mkdir /work && chmod 1777 /work
+# Clusters choose a user that no file knows; Snakemake asks for its name.
+ENV USER=vdiff
 USER 1000
 WORKDIR /work
 ENTRYPOINT ["vdiff"]

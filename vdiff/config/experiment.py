@@ -279,6 +279,9 @@ class Config(Strict):
     )
     threads: Positive = key(1, "CPU threads of a job, or of each process of a training.")
     gpus: Positive = key(1, "GPUs, or processes on CPUs, that share the batches of a training.")
+    container: str | None = key(
+        None, "Image of the rules for --sdm apptainer, such as docker://REGISTRY/vdiff:TAG."
+    )
     notebook: bool = key(False, "Also run the tutorial notebook.")
     slice_minutes: PositiveFloat | None = key(None, "Cut trainings into jobs of that length.")
     part_iterations: Positive | None = key(

@@ -14,7 +14,7 @@ from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
 
 MACHINE = {"results", "data_root", "device", "threads", "gpus"}
-MACHINE |= {"slice_minutes", "slices", "part_iterations"}
+MACHINE |= {"container", "slice_minutes", "slices", "part_iterations"}
 """Keys that say where and how to compute; no result depends on them."""
 VERDICTS = ["claims.csv", "claims.json", "controls.csv"]
 

@@ -90,9 +90,11 @@ wildcard_constraints:
 CODE = shlex.quote(str(Path(vdiff.__file__).with_name("__main__.py"))).replace(
     "{", "{{"
 )
-# Jobs of this process are forks of one that has imported torch already, where there are such forks.
+# Jobs of this process are forks of one that has imported torch already, where there are such forks
+# and jobs are to have no other software than this process.
 PYTHON = "python -P"
-if workflow.is_main_process and sys.platform == "linux":
+own_software = not workflow.deployment_settings.deployment_method
+if workflow.is_main_process and sys.platform == "linux" and own_software:
     FORKED = shlex.quote(str(Path(vdiff.__file__).parent / "machine" / "forked.py"))
     SOCKETS = shlex.quote(str(Path(".snakemake/forkserver").absolute()))
     PYTHON = f"python -I -S {FORKED} {SOCKETS} {os.getpid()}".replace("{", "{{")
@@ -132,6 +134,11 @@ def as_output(path):
 
 
 SLICE = [f"--slice-minutes={CONFIG.slice_minutes}"] if CONFIG.slice_minutes else []
+
+
+if CONFIG.container:
+
+    container: CONFIG.container
 
 
 def inside(paths):
