@@ -77,3 +77,27 @@ def test_the_kept_article_is_that_of_the_kept_tables(make, monkeypatch, tmp_path
     other.write_text(table.read_text().replace("lower_bpd,", "lower_bpd_,"))
     with pytest.raises(Exception, match="lower_bpd"):
         made(make, monkeypatch, tmp_path / "none.pdf", tmp_path / "kept")
+
+
+def test_the_readme_says_what_the_tables_say(make):
+    """Its results are typed, for a README cannot look them up; here they are looked up."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    v = make.values(REFERENCE)
+
+    def gain(of):
+        low, high = sorted(-v[f"laptop.{of}.lower_bpd.{end}"] for end in ("low", "high"))
+        return f"{-v[f'laptop.{of}.lower_bpd.ours']:.2f}", f"{low:.2f} to {high:.2f}"
+
+    (mnist, mnist_range), (cifar, cifar_range) = gain("mnist"), gain("cifar10_subset")
+    assert f"by {mnist} (95% {mnist_range}) and {cifar} ({cifar_range}) at equal passes" in readme
+    assert f"it shrinks by {v['laptop.mnist.lower_bpd.slope']:.2f} with every doubling" in readme
+    missed = [v[f"laptop.{of}.bias.uniform.last"] for of in ("mnist", "cifar10_subset")]
+    assert {f"{x:.0%}" for x in missed} == {"70%"}
+    debiased = [v[f"laptop.{of}.bias.debiased.last"] for of in ("mnist", "cifar10_subset")]
+    said = " and ".join(f"{x:.0%}" for x in debiased)
+    assert f"uniform times miss 70% of the bound's gradient on both, debiased ones {said}" in readme
+    records = pd.read_csv(REFERENCE / "pretrained" / "records.csv").set_index("name")
+    bpd, error = (records[column] for column in ("bpd", "std_err"))
+    names = ("cifar10-record", "mnist-record")
+    c, m = ((bpd[name], error[name]) for name in names)
+    assert f"{c[0]:.2f} ± {c[1]:.2f} bits/dim; mnist-record: {m[0]:.3f} ± {m[1]:.3f}" in readme

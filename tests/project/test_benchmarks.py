@@ -42,6 +42,7 @@ SMALL = {
         "--recipe=paper: lr=1e-4",
         "--recipe=b: optimiser=muon draws_per_image=2 draw=antithetic network.fourier=[3.14]",
     ],
+    "record_course.py": [f"--reference={ROOT}/results/reference/recipes", "--out=course.png"],
     "samplers.py": ["--batches=2", "--batch=20", f"{RUN}/swissroll/debias-False/seed-0"],
     "samplers.py of images": ["--count=6", "--feature-steps=2", DIGITS],
     "startup.py": ["--repeats=1", "--only=train,aggregate"],

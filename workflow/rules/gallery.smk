@@ -1,4 +1,4 @@
-STILL = ["bpd-digits", "bpd-photos", "differences", "samples-digits", "samples-photos"]
+STILL = ["bpd-digits", "bpd-photos", "differences", "samples-digits"]
 STILL += ["lambda-grid-swissroll", "lambda-strips-swissroll", "distances-swissroll"]
 STILL += ["standard-error-digits", "variance-swissroll", "likelihood", "loss"]
 GALLERY = collect("{name}{theme}.png", name=STILL, theme=["", "-dark"])
