@@ -38,8 +38,8 @@ def gather(execute: bool) -> None:
     """All pages and pictures in the stage, with links as the site has them."""
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "gallery", STAGE / "gallery")
-    for picture in (ROOT / "docs").glob("*.png"):
-        shutil.copy(picture, STAGE)
+    for file in [*(ROOT / "docs").glob("*.png"), ROOT / "docs" / "extra.css"]:
+        shutil.copy(file, STAGE)
     sources = {path.name: f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     sources |= ELSEWHERE
     pages = {source: name for name, source in sources.items()}

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from support.browser import opened
+from support.browser import opened, violations
 from support.pipeline import ROOT
 
 from vdiff.cli import main
@@ -124,6 +124,11 @@ def test_a_browser_shows_every_image_and_the_table(results):
     assert "<title>vdiff report" in dom
     assert "A &lt;b&gt;claim" in dom
     assert ":CONSOLE(" not in messages
+
+
+def test_axe_finds_nothing_wrong_with_the_page(results, tmp_path):
+    write_report(results, results / "report.html")
+    assert violations(results / "report.html", tmp_path) == []
 
 
 CLAIM = {"verdict": HOLDS, "experiment": "digits", "name": "lower_bpd", "published": "-0.31"}

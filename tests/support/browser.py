@@ -1,5 +1,8 @@
 """A page in a headless browser."""
 
+import html
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,3 +32,31 @@ def opened(page: Path, folder: Path) -> tuple[str, str]:
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     return done.stdout, done.stderr
+
+
+def violations(page: Path, folder: Path) -> list[str]:
+    """What axe finds wrong with a page, `rule (impact): element`; skips without axe or browser."""
+    axe = pytest.importorskip("axe_core_python", reason="needs axe-core-python")
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs chromium, which is not installed")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text()
+    run = """window.addEventListener("load", () => axe.run().then(found => {
+      document.body.dataset.axe = JSON.stringify(found.violations.flatMap(v =>
+        v.nodes.map(n => `${v.id} (${v.impact}): ${n.html.slice(0, 120)}`))); }));"""
+    probed = page.with_name(f"axe-{page.name}")
+    text = page.read_text()
+    probed.write_text(
+        text.replace("</body>", f"<script>{script}</script><script>{run}</script></body>")
+    )
+    try:
+        done = subprocess.run(
+            [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}",
+             "--virtual-time-budget=20000", "--dump-dom", probed.as_uri()],
+            capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+    finally:
+        probed.unlink()
+    found = re.search(r'data-axe="(.*?)"', done.stdout, re.S)
+    assert found, done.stderr[-2000:]
+    return json.loads(html.unescape(found[1]))
