@@ -7,6 +7,7 @@ COPY setup.py pyproject.toml MANIFEST.in README.md LICENSE Snakefile environment
 COPY vdiff ./vdiff
 COPY workflow ./workflow
 COPY notebooks ./notebooks
+COPY results/reference/pretrained ./results/reference/pretrained
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
     && useradd --create-home --uid 1000 vdiff && mkdir /work && chmod 1777 /work
 # Clusters choose a user that no file knows; Snakemake asks for its name.

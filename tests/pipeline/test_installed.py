@@ -1,6 +1,7 @@
 """vdiff as others use it: the wheel away from its sources, and the workflow as a module."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -112,3 +113,44 @@ rule mine:
     assert done.returncode == 0, done.stderr
     jobs = planned(done.stdout + done.stderr)
     assert (jobs["one_train"], jobs["two_train"], jobs["mine"]) == ("4", "1", "1")
+
+
+@pytest.mark.slow
+def test_the_image_serves_a_user_whom_no_file_knows(tmp_path):
+    """The Dockerfile's copies and last step into a folder; then a dry run, everything read-only,
+    without a home. The image that it begins with, and the lock's packages, this does not try."""
+    able = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+    if not shutil.which("unshare") or subprocess.run(able, capture_output=True).returncode:
+        pytest.skip("needs leave to make namespaces")
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    sources, site = tmp_path / "opt/vdiff", tmp_path / "site"
+    sources.mkdir(parents=True)
+    for names in [words.split() for step, words in steps if step == "COPY"]:
+        for name in names[:-1]:
+            to = sources / names[-1] / (name if names[-1] == "./" else "")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, to)
+    installed = [words for step, words in steps if step == "RUN"][-1].split("&&")[0].split()
+    assert installed[:2] == ["pip", "install"]
+    command = [sys.executable, "-m", "pip", *installed[1:], "-q", "--target", site]
+    subprocess.run(command, cwd=sources, check=True)
+    for folder in sources.iterdir():  # the installed package carries all it needs
+        shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    image = dict(words.split("=") for step, words in steps if step == "ENV")
+    job = tmp_path / "job.sh"
+    job.write_text(
+        f"export PYTHONPATH={site} {' '.join('='.join(pair) for pair in image.items())}\n"
+        "set -e; python -m vdiff run --preset smoke --cores 2 -n --quiet rules\n"
+        "python -c \"import vdiff; assert 'site/vdiff' in vdiff.__file__; "
+        "print(len(vdiff.load('digits-demo').sample(2, steps=2)))\"\n"
+    )
+    words = ["bash", ROOT / "tests/cluster/elsewhere.sh", "inside", tmp_path / "work", job, ""]
+    (tmp_path / "work/tmp").mkdir(parents=True)
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert planned(done.stdout + done.stderr)["train"] == "6"
+    assert done.stdout.splitlines()[-1] == "2"
