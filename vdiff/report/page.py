@@ -19,6 +19,7 @@ from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv
 from vdiff.report.contents import read_config, tables
 from vdiff.report.questions import QUESTIONS, SHORT, WORDS, Question
+from vdiff.report.slides import strips
 from vdiff.resources import CURVES_ON, published_curves, published_values
 from vdiff.stats.beside import beside
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
@@ -319,10 +320,19 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                     "dark": ""
                     if figure.moving
                     else _inline(stem.with_name(f"{stem.name}-dark.png")),
+                    "slides": _slides(folder, figure.inputs(config, name))
+                    if figure.name == "lambda-grid"
+                    else [],
                     "data": [{"name": path, "source": _inline(folder / path)} for path in tables],
                 }
             )
     return found
+
+
+def _slides(folder: Path, inputs: Sequence[str]) -> list[dict]:
+    """λ and its strip of histograms, for the slider."""
+    found = strips([folder / path for path in inputs])
+    return [{"lmbd": lmbd, "source": _data_url(png, ".png")} for lmbd, png in found]
 
 
 def _alt(title: str, name: str | None, caption: str) -> str:
@@ -333,10 +343,14 @@ def _alt(title: str, name: str | None, caption: str) -> str:
 def _inline(path: Path) -> str:
     """A file as a data URL; raises VdiffError when it cannot be read."""
     try:
-        data = base64.b64encode(path.read_bytes()).decode()
+        content = path.read_bytes()
     except OSError as error:
         raise VdiffError(f"{path} cannot be read: {error.strerror}.") from None
-    return f"data:{MIME[path.suffix]};base64,{data}"
+    return _data_url(content, path.suffix)
+
+
+def _data_url(content: bytes, suffix: str) -> str:
+    return f"data:{MIME[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
 def _times(made: dict[str, dict]) -> list[dict]:
