@@ -1,5 +1,6 @@
 """How good the samples of each arm are: a panel per measure, a row per space of features."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,8 +37,13 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 part["value"], rows, xerr=Z95 * part["std_err"], ls="", marker=look.marker, ms=3.5,
                 color=look.color, capsize=1.5, label=style.label(arm),
             )  # fmt: skip
-        if name == "kernel" and (frame[frame["measure"] == name]["value"] > 0).all():
-            ax.set_xscale("log")
+        if name == "kernel":  # of one space it can be a hundred times that of the others
+            values = frame[(frame["measure"] == name) & frame["space"].isin(spaces)]["value"]
+            usual = 10.0 ** math.ceil(math.log10(float(values.abs().median()) or 1))
+            if (values > 0).all():
+                ax.set_xscale("log")
+            else:
+                ax.set_xscale("symlog", linthresh=usual)
         better = "higher" if name in ("precision", "recall", "coverage") else "lower"
         ax.set(title=title, xlabel=f"{better} is better")
         ax.set_yticks(range(len(spaces)), spaces)
