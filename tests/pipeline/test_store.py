@@ -190,13 +190,13 @@ def test_pods_of_kubernetes(tmp_path, trained, s3, monkeypatch, fault):
         command = [sys.executable, "-m", "snakemake", table, *profile, *s3.words()[1:]]
         command += ["--seconds-between-status-checks=1", "--config", "preset=smoke", *words]
         done = subprocess.run(
-            [*command, "part_iterations=200"], cwd=away.main, env=environment(away.main),
+            command, cwd=away.main, env=environment(away.main),
             capture_output=True, text=True,
         )  # fmt: skip
     said = "".join(p.read_text()[-3000:] for p in (tmp_path / "pods").glob("jobs/*/output.txt"))
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + said
     same_results(unpacked(s3.files()), local)
-    assert len(cluster.bodies) == 3  # two parts of the training and an evaluation
+    assert len(cluster.bodies) == 2  # the training and an evaluation
     for body in cluster.bodies.values():
         (container,) = body["spec"]["template"]["spec"]["containers"]
         assert container["image"] == "x/vdiff:1"
@@ -219,19 +219,27 @@ GPU = {
 }
 
 
+PARTS = ["preset=smoke", "part_iterations=20", "only=[swissroll]"]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The jobs of a local run."""
+    folder = copy_project(tmp_path_factory.mktemp("plain"))
+    return planned(snakemake(folder, "-n", "--config", *PARTS))
+
+
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_the_profiles_of_clouds_plan_the_same_jobs(tmp_path, s3, monkeypatch, cloud):
+def test_the_profiles_of_clouds_plan_the_same_jobs(tmp_path, plain, s3, monkeypatch, cloud):
     """By the executors' own plugins; training in parts, each with a GPU as they name it."""
     copy_project(tmp_path)
-    parts = ["part_iterations=20", "only=[swissroll]"]
-    plain = planned(snakemake(tmp_path, "-n", "--config", "preset=smoke", *parts))
     secrets = {"ACCESS_KEY": KEY, "SECRET_KEY": "x"}
     for name, value in secrets.items():
         monkeypatch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
     monkeypatch.setenv("SNAKEMAKE_AWS_BATCH_JOB_QUEUE", "queue")
     monkeypatch.setenv("SNAKEMAKE_AWS_BATCH_JOB_ROLE", "role")
     words = ["-n", "--profile", f"workflow/profiles/{cloud}", *CLOUDS[cloud], *s3.words()[1:]]
-    output = snakemake(tmp_path, *words, "--config", "preset=smoke", *parts)
+    output = snakemake(tmp_path, *words, "--config", *PARTS)
     assert planned(output) == plain
     assert plain["train_part"] == "2"
     blocks = re.findall(r"^rule (train|train_part|evaluate):\n(.*?)^\[", output, re.S | re.M)
