@@ -36,7 +36,10 @@ class Found(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a crate says of one run, and where its weights are."""
+    """What a crate says of one run, and where its weights are.
+
+    seconds: of the training; processor time if `measured`, else wall time.
+    """
 
     run: Run
     weights: Path
@@ -44,7 +47,7 @@ class Entry(NamedTuple):
     se_mc: float
     images: int
     seconds: float
-    cores: int
+    measured: bool
 
     @property
     def passes(self) -> int:
@@ -83,8 +86,8 @@ def entries(crate: Path) -> list[Entry]:
                 float(row["bpd"]),
                 float(row["se_mc"]),
                 int(row["images"]),
-                float(made.get("seconds", math.nan)),
-                manifest["config"].get("threads", 1),
+                made.get("cpu_seconds", made.get("seconds", math.nan)),
+                "cpu_seconds" in made,
             )
         )
     if not found:

@@ -82,6 +82,7 @@ def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
         "command": command,
         "ended": ended,
         "seconds": seconds,
+        "cpu_seconds": round(time.process_time(), 3),
         "memory_mb": _memory(),
         **notes,
         **made_by(),

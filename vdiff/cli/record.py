@@ -62,8 +62,8 @@ def check(
                 f.tail.k_hat, f.tail.k_most,
             )  # fmt: skip
             log.info(
-                "Budget: %s passes, %.0f seconds of %d cores.",
-                f"{entry.passes:,}", entry.seconds, entry.cores,
+                "Budget: %s passes, %.0f %s.", f"{entry.passes:,}", entry.seconds,
+                "core-seconds" if entry.measured else "seconds of wall time",
             )  # fmt: skip
             if found.minus is not None:
                 log.info("It less %s, in pairs: %+.4f ± %.4f.", found.record, *found.minus)
