@@ -180,7 +180,7 @@ class Wrapped:
 
     @property
     def _eps_t(self) -> float:
-        """Where the laws of time stop to follow log NSR: sigma / m = 0.01, or where nets do."""
+        """Where time distributions stop following log NSR: sigma / m = 0.01, or where nets do."""
         return max(self.s_min, float(self.sde.invert_log_nsr(at(math.log(1e-4)))))
 
     @torch.no_grad()

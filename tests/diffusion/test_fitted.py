@@ -1,4 +1,4 @@
-"""The law of time fitted to gradients; every law's mean gradient on an oracle."""
+"""The time distribution fitted to gradients; every law's mean gradient on an oracle."""
 
 import pytest
 import torch

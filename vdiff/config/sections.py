@@ -16,7 +16,7 @@ class _Forward(Strict):
     """What all forward SDEs share."""
 
     T: PositiveFloat = key(1.0, "The horizon: times s lie in [0, T].")
-    eps_t: PositiveFloat = key(1e-3, "Below it the debiased law of time is flat.")
+    eps_t: PositiveFloat = key(1e-3, "Below it the debiased time distribution is flat.")
 
     @model_validator(mode="after")
     def _truncated(self):

@@ -12,7 +12,7 @@ D = m^2 l + sigma^2, r = sigma^2 / m^2, z the coordinates of x - mu and e those 
 
 A third fluctuation is the DSM loss's own, white = (q0 / 2) (||eps||^2 - d) with q0 the base law,
 g^2 / sigma^2 held near 0. Last, level = q0 takes away the mean of what is left in each slice of
-time. Coefficients and the law of time are fitted on pilot draws of training data and then held,
+time. Coefficients and the time distribution are fitted on pilot draws of training data, then held,
 so that the estimator stays unbiased whatever the fit: a poor fit costs variance only.
 """
 
@@ -34,10 +34,10 @@ other data as much as any share does.
 """
 
 TAIL = 0.8
-"""p of the law of time's s^-p below eps_t. Dequantised images have edges, and an example is within
-sigma of one with probability ~ sqrt(s), where the integrand is ~ 1/s: its weighted draws then have
-a tail of shape k = (1 - p) / (3/2 - p), 1/2 at p = 1/2, where the variance is infinite, and 0.29
-here.
+"""p of the time distribution's s^-p below eps_t. Dequantised images have edges; an example lies
+within sigma of one with probability ~ sqrt(s), where the integrand is ~ 1/s: its weighted draws
+then have a tail of shape k = (1 - p) / (3/2 - p), 1/2 at p = 1/2, where the variance is infinite,
+and 0.29 here.
 """
 
 
@@ -116,7 +116,7 @@ class GaussianReference:
 
 @dataclass(frozen=True)
 class ControlVariates:
-    """A fitted estimator: the law of time, and coefficients per slice of its base law.
+    """A fitted estimator: the time distribution, and coefficients per slice of its base law.
 
     c: (K, 3) of (linear, quadratic, white); c_bar: (K,) of h_bar; c_level: (K,) of the level.
     """
@@ -167,7 +167,7 @@ def fit_controls(
     eps_t: float = 1e-3,
     slices: int | None = None,
 ) -> ControlVariates:
-    """Fit coefficients and the law of time on one pilot draw per training example x (N, ...).
+    """Fit coefficients and the time distribution on one pilot draw per training example x (N, ...).
 
     In each slice of the base law the integrand is regressed on the controls; the law then gets
     a share proportional to the residual's standard deviation, with a floor of a tenth. By default

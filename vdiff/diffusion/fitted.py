@@ -1,4 +1,4 @@
-"""A law of time fitted to the size of the training gradients, and refitted as training goes.
+"""A time distribution fitted to the size of the training gradients, and refitted as training goes.
 
 With times from q and weight g^2 / (sigma^2 q), the mean gradient is the ELBO's for every q; its
 variance is least for q proportional to g^2 / sigma^2 sqrt(E ||grad loss||^2). The gradient with

@@ -15,7 +15,7 @@ from vdiff.errors import VdiffError
 
 
 class TimeLaw(ABC):
-    """A law of time; sampling is by inversion."""
+    """A time distribution; sampling is by inversion."""
 
     @abstractmethod
     def density(self, s: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Test bits/dim of one arm less another's, under common images and noise."""
+"""Test bits/dim of one arm minus another's, under common images and noise."""
 
 from collections.abc import Sequence
 from pathlib import Path

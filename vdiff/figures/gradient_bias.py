@@ -1,4 +1,4 @@
-"""What of the ELBO's gradient a law of time misses, along training."""
+"""What of the ELBO's gradient a time distribution misses, along training."""
 
 from collections.abc import Sequence
 from pathlib import Path

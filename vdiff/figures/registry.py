@@ -263,7 +263,7 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "gradient-bias",
             LIKELIHOOD,
-            "What a law of time misses of the gradient",
+            "What a time distribution misses of the gradient",
             _once("variance"),
             _tables("gradient"),
             "gradient_bias",

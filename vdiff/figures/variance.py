@@ -40,7 +40,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     figure.suptitle(
         f"{time['experiment'].iloc[0]}, {style.label(arm)}: noise of the bound (left), and of "
         "training gradients ĝ against their bias (right; G: the bound's gradient,\n"
-        "one point for each law of time; filled: independent times, open: evenly spread)",
+        "one point for each time distribution; filled: independent times, open: evenly spread)",
         fontsize=7,
     )
     return figure

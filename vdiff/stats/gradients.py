@@ -1,4 +1,4 @@
-"""Bias and variance of the training gradient under any law of time, from gradients per slice.
+"""Bias and variance of the training gradient under any time distribution, from gradients per slice.
 
 The gradient of the negative ELBO is the mean over K equally likely slices of time of m_k, the mean
 gradient in slice k with the ELBO's weight. A training that draws slice k with probability pi_k and

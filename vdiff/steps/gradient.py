@@ -24,7 +24,7 @@ POINTS = 1000  # of a slice, behind the mean of a law's density in it
 
 
 def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradient") -> list[dict]:
-    """Rows of the schema gradient, one per law of time:
+    """Rows of the schema gradient, one per time distribution:
 
     uniform           s ~ U[0, T], weight 1: the usual training, biased
     uniform_weighted  s ~ U[0, T], weight T g^2 / sigma^2: unbiased, and noisy

@@ -1,1 +1,1 @@
-"""Training: score matching under either law of time, resumable to the same bytes."""
+"""Training: score matching under either time distribution, resumable to the same bytes."""

@@ -1,4 +1,4 @@
-"""One step of training: the DSM loss of a batch under a law of time, and its gradient."""
+"""One step of training: the DSM loss of a batch under a time distribution, and its gradient."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ from vdiff.machine.seeds import generator
 from vdiff.model import drift_from, network_of, sde_of_run
 from vdiff.training.state import State
 
-REFIT_EVERY = 100  # iterations between two fits of the law of time
+REFIT_EVERY = 100  # iterations between two fits of the time distribution
 
 
 class Trainer:
