@@ -173,7 +173,9 @@ def test_a_browser_shows_the_report(finished, tmp_path):
     dom, messages = opened(results / "report.html", tmp_path)
     figures = [p for p in (results / "figures").glob("*.*") if p.suffix in (".png", ".webp")]
     shown = [p for p in figures if not p.stem.endswith("-dark")]
-    assert f'data-images="{len(shown) + 1}"' in dom  # one of them on top, too
+    slides = len(list(results.rglob("trajectory/*.npz")))
+    assert dom.count("data-lmbd=") == slides > 1
+    assert f'data-images="{len(shown) + 1 + slides}"' in dom  # one of them on top, too
     assert 'data-broken="0"' in dom
     assert ":CONSOLE(" not in messages
     for row in json.loads((results / "claims.json").read_text())["claims"]:

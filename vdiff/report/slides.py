@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vdiff.figures.backend import mpl
 from vdiff.files.tidy import read_npz
 
 SIDE, COLUMNS = 64, 8  # pixels of a histogram, histograms of a strip
@@ -24,6 +23,8 @@ def strips(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
 
 def _strip(frames: np.ndarray) -> bytes:
     """Of counts (K, bins, bins); each histogram is scaled to its own maximum, as in figure 5."""
+    from vdiff.figures.backend import mpl
+
     picked = frames[np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)].astype(float)
     block = max(frames.shape[1] // SIDE, 1)
     side = frames.shape[1] // block
