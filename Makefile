@@ -16,7 +16,7 @@ test: $(READY)
 
 # What takes tens of seconds a test; with `test` it is what continuous integration runs.
 test-slow: $(READY)
-	$(RUN) pytest -n $(CORES) --dist loadfile -m slow
+	$(RUN) pytest -n $(CORES) --dist loadfile -m "slow and not long"
 
 test-all: $(READY)
 	$(RUN) pytest -n $(CORES) -m "not cluster"

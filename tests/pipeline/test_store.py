@@ -157,6 +157,7 @@ def test_a_machine_that_vanishes(tmp_path, trained, s3, fault):
     fault("a machine lost in training", "the retry resumed at 200, its part's beginning")
 
 
+@pytest.mark.long
 def test_two_runs_against_one_store(tmp_path, trained, s3, fault):
     local, table, words = trained
     both = [Away(tmp_path / name, s3.words()) for name in "ab"]
@@ -167,6 +168,7 @@ def test_two_runs_against_one_store(tmp_path, trained, s3, fault):
     fault("two runs against one store", "both end, with the same bytes")
 
 
+@pytest.mark.long
 def test_a_folder_as_the_store(tmp_path, trained, fault):
     """By the plugin fs: a disk that only the store shares, such as a mounted bucket."""
     if not shutil.which("rsync"):
