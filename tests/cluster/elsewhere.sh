@@ -9,9 +9,7 @@ inside() {
   mount --bind "$1" "$1"
   ! [ -d "$3" ] || mount --bind "$3" "$(realpath "$3")"
   mount -o remount,bind,ro /
-  for mounted in /tmp /work; do
-    ! mountpoint -q "$mounted" || mount -o remount,bind,ro "$mounted"
-  done
+  ! mountpoint -q /tmp || mount -o remount,bind,ro /tmp
   cd "$1"
   exec unshare --user --map-user=12345 --map-group=12345 \
     env --unset=PYTHONPATH USER=vdiff HOME=/nonexistent TMPDIR="$1/tmp" bash "$2"
