@@ -34,7 +34,7 @@ submit() {
 
 status() {
   local code="$1/jobs/$2/code"
-  if [ ! -e "$1/jobs/$2/code" ]; then echo running; elif [ "$(cat "$code")" = 0 ]; then echo success; else echo failed; fi
+  if [ ! -e "$code" ]; then echo running; elif [ "$(cat "$code")" = 0 ]; then echo success; else echo failed; fi
 }
 
 "$@"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.pipeline import ROOT, copy_project, environment, planned
+from support.stores import needs_namespaces
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +120,7 @@ rule mine:
 def test_the_image_serves_a_user_whom_no_file_knows(tmp_path):
     """The Dockerfile's copies and last step into a folder; then a dry run, everything read-only,
     without a home. The image that it begins with, and the lock's packages, this does not try."""
-    able = ["unshare", "--user", "--map-root-user", "--mount", "true"]
-    if not shutil.which("unshare") or subprocess.run(able, capture_output=True).returncode:
-        pytest.skip("needs leave to make namespaces")
+    needs_namespaces()
     lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
     steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
     sources, site = tmp_path / "opt/vdiff", tmp_path / "site"

@@ -65,6 +65,7 @@ def test_jobs_share_nothing_but_an_s3_store(tmp_path, finished, s3, fault):
     away = Away(tmp_path, s3.words())
     away.run("--", *ONE)
     stored, fetched = (s3.moved(method, f"{RUN}/weights.tar") for method in ("PUT", "GET"))
+    moved = {way: sum(n for (m, _), n in s3.bytes.items() if m == way) for way in ("PUT", "GET")}
     files = unpacked(s3.files())
     compared = same_results(files, finished[0])
     assert compared > 40
@@ -86,7 +87,8 @@ def test_jobs_share_nothing_but_an_s3_store(tmp_path, finished, s3, fault):
     assert "config.json does not fit: it is another configuration" in said
     assert "train " in said
     assert "Nothing to be done" in other.run("--", *ONE)
-    fault("none, S3, nothing shared", f"{len(files)} files as from a local run")
+    sizes = f"{moved['PUT'] / 1e6:.1f} MB stored, {moved['GET'] / 1e6:.1f} MB fetched"
+    fault("none, S3, nothing shared", f"{len(files)} files as from a local run; {sizes}")
 
 
 def test_a_wrong_credential_is_one_sentence(tmp_path, s3, fault):

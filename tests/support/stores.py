@@ -92,14 +92,19 @@ def s3_server():
     server.server.shutdown()
 
 
+def needs_namespaces() -> None:
+    """Skips where jobs cannot have a disk of their own."""
+    able = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+    if not shutil.which("unshare") or subprocess.run(able, capture_output=True).returncode:
+        pytest.skip("needs leave to make namespaces, for jobs with a disk of their own")
+
+
 class Away:
     """A main process and the machines of its jobs, which share nothing but a store."""
 
     def __init__(self, folder: Path, words: list[str]) -> None:
-        able = ["unshare", "--user", "--map-root-user", "--mount", "true"]
-        if not shutil.which("unshare") or subprocess.run(able, capture_output=True).returncode:
-            pytest.skip("needs leave to make namespaces, for jobs with a disk of their own")
-        self.folder, self.main, self.far = folder, folder / "main", folder / "far"
+        needs_namespaces()
+        self.main, self.far = folder / "main", folder / "far"
         copy_project(self.main)
         copy_project(self.far / "image")
         self.words = words

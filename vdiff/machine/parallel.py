@@ -21,17 +21,16 @@ PATIENCE = timedelta(hours=4)  # how long the others wait while the first evalua
 
 @dataclass(frozen=True)
 class Workers:
-    """Process `rank` of `size`, computing on `device`; its network is on `accelerator`, which is
-    another one where that has no float64."""
+    """Process `rank` of `size`, whose network is on `accelerator`."""
 
-    device: str = "cpu"
+    accelerator: str = "cpu"
     rank: int = 0
     size: int = 1
-    apart: str | None = None
 
     @property
-    def accelerator(self) -> str:
-        return self.apart or self.device
+    def device(self) -> str:
+        """Where all but the network is: the CPU, if the accelerator has no float64."""
+        return host_of(self.accelerator)
 
     @property
     def first(self) -> bool:
@@ -88,8 +87,7 @@ def join(device: str) -> Iterator[Workers]:
     """The processes of torchrun (NCCL on GPUs, gloo on CPUs); without it, one on its own."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
-        host = host_of(device)
-        yield Workers(host, apart=None if host == device else device)
+        yield Workers(device)
         return
     if device.startswith("cuda"):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
