@@ -151,7 +151,7 @@ def test_a_crate_is_checked_as_it_is_published(finished, tmp_path):
     said = vdiff_("record", "check", out, "--seed", 2, "--images", 32)
     runs = len(list((finished[0] / "results/smoke/runs").glob("*/*/*/snapshots.csv")))
     assert said.count("fresh noise (seed 2)") == runs
-    assert "It minus digits-demo, in pairs: +" in said
+    assert "Difference from digits-demo, in pairs: +" in said
     assert "Confirmed." in said
 
 

@@ -66,7 +66,7 @@ def check(
                 "core-seconds" if entry.measured else "seconds of wall time",
             )  # fmt: skip
             if found.minus is not None:
-                log.info("Minus %s, in pairs: %+.4f ± %.4f.", found.record, *found.minus)
+                log.info("Difference from %s, in pairs: %+.4f ± %.4f.", found.record, *found.minus)
             if not found.right:
                 wrong.append(entry.run.label)
     if wrong:
