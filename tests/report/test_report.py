@@ -25,6 +25,7 @@ from vdiff.report import page
 from vdiff.report.contents import described, figures
 from vdiff.report.page import write_report
 from vdiff.report.questions import QUESTIONS, SHORT
+from vdiff.resources import published_curves
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 
 # One experiment with an arm beyond the paper: its three figures, and three of all experiments.
@@ -124,6 +125,31 @@ def test_a_browser_shows_every_image_and_the_table(results):
     assert "<title>vdiff report" in dom
     assert "A &lt;b&gt;claim" in dom
     assert ":CONSOLE(" not in messages
+
+
+def test_the_pointer_reads_values_off_the_curves(results):
+    """At the last point of the published curve of debias True, and far from every curve."""
+    write_report(results, results / "report.html")
+    last = published_curves().query("debias").iloc[-1]
+    move = """<script>addEventListener("load", () => {
+      const picture = document.querySelector("figure picture");
+      const value = picture.querySelector(".value");
+      const at = (left, top) => {
+        const box = picture.querySelector("img").getBoundingClientRect();
+        const where = {clientX: box.left + left * box.width, clientY: box.top + top * box.height};
+        picture.dispatchEvent(new PointerEvent("pointermove", where));
+        return value.hidden ? "" : value.textContent;
+      };
+      const [left, top] = JSON.parse(picture.dataset.values)[1].points.at(-1);
+      document.body.dataset.near = at(left, top);
+      document.body.dataset.far = at(0, 1);
+    });</script></body>"""
+    moved = results / "moved.html"
+    moved.write_text((results / "report.html").read_text().replace("</body>", move))
+    dom, _ = opened(moved, results)
+    said = f"test bpd (bits/dim): {last['bpd']:.4g}\ntraining iteration: {last['iteration']:,.0f}"
+    assert f'data-near="debias True\n{said}"' in dom
+    assert 'data-far=""' in dom
 
 
 def test_axe_finds_nothing_wrong_with_the_page(results, tmp_path):

@@ -26,10 +26,11 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
             d = rows[rows["estimator"] == estimator].sort_values("iteration")
             x, y = d["iteration"], d["difference"]
             error = d["std_err"] * d["images"].sub(1).map(t95)
-            (curve,) = ax.plot(x, y, color=colour, ls=line)
+            label = f"{names}, {curves.title(estimator)}, 95%"
+            (curve,) = ax.plot(x, y, color=colour, ls=line, label=label)
             ax.fill_between(x, y - error, y + error, color=colour, alpha=0.2, lw=0)
             style.doubt(ax, x, y, doubts(d), colour)
-            handles.setdefault(f"{names}, {curves.title(estimator)}, 95%", curve)
+            handles.setdefault(label, curve)
         ax.axhline(0, color="0.5", lw=0.8)
     title = style.DOUBT if any(doubts(part).any() for _, _, part in panels) else None
     figure.legend(

@@ -52,7 +52,7 @@ def _panel(ax, frame: pd.DataFrame, colours: dict) -> None:
     for k, (lmbd, colour) in enumerate(colours.items()):
         line = frame[frame["lmbd"] == lmbd].sort_values("steps")
         x, y = line["steps"], line["distance"]
-        ax.plot(x, y, color=colour, lw=0.9)
+        ax.plot(x, y, color=colour, lw=0.9, label=f"λ = {lmbd:g}")
         low = np.maximum(line["low"], y / 50)
         ax.fill_between(x, low, line["high"], color=colour, alpha=0.15, lw=0)
         for equal, face in ((False, colour), (True, "white")):

@@ -28,17 +28,18 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         part = part[(part["estimator"] == estimator) & (part["iteration"] > 0)]
         own = means[(means["experiment"] == name) & (means["estimator"] == estimator)]
         share = share_of_passes(own[own["arm"] == first], own[own["arm"] == second])
-        for _, seed in part.groupby("seed"):
+        for number, seed in part.groupby("seed"):
             error = seed["std_err"] * seed["images"].sub(1).map(t95)
             ax.errorbar(
                 seed["iteration"], seed["difference"], error, fmt=".-", ms=3, lw=0.8,
                 elinewidth=0.6, color=style.OTHERS[0].color, alpha=0.8,
+                label=f"seed {number}",
             )  # fmt: skip
         _trend(ax, part, name, share)
     ax = panels[-1][0]
     theirs = published_curves()
     gap = of_published(theirs)
-    ax.plot(gap["iteration"], gap["difference"], "-", lw=0.6, color="0.6")
+    ax.plot(gap["iteration"], gap["difference"], "-", lw=0.6, color="0.6", label="published")
     true, false = (theirs[theirs["debias"] == debias] for debias in (True, False))
     _trend(ax, gap, "published, CIFAR-10", share_of_passes(true, false))
     figure.suptitle(
@@ -58,7 +59,7 @@ def _trend(ax, part, name: str, share: float) -> None:
         late = part[part["iteration"] >= x[0]]
         middle = np.log2(late["iteration"]).mean()
         y = late["difference"].mean() + found.slope * (np.log2(x) - middle)
-        ax.plot(x, y, color=plt.rcParams["text.color"], lw=1.4)
+        ax.plot(x, y, color=plt.rcParams["text.color"], lw=1.4, label="trend")
         said = f"{found.slope:+.2f} ({found.low:+.2f} to {found.high:+.2f}) a doubling"
     late = part[part["iteration"] >= part["iteration"].max() / 8]["difference"]  # not the start
     ax.set_ylim(1.3 * min(late.min(), -0.05), 1.3 * max(late.max(), 0.05))

@@ -17,6 +17,7 @@ Options = dict[str, str | Sequence[str] | Sequence[int] | Sequence[float]]
 
 
 FPS = 12  # frames a second of an animation
+VALUES = "values"  # in the text of a PNG: the curves, by figures.values
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from vdiff.figures.registry import VALUES
+from vdiff.figures.values import values
 from vdiff.files.atomic import write_bytes
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)
@@ -79,9 +81,11 @@ def paper(dark: bool = False) -> Iterator[None]:
 
 
 def save(figure: Figure, out: Sequence[Path]) -> None:
+    """Written as PNG, whose text has the curves' values, as SVG or as PDF."""
+    text = {VALUES: values(figure)}
     for path in out:
         kind = path.suffix.removeprefix(".")
-        metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+        metadata = {"png": text, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata=metadata)
         write_bytes(path, buffer.getvalue())

@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page of figures, claims, run times and the manifest."""
 
 import base64
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
+from PIL import Image
 
 from vdiff.config import PAPER, Arm, Config, load_config
 from vdiff.errors import VdiffError
-from vdiff.figures.registry import FIGURES
+from vdiff.figures.registry import FIGURES, VALUES
 from vdiff.files.atomic import write_bytes
 from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
@@ -320,6 +322,7 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                     "dark": ""
                     if figure.moving
                     else _inline(stem.with_name(f"{stem.name}-dark.png")),
+                    "values": [] if figure.moving else _values(stem.with_name(f"{stem.name}.png")),
                     "slides": _slides(folder, figure.inputs(config, name))
                     if figure.name == "lambda-grid"
                     else [],
@@ -327,6 +330,12 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                 }
             )
     return found
+
+
+def _values(picture: Path) -> list[dict]:
+    """The curves of a picture by its own text (`figures.values`); none in one drawn before."""
+    with Image.open(picture) as image:
+        return json.loads(image.info.get(VALUES, "[]"))
 
 
 def _slides(folder: Path, inputs: Sequence[str]) -> list[dict]:
