@@ -37,16 +37,18 @@ lint: $(READY)
 figures: $(READY)
 	$(RUN) snakemake --cores $(JOBS) --forcerun kept_page -- reference
 
-# The documentation site, in site/; runs the notebook.
+# The documentation site, in site/, with the notebook as it was kept.
 docs: $(READY)
-	$(RUN) python docs/site.py --execute
+	$(RUN) python docs/site.py
 
 # The pages that are made from the code.
 pages: $(READY)
 	$(RUN) vdiff reference configuration >docs/configuration.md
 
-# The page on any model as a notebook, run; in a folder of its own, for it writes a picture. Links are those of docs/.
+# The notebooks with their output. The page on any model is run in a folder of its own, for it writes a picture; its links are
+# those of docs/.
 notebooks: $(READY)
+	$(RUN) && OMP_NUM_THREADS=1 jupyter execute --inplace notebooks/swissroll.ipynb
 	$(RUN) && work="$$(mktemp -d)" \
 		&& sed 's#](\([a-z-]*\.[a-z]*\)#](../docs/\1#g' docs/any-model.md >"$$work/any-model.md" \
 		&& jupytext --quiet --to ipynb "$$work/any-model.md" \

@@ -1,26 +1,26 @@
 """The documentation site: gathers its pages in build/docs, builds it with Zensical, and turns its
 formulas into MathML.
 
-python docs/site.py [--execute]
+python docs/site.py
 """
 
-import argparse
 import posixpath
 import re
 import shutil
 import subprocess
 import sys
 from html import unescape
+from itertools import count
 from pathlib import Path
 
 import nbformat
 from latex2mathml.converter import convert
-from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[1]
 STAGE, SITE = ROOT / "build" / "docs", ROOT / "site"
 NOTEBOOK = "notebooks/swissroll.ipynb"
+EXTRA = ("extra.css", "extra.js")
 # Pages of the site to the files of the repository that they are, beside docs/.
 ELSEWHERE = {
     "index.md": "README.md",
@@ -32,28 +32,27 @@ ELSEWHERE = {
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r'((?:src|srcset)=")([^":#]+)(")')
 FORMULA = re.compile(r'<(div|span) class="arithmatex">(.*?)</\1>', re.S)
+SHIM = re.compile(r'<script src="https://unpkg[^>]*></script>')  # extra.js does the same here
+CONTENTS = re.compile(r'(<nav class="md-nav" aria-label=")([^"]*)')
 
 
-def gather(execute: bool) -> None:
+def gather() -> None:
     """All pages and pictures in the stage, with links as the site has them."""
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "gallery", STAGE / "gallery")
-    for file in [*(ROOT / "docs").glob("*.png"), ROOT / "docs" / "extra.css"]:
+    for file in [*(ROOT / "docs").glob("*.png"), *(ROOT / "docs" / name for name in EXTRA)]:
         shutil.copy(file, STAGE)
     sources = {path.name: f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     sources |= ELSEWHERE
     pages = {source: name for name, source in sources.items()}
     for name, source in sources.items():
-        text = notebook(execute) if source == NOTEBOOK else (ROOT / source).read_text()
+        text = notebook() if source == NOTEBOOK else (ROOT / source).read_text()
         (STAGE / name).write_text(linked(text, posixpath.dirname(source), pages))
 
 
-def notebook(execute: bool) -> str:
+def notebook() -> str:
     """The tutorial as Markdown, its pictures beside it."""
     content = nbformat.read(ROOT / NOTEBOOK, as_version=4)
-    if execute:
-        client = NotebookClient(content, timeout=600)
-        client.execute(cwd=ROOT / "notebooks")
     text, resources = MarkdownExporter().from_notebook_node(content)
     for name, data in resources["outputs"].items():
         (STAGE / name).write_bytes(data)
@@ -93,7 +92,13 @@ def build() -> None:
     if done.returncode or "warning" in said.lower():
         sys.exit(said)
     for page in SITE.rglob("*.html"):
-        page.write_text(FORMULA.sub(mathml, page.read_text()))
+        page.write_text(FORMULA.sub(mathml, numbered(SHIM.sub("", page.read_text()))))
+
+
+def numbered(page: str) -> str:
+    """No two parts of a page's contents have one name, for those who hear it."""
+    number = count(1)
+    return CONTENTS.sub(lambda match: f"{match[1]}{match[2]}, part {next(number)}", page)
 
 
 def mathml(match: re.Match) -> str:
@@ -102,8 +107,5 @@ def mathml(match: re.Match) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--execute", action="store_true", help="Run the tutorial's notebook.")
-    options = parser.parse_args()
-    gather(options.execute)
+    gather()
     build()

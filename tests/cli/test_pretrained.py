@@ -163,7 +163,7 @@ def test_what_is_no_entry_is_said(finished, tmp_path, what):
     if what == "bare":
         vdiff_("export", finished[0] / "results/smoke", "--out", path)
     said = vdiff_("record", "check", path, code=1)
-    assert ("no weights" if what == "bare" else "no crate") in said
+    assert ("no weights" if what == "bare" else "not a crate") in said
 
 
 def test_the_data_must_be_the_entrys(crate, tmp_path):

@@ -25,8 +25,8 @@ def with_device(command: Command) -> Command:
         return command(*args, device=Wanted(device, share, wait), **given)
 
     for option in (
-        click.option("--wait", is_flag=True, help="Wait for a GPU that others of vdiff hold."),
-        click.option("--share", is_flag=True, help="Use a GPU together with others of vdiff."),
+        click.option("--wait", is_flag=True, help="Wait for a GPU that vdiff uses already."),
+        click.option("--share", is_flag=True, help="Share a GPU that vdiff uses already."),
         click.option(
             "--device",
             default="auto",

@@ -63,5 +63,6 @@ def _told_apart(own: np.ndarray, others: np.ndarray) -> None:
     for name, (value, error) in (("likelihood", likely), ("typicality", typical)):
         log.info("By %s they are told apart with an AUROC of %.3f ± %.3f.", name, value, error)
     log.info(
-        "A high likelihood is no sign of the data's law (arXiv 1810.09136): below 0.5 is no rarity."
+        "A high likelihood does not make an example typical of the data (arXiv 1810.09136): an "
+        "AUROC below 0.5 is common."
     )

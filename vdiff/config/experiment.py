@@ -37,8 +37,8 @@ class Arm(Strict):
 
     debias: bool = key(
         ...,
-        "Draw times from the debiased law, otherwise uniformly; to be said by every arm but those "
-        "called debias-True and debias-False, which have it by default.",
+        "Draw debiased times, otherwise uniform ones; every arm must say which, except those "
+        "called debias-True and debias-False.",
     )
     sde: Forward = key(VP(), "Overrides of the experiment's sde.")
     network: Network = key(Network(), "Overrides of the experiment's network.")
@@ -55,19 +55,20 @@ class Experiment(Measurements):
 
     dataset: Dataset = key(..., "swissroll, digits, photos, mnist, cifar10 or npz:PATH.")
     published_on: PublishedOn | None = key(
-        None, "Data set whose published numbers are shown beside; by default the experiment's own."
+        None,
+        "Data set whose published numbers are shown too; by default the experiment's own.",
     )
-    seeds: list[Seed] = key([0], "Each arm is trained once for each.", min_length=1)
+    seeds: list[Seed] = key([0], "Each arm is trained once with each.", min_length=1)
     sde: Forward = key(VP(), "The forward SDE.")
     network: Network = key(Network(), "The network.")
     training: Training = key(Training(), "The training.")
     sweep: dict[str, list[Any]] = key(
         {},
-        "Dotted keys to lists of values, such as training.lr; each arm is trained for each, "
-        "whatever it says itself.",
+        "Maps dotted keys, such as training.lr, to lists of values; each arm is trained with "
+        "each, whatever its own value.",
     )
     arms: dict[str, Arm] = key(
-        {}, "Names to overrides of sde, network and training; by default the paper's two arms."
+        {}, "Maps names to overrides of sde, network and training; by default the paper's two arms."
     )
     pairs: list[tuple[str, str]] = key(
         [],
@@ -269,7 +270,7 @@ def _combinations(sweep: Any) -> list[tuple[str, dict]]:
 class Config(Strict):
     """A whole configuration: a preset with overrides."""
 
-    preset: str = key("demo", "Which preset the other keys are laid over.")
+    preset: str = key("demo", "The preset that the other keys are laid over.")
     results: Folder = key("results", "Folder of all results; a preset's are in a folder in it.")
     data_root: Folder = key("data", "Folder of the torchvision sets.")
     device: str = key(
@@ -293,10 +294,12 @@ class Config(Strict):
     only: list[str] | None = key(None, "Run only the experiments of these names.")
     data: dict[str, str] = key(
         {},
-        "Data sets to npz:PATH, read in their place; an experiment with a data set's name is then "
-        "called after the file.",
+        "Maps data sets to npz:PATH files that are read in their place; an experiment with a data "
+        "set's name is then called after the file.",
     )
-    experiments: dict[str, Experiment] = Field(min_length=1, description="Names to experiments.")
+    experiments: dict[str, Experiment] = Field(
+        min_length=1, description="Maps names to experiments."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -21,7 +21,7 @@ class Measurements(Strict):
     discrete: Discrete | None = key(None, "Probability of the grey levels.")
     variance: Variance | None = key(None, "Variance of estimators and gradients.")
     sampling: Sampling | None = key(None, "Sampled images.")
-    quality: Quality | None = key(None, "How good many samples are.")
+    quality: Quality | None = key(None, "Quality of many samples.")
     trajectory: Trajectory | None = key(None, "The lambda family, figure 5.")
     distances: Distances | None = key(None, "Distances of samples to the data.")
     forms: Forms | None = key(None, "The forms of score matching along training.")

@@ -102,26 +102,26 @@ class Training(Strict):
     muon_lr: PositiveFloat = key(0.01, "Step size of Muon.")
     weight_decay: float = key(0.0, "Of AdamW and Muon.", ge=0, lt=1)
     warmup: int = key(0, "Iterations in which the step sizes grow from 0.", ge=0)
-    decay: float = key(0.0, "Last share of iterations, in which they fall to 0.", ge=0, le=1)
+    decay: float = key(0.0, "Final share of the iterations, in which they fall to 0.", ge=0, le=1)
     ema: float = key(0.0, "Decay of the averaged weights; 0 for none.", ge=0, lt=1)
     ema_warmup: bool = key(False, "Average the first weights faster: decay (1 + i) / (10 + i).")
     law: Literal["paper", "unbiased", "fitted"] = key(
         "paper",
-        "Times of the law of debias; unbiased: the debiased law with the ELBO's weights below "
-        "eps_t, too; fitted: fitted to the gradients, with the ELBO's weights.",
+        "Distribution of the times; paper: that of debias; unbiased: debiased, with the ELBO's "
+        "weights below eps_t too; fitted: fitted to the gradients, with the ELBO's weights.",
     )
     draws: Literal["independent", "low_discrepancy"] = key(
         "independent", "Times of a batch; low_discrepancy has one in each of equal strata."
     )
     draws_per_image: Positive = key(
-        1, "Times and noises for each example of a batch; a step costs as many times as much."
+        1, "Times and noises for each example of a batch; a step costs that many times as much."
     )
     flip: bool = key(False, "Flip half of the training images.")
     real: bool = key(True, "Take images to R^d by the logit, otherwise to [-1, 1].")
     micro_batch: Positive | None = key(
         None, "Maximum number of examples at once; their gradients add up to the batch's."
     )
-    precision: Precision = key("tf32", "Of the network's products in training.")
+    precision: Precision = key("tf32", "Precision of the network's products in training.")
     compile: Compile = key(
         False,
         "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too, and "

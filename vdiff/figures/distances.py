@@ -42,7 +42,8 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
     ]
     figure.legend(handles, [f"λ = {v:g}" for v in lmbds], loc="outside right", frameon=False)
     figure.suptitle(
-        "dashed: level of equal laws; open markers: equal laws not rejected at 5%", fontsize=7
+        "dashed: level of equal distributions; open markers: equality not rejected at 5%",
+        fontsize=7,
     )
     return figure
 

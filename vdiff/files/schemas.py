@@ -7,7 +7,7 @@ from vdiff.config.specs.spec import TAIL
 WHO = {
     "experiment": "name of the experiment in the configuration",
     "arm": "name of the arm, such as debias-True",
-    "debias": "True: times of the debiased law; False: uniform times",
+    "debias": "True: debiased training times; False: uniform ones",
     "seed": "of weights, data order and noise",
 }
 _ERRORS = {

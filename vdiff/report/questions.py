@@ -19,41 +19,40 @@ QUESTIONS = (
         "matching",
         "Is score matching the bound?",
         "Diffusion models are trained by score matching, and judged by likelihood. The paper shows "
-        "that the two are one: the loss, weighted in time by g²/σ², is a lower bound of the "
-        "likelihood but for a constant, in each of its forms (explicit, implicit, sliced, "
-        "denoising).",
+        "that the two are one: weighted in time by g²/σ², the loss is, up to a constant, a bound "
+        "on the likelihood, in each of its forms (explicit, implicit, sliced, denoising).",
         ("matching_is_the_bound", "forms_agree"),
         ("forms", "loss"),
     ),
     Question(
         "tight",
         "How tight is the bound?",
-        "It misses the log likelihood by half the integrated squared error of the drift, nothing "
-        "at the true one. The density is an expectation over paths (Feynman-Kac), and the bound "
-        "that of a hierarchical VAE with infinitely many layers. All of this is checked where the "
-        "truth is known, on a mixture of Gaussians.",
+        "It misses the log likelihood by half the integrated squared error of the drift, so by "
+        "nothing at the true drift. The density is an expectation over paths (Feynman-Kac), and "
+        "the bound is that of a hierarchical VAE with infinitely many layers. All of this is "
+        "checked where the truth is known, on a mixture of Gaussians.",
         ("gap", "feynman_kac", "layers_slope", "flow", "lmbd_bound"),
         ("theory", "likelihood"),
     ),
     Question(
         "debias",
         "Does debiasing lower the bits/dim?",
-        "The usual loss draws times uniformly, which is not the bound's weighting. Drawing them "
-        "from the law that is (“debias True”) trains the bound itself.",
+        "The usual loss draws times uniformly, which is not the weighting of the bound. Drawing "
+        "them with that weighting (“debias True”) trains the bound itself.",
         ("lower_bpd",),
         ("bpd", "differences", "gap", "examples", "published-curves"),
     ),
     Question(
         "gradient",
         "Do uniform times bias the gradient?",
-        "What is at stake is the direction of each training step: that of the bound, or another.",
+        "Does each training step go in the direction that improves the bound, or in another?",
         ("biased_gradient", "unbiased_gradient"),
         ("gradient-bias", "variance"),
     ),
     Question(
         "error",
         "Does debiasing make the likelihood noisier to measure?",
-        "Published curves of debiased nets have wider bands.",
+        "The published curves of debiased nets have wider bands. Is that more than chance?",
         ("higher_error",),
         ("standard-error",),
     ),
@@ -61,31 +60,31 @@ QUESTIONS = (
         "family",
         "Does every λ sample the same distribution?",
         "One net drives a whole family of samplers: λ = 0 is the reverse SDE, λ = 1 the "
-        "probability-flow ODE, below 0 there is more noise still. With the true drift all have the "
-        "same marginals.",
+        "probability-flow ODE, and below 0 there is more noise still. With the true drift they "
+        "all have the same marginals.",
         ("same_law", "same_density"),
         ("lambda-grid", "lambda-strips", "lambda", "distances"),
     ),
     Question(
         "samples",
         "Are the samples better?",
-        "Lower bits/dim need not look better. Samples are compared with test images in features "
-        "that were learned on the same data.",
+        "Samples with lower bits/dim need not look better. Here they are compared with test "
+        "images in features learned on the same data.",
         ("better_samples",),
         ("samples", "sampling", "quality", "quality-course"),
     ),
 )
 
 WORDS = {
-    "arm": "one way to train: the paper compares two, debias True and debias False",
-    "debias": "True: times in training are drawn with density proportional to g²/σ², so that the "
-    "loss is the bound; False: uniformly, as is usual",
+    "arm": "one way to train; the paper compares two, debias True and debias False",
+    "debias": "True: training times are drawn with a density proportional to g²/σ², so that the "
+    "loss is the bound; False: they are drawn uniformly, as is usual",
     "bits/dim": "negative log likelihood in bits, per pixel and channel (or coordinate); lower is "
     "better",
-    "λ": "which member of the family samples: the share of noise that is taken out",
+    "λ": "which member of the family of samplers is used: the share of noise that it leaves out",
     "efficient": "our estimator of the same bound: 30 to 3,000 times less noise for the same time "
     "than the paper's (“published”)",
-    "drift": "a, g times the score: what the network learns",
+    "drift": "a, which is g times the score: what the network learns",
 }
 """Words that a reader of the paper may not know, explained on top of the page."""
 

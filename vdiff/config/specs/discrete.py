@@ -8,7 +8,7 @@ class Discrete(Strict):
     """The probability of the grey levels themselves, a bound that tightens with the draws."""
 
     images: int = key(16, "Use only the first test images.", ge=2)
-    draws: Distinct[Positive] = key([1, 8, 64], "Numbers of draws; the largest are all drawn.")
+    draws: Distinct[Positive] = key([1, 8, 64], "Numbers of draws; the largest is what is drawn.")
     layers: int = key(200, "Layers of the model, steps of the sampler `exponential`.", ge=2)
     batch_size: Positive = key(64, "Images at once.")
 

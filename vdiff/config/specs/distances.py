@@ -11,7 +11,7 @@ class Distances(Strict):
     steps: Distinct[Positive] = key([10, 30, 100, 300, 1000], "Numbers of steps to try.")
     samplers: Distinct[Sampler] = key(["euler_maruyama", "multistep"], "Solvers to try.")
     samples: int = key(2000, "Points per sample.", ge=100)
-    permutations: int = key(199, "Permutations of the test of equal laws.", ge=19)
+    permutations: int = key(199, "Permutations of the test that distributions are equal.", ge=19)
     resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
 
 
@@ -24,8 +24,8 @@ COLUMNS = {
     "distance": "sliced Wasserstein distance to the data, in units of the data",
     "low": "lower end of the bootstrap 95% interval",
     "high": "its upper end",
-    "p_value": "permutation test of equal laws",
-    "null_mean": "mean distance of equal laws at this number of samples",
+    "p_value": "of a permutation test that the two distributions are equal",
+    "null_mean": "mean distance of two samples of one distribution, of this size",
     "samples": "points per sample",
 }
 

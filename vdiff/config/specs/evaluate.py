@@ -25,7 +25,7 @@ class Evaluation(Strict):
     )
     probe: Probe = key("rademacher", "Hutchinson probe of the published estimator.")
     batch_size: Positive = key(256, "Images at once.")
-    precision: Precision = key("float32", "Of the network's products in evaluation.")
+    precision: Precision = key("float32", "Precision of the network's products in evaluation.")
     last: bool = key(False, "Evaluate only the last snapshot.")
 
 

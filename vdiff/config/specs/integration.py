@@ -9,4 +9,4 @@ class Integration(Strict):
     sampler: Sampler = key("euler_maruyama", "The solver.")
     grid: Grid = key("uniform", "The grid of times.")
     steps: Positive = key(1000, "Steps of the solver.")
-    frames: int = key(0, "Pictures of the way, for an animation; 0 for none.", ge=0)
+    frames: int = key(0, "Intermediate pictures, for an animation; 0 for none.", ge=0)

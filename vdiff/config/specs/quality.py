@@ -1,4 +1,4 @@
-"""How good many samples are."""
+"""Quality of many samples."""
 
 from vdiff.config.fields import Grid, Positive, Sampler, key
 from vdiff.config.specs.sample import Sampling
@@ -6,7 +6,7 @@ from vdiff.config.specs.spec import Output, Spec
 
 
 class Quality(Sampling):
-    """How good many samples are, by a fast sampler, in features learned on the same data."""
+    """The quality of many samples, from a fast sampler, in features learned on the same data."""
 
     sampler: Sampler = key("multistep", "The solver.")
     grid: Grid = key("log_snr", "The grid of times.")
