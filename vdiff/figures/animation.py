@@ -15,6 +15,7 @@ from vdiff.files.tidy import read_npz
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 SIDE, BAR, GAP, HOLD = 256, 18, 4, 12  # pixels of a panel, its title, between; frames at the end
+GREY = "#808080"  # of titles, to be seen on white pages and on black ones
 
 
 def animate(inputs: Sequence[Path], out: Sequence[Path], fps: int = 12) -> None:
@@ -35,11 +36,13 @@ def animate(inputs: Sequence[Path], out: Sequence[Path], fps: int = 12) -> None:
     pictures += pictures[-1:] * HOLD
     for path in out:
         buffer = io.BytesIO()
-        pictures[0].save(
+        # GIF has no half transparent pixels, and is for documents, which are white.
+        frames = [_on_white(p) for p in pictures] if path.suffix == ".gif" else pictures
+        frames[0].save(
             buffer,
             FORMATS[path.suffix],
             save_all=True,
-            append_images=pictures[1:],
+            append_images=frames[1:],
             duration=1000 // fps,
             loop=0,
         )
@@ -61,14 +64,20 @@ def _title(a: dict, step: int) -> str:
     return f"λ = {float(a['lmbd']):g}, i = {step}" if "lmbd" in a else f"i = {step}"
 
 
+def _on_white(picture: Image.Image) -> Image.Image:
+    ground = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(ground, picture).convert("RGB")
+
+
 def _picture(panels: list[np.ndarray], titles: list[str]) -> Image.Image:
+    """On a transparent ground."""
     width = len(panels) * (SIDE + GAP) - GAP
-    picture = Image.new("RGB", (width, SIDE + BAR), "white")
+    picture = Image.new("RGBA", (width, SIDE + BAR))
     draw = ImageDraw.Draw(picture)
     font = ImageFont.truetype(Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 12)
     for k, (panel, title) in enumerate(zip(panels, titles, strict=True)):
         x = k * (SIDE + GAP)
         pixels = Image.fromarray((panel * 255).round().astype(np.uint8))
         picture.paste(pixels.resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, BAR))
-        draw.text((x + SIDE // 2, BAR // 2), title, "black", font, anchor="mm")
+        draw.text((x + SIDE // 2, BAR // 2), title, GREY, font, anchor="mm")
     return picture

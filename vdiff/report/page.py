@@ -111,8 +111,8 @@ def sentences(claims: list[dict]) -> list[str]:
     if theorems:
         holds = sum(c["kind"] == "holds" for c in theorems)
         found.append(
-            f"The mathematics checks: {holds} of {len(theorems)} statements that are theorems hold "
-            "within their margins on the nets trained here."
+            f"The mathematics checks out: {holds} of {len(theorems)} statements that are theorems "
+            "hold within their margins on the nets trained here."
         )
     gaps = [c for c in tested if c["name"] == "lower_bpd"]
     if gaps:
@@ -137,7 +137,7 @@ def sentences(claims: list[dict]) -> list[str]:
     quality = [c for c in claims if c["name"] == "better_samples"]
     if quality:
         verdicts = [f"{VERDICTS[c['kind']]} on {c['experiment']}" for c in quality]
-        found.append(f"That its samples look better {listed(verdicts)}.")
+        found.append(f"The claim that debiased samples look better {listed(verdicts)}.")
     return found
 
 

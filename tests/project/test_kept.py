@@ -1,0 +1,52 @@
+"""What the READMEs of kept results say is what their tables say."""
+
+import pandas as pd
+import pytest
+from support.pipeline import ROOT
+
+from vdiff.report.questions import SHORT
+from vdiff.stats.course import share_of_passes, trend
+
+REFERENCE = ROOT / "results" / "reference"
+
+
+def rows(claims: pd.DataFrame) -> list[str]:
+    """Lines of a Markdown table, three digits at most."""
+    found = []
+    for c in claims.itertuples():
+        drift = next((f" ({d})" for d in ("exact drift", "learned drift") if d in c.claim), "")
+        finds = f"{c.finds:.2g} of {c.effect:.2g}" if pd.notna(c.effect) else "no noise"
+        cells = [
+            f"{SHORT[c.name]}{drift}", c.experiment, c.published.split(" (")[0],
+            f"{c.ours:.3g} {c.unit}", f"{c.low:.3g} to {c.high:.3g}", finds, f"**{c.verdict}**",
+        ]  # fmt: skip
+        found.append(f"| {' | '.join(cells)} |")
+    return found
+
+
+@pytest.mark.parametrize("folder", ["laptop", "paper-swissroll"])
+def test_the_readme_of_a_kept_folder_has_its_claims(folder):
+    claims = pd.read_csv(REFERENCE / folder / "claims.csv")
+    readme = (REFERENCE / folder / "README.md").read_text()
+    missing = [row for row in rows(claims) if row not in readme]
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize("name", ["cifar10_subset", "mnist", "mnist_long"])
+def test_the_page_on_claims_has_the_course_of_the_kept_gap(name):
+    """The gap at the end, its trend a doubling, and the share of passes: a row of the table."""
+    gaps, means = (
+        frame[(frame["experiment"] == name) & (frame["estimator"] == "efficient")]
+        for frame in (
+            pd.read_csv(REFERENCE / "laptop" / f"{t}.csv") for t in ("differences", "curves")
+        )
+    )
+    gaps = gaps[(gaps["second"] == "debias-False") & (gaps["iteration"] > 0)]
+    end = gaps[gaps["iteration"] == gaps["iteration"].max()]["difference"].mean()
+    true, false = (means[means["arm"] == f"debias-{b}"] for b in (True, False))
+    found = trend(gaps)
+    row = (
+        f"{end:.2f} | {found.slope:+.2f} ({found.low:+.2f} to {found.high:+.2f}) | "
+        f"{share_of_passes(true, false):.0%} |"
+    ).replace("-", chr(0x2212))
+    assert row in (ROOT / "docs" / "claims.md").read_text(), row
