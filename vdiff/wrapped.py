@@ -161,8 +161,8 @@ class Wrapped:
 
     def fit(self, x: Tensor, condition: Tensor | None = None, seed: int = 0) -> "Wrapped":
         """Check the denoiser on examples x (N, ...), at least 64, and fit the control variates:
-        they spare variance and change no mean. Raises VdiffError where the network denoises worse
-        than a guess would, as with a wrong schedule, range or prediction."""
+        they lower the variance and leave the mean as it is. Raises VdiffError where the network
+        denoises worse than a guess would, as with a wrong schedule, range or prediction."""
         self.space.check(x)
         if len(x) < LEAST:
             raise VdiffError(

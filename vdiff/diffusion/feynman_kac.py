@@ -32,7 +32,7 @@ def log_weights(
     """R (B,) in nats of one path for each x (B, ...) float64, by steps along `times` (L + 1,), from
     0 up to T; a and div_a take (y, s) with s (B,).
 
-    The states have their exact law. The integrals are trapezoids; that of a . dB less its mean,
+    The states have their exact law. The integrals are trapezoids; that of a . dB minus its mean,
     which by Stein's identity is half the noise times div a, converges as fast as the other.
     """
 
