@@ -30,6 +30,7 @@ SMALL = {
     ],
     "neighbours.py": ["digits-demo", "--count=9", "--steps=3", "--figure=near.png"],
     "oracle.py": ["--examples=64", "--draws=2"],
+    "overfitting.py": ["--images=4", "--draws=2", DIGITS],
     "pretrained.py": ["digits-demo", "--images=4", "--draws=2", "--out=records.csv"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
