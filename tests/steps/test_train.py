@@ -57,6 +57,16 @@ def test_time_slices_add_up_to_the_same_bytes(tmp_path):
     assert run(tmp_path / "a") == run(tmp_path / "b")
 
 
+def test_a_part_that_is_started_again_goes_no_further(tmp_path):
+    """As one that was killed after its last save: 30 iterations stay 30; then the same bytes."""
+    data = load("swissroll")
+    for _ in range(2):
+        with pytest.raises(Stopped) as stopped:
+            train(tiny(), data, tmp_path / "a/state", until=30)
+        assert stopped.value.iteration == 30
+    assert run(tmp_path / "a") == run(tmp_path / "b")
+
+
 def test_training_lowers_the_loss(tmp_path):
     rows, _ = train(tiny(iterations=600, lr=0.003, log_every=60), load("swissroll"), tmp_path)
     losses = [row["loss"] for row in rows]

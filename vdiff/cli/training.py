@@ -119,7 +119,7 @@ def train(
         try:
             rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes, until)
         except Stopped as stopped:
-            if until is None or stopped.iteration != until:
+            if until is None or stopped.iteration < until:
                 raise
             rows, snapshots = [], []
         if not workers.first:

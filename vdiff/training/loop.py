@@ -23,7 +23,8 @@ def steps(trainer: Trainer, stop: Stop, until: int | None = None) -> Iterator[Du
     losses up to something that is due are finite.
     """
     state, t, workers = trainer.state, trainer.run.training, trainer.workers
-    while state.iteration < t.iterations:
+    # A state that is that far, of a process killed right after it was saved, goes no further.
+    while state.iteration < (t.iterations if until is None else min(until, t.iterations)):
         trainer.step()
         i = state.iteration
         last = i == t.iterations
