@@ -1,6 +1,6 @@
 """Bits/dim of training images beside those of test images, along a training.
 
-python benchmarks/overfitting.py RUN_FOLDER ... [--images 512] [--draws 4]
+python benchmarks/overfitting.py RUN_FOLDER ... [--images 512] [--draws 4] [--last]
 
 The first training and the first test images of each, by the efficient estimator, with the standard
 error over images and noise. A network that learns its training images by heart has less on those.
@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--last", action="store_true", help="The last snapshot alone.")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     options = parser.parse_args()
     settings = Evaluation(batch_size=256)
@@ -28,7 +29,7 @@ def main() -> None:
     for folder in options.runs:
         model = vdiff.load(folder, options.data_root).model
         sets = [model.data.train_examples(), model.data.test_examples(None)]
-        for snapshot in model.snapshots[1:]:
+        for snapshot in model.snapshots[-1 if options.last else 1 :]:
             drift = model.drift(snapshot)
             z = [
                 evaluate_each(model, drift, x[: options.images], options.draws, settings).mean(1)
