@@ -20,7 +20,6 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parents[1]
 STAGE, SITE = ROOT / "build" / "docs", ROOT / "site"
 NOTEBOOK = "notebooks/swissroll.ipynb"
-EXTRA = ("extra.css", "extra.js")
 # Pages of the site to the files of the repository that they are, beside docs/.
 ELSEWHERE = {
     "index.md": "README.md",
@@ -40,7 +39,8 @@ def gather() -> None:
     """All pages and pictures in the stage, with links as the site has them."""
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "gallery", STAGE / "gallery")
-    for file in [*(ROOT / "docs").glob("*.png"), *(ROOT / "docs" / name for name in EXTRA)]:
+    own = (ROOT / "docs").glob
+    for file in [*own("*.png"), *own("extra.*")]:
         shutil.copy(file, STAGE)
     sources = {path.name: f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     sources |= ELSEWHERE

@@ -50,7 +50,9 @@ def check(
                 with ZipFile(crate) as archive:
                     archive.extractall(unpacked)
             except (BadZipFile, OSError):
-                raise VdiffError(f"{crate} is not a crate, a ZIP file or a folder.") from None
+                raise VdiffError(
+                    f"{crate} is not a crate; it must be a ZIP file or a folder."
+                ) from None
         for entry in entries(unpacked):
             entry = entry._replace(images=min(images or entry.images, entry.images))
             found = checked(entry, data_root, draws, seed, data)

@@ -22,7 +22,8 @@ def values(figure: Figure) -> str:
 
 def _curves(ax: Axes) -> list[dict]:
     """None of a panel whose axes are not both of numbers with a label."""
-    if not (ax.get_xlabel() and _of_row(ax)):
+    label, row = ax.get_xlabel(), _of_row(ax)
+    if not (label and row):
         return []
     size = ax.figure.bbox.size
     found = []
@@ -43,7 +44,7 @@ def _curves(ax: Axes) -> list[dict]:
             for k in picked
         ]  # fmt: skip
         if points:
-            found.append({"name": name, "x": ax.get_xlabel(), "y": _of_row(ax), "points": points})
+            found.append({"name": name, "x": label, "y": row, "points": points})
     return found
 
 
