@@ -9,6 +9,8 @@ error over images and noise. A network that learns its training images by heart 
 import argparse
 from pathlib import Path
 
+import torch
+
 import vdiff
 from vdiff.config import Evaluation
 from vdiff.stats.intervals import std_err
@@ -28,14 +30,13 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for folder in options.runs:
         model = vdiff.load(folder, options.data_root).model
-        sets = [model.data.train_examples(), model.data.test_examples(None)]
+        n = options.images
+        x = [model.data.train_examples()[:n], model.data.test_examples(n)]
+        both, first = torch.cat(x), len(x[0])
         for snapshot in model.snapshots[-1 if options.last else 1 :]:
-            drift = model.drift(snapshot)
-            z = [
-                evaluate_each(model, drift, x[: options.images], options.draws, settings).mean(1)
-                for x in sets
-            ]
-            train, test = ((part.mean(), std_err(part)) for part in z)
+            # Once for both, so that one fit of the controls serves them and their noise differs.
+            z = evaluate_each(model, model.drift(snapshot), both, options.draws, settings).mean(1)
+            train, test = ((part.mean(), std_err(part)) for part in (z[:first], z[first:]))
             cells = [model.run.experiment, model.run.arm, f"{snapshot.iteration:,}"]
             cells += [f"{mean:.3f} ± {error:.3f}" for mean, error in (train, test)]
             off, error = test[0] - train[0], (train[1] ** 2 + test[1] ** 2) ** 0.5
