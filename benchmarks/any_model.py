@@ -21,8 +21,8 @@ from sklearn.datasets import load_digits
 import vdiff
 from vdiff.diffusion.elbo import published
 from vdiff.diffusion.tensors import expand_like
+from vdiff.likelihood.wrap import SCHEDULES
 from vdiff.machine.seeds import generator
-from vdiff.wrapped import SCHEDULES
 
 KINDS = {"ddpm-linear": "noise", "flow": "velocity", "edm": "F"}
 NET = {
@@ -71,10 +71,17 @@ def trained(schedule, predicts, train, steps):
     )  # fmt: skip
 
 
+def vectors(model, x, rng):
+    """Of images x, and what is added to their log density for that of the grey levels."""
+    u = torch.rand(x.shape, generator=rng, dtype=torch.float64)
+    y, log_det = model.space.vectors(x, u)
+    return y.float(), log_det + model.space.log_cell
+
+
 def usual(model, x, draws):
     """(N, draws) nats."""
     rng, sde, a = generator("usual"), model.sde, model.drift()
-    y, log_det = model.space.vectors(x.repeat_interleave(draws, 0), rng)
+    y, log_det = vectors(model, x.repeat_interleave(draws, 0), rng)
     s = sde.T * torch.rand(len(y), generator=rng, dtype=torch.float64)
     eps, end, probe = (torch.randn(y.shape, generator=rng) for _ in "123")
     value = published(sde, a, y, s, eps, end, probe.sign()).value
@@ -86,7 +93,7 @@ def summed(model, x, repeat=0, steps=1000):
     """(N,) nats, but for terms without noise: the sum over steps of (SNR(t) - SNR(t + h)) / 2 times
     the squared error of x-hat at t + h."""
     rng, sde, a = generator("sum", repeat), model.sde, model.drift()
-    y, _ = model.space.vectors(x, generator("sum"))
+    y, _ = vectors(model, x, generator("sum"))
     grid = torch.linspace(model.s_min, sde.T, steps + 1, dtype=torch.float64)
     total = torch.zeros(len(x), dtype=torch.float64)
     for low, high in pairwise(grid):
@@ -116,7 +123,7 @@ def main() -> None:
         model = trained(schedule, predicts, train, options.steps).fit(train[:1024])
         bits = 64 * math.log(2)
         work = {
-            "efficient": lambda m=model: m._draws(x, None, options.draws, 1024, 0),
+            "efficient": lambda m=model: m.draws(x, draws=options.draws, batch_size=1024),
             "usual": lambda m=model: usual(m, x, options.draws),
             "sum": lambda m=model: np.stack([summed(m, x, k) for k in range(options.sums)], 1),
         }

@@ -18,11 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import vdiff
-from vdiff.config import Evaluation
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import tail_of
-from vdiff.steps.evaluate import evaluate_each
+from vdiff.steps.opening import open_folder
 
 EARLY = 1e-3
 
@@ -90,10 +88,9 @@ def main() -> None:
     print("| data | arm | efficient | brute force | difference | of early times | k̂ | k̂, brute |")
     print("|---|---|---|---|---|---|---|---|")
     for folder in options.runs:
-        model = vdiff.load(folder, options.data_root)
-        x, inner = model.test_examples(options.images), model.model
-        settings = Evaluation(batch_size=256)
-        z = evaluate_each(inner, inner.drift(), x, options.draws, settings)
+        inner = open_folder(folder, options.data_root)
+        x, nats = inner.data.test_examples(options.images), -inner.dims * math.log(2)
+        z = inner.model().fit().draws(x, draws=options.draws) / nats
         rng = torch.Generator().manual_seed(1)
         draws = options.draws * options.times
         plain, early = brute_force(inner, x, draws, rng, options.power)

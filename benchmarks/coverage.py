@@ -6,16 +6,13 @@ The truth of each image is the mean of 4,096 draws; fewer are then picked from t
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import numpy as np
 
 import vdiff
-from vdiff.config import Evaluation
 from vdiff.stats.few import mean_and_error, strata
 from vdiff.stats.intervals import Z95
-from vdiff.steps.evaluate import evaluate_each
 
 REPEATS = 20
 
@@ -36,11 +33,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     print("| run | draws | coverage | median error, nats |\n|---|---|---|---|")
     for folder in options.runs:
-        model = vdiff.load(folder)
-        x, nats = model.test_examples(options.images), model.model.dims * math.log(2)
-        settings = Evaluation(batch_size=1024)
-        a = model.model.drift()
-        z = -nats * evaluate_each(model.model, a, x, options.truth, settings)
+        model = vdiff.load(folder).fit()
+        x = model.test_examples(options.images)
+        z = model.draws(x, draws=options.truth, batch_size=1024)
         truth, known_to = mean_and_error(z)
         for draws in (2, 4, 8, 32, 128, 256):
             if draws >= options.truth:
@@ -52,7 +47,7 @@ def main() -> None:
                 hits.append(np.abs(mean - truth) <= Z95 * np.hypot(error, known_to))
                 errors.append(error)
             row = f"{np.mean(hits):.1%} | {np.median(errors):.2f}"
-            print(f"| {model.model.run.arm} | {draws} | {row} |")
+            print(f"| {folder.parent.name} | {draws} | {row} |")
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ from vdiff.machine.devices import Wanted, choose, name_of
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
 from vdiff.machine.seeds import generator
-from vdiff.model import Model, input_shape, network_of, sde_of_run
 from vdiff.planning.costs import forward_gflop
 from vdiff.steps.evaluate import ESTIMATORS
 from vdiff.steps.sample import sample_images
+from vdiff.trained import Trained, input_shape, network_of, sde_of_run
 from vdiff.training.trainer import Trainer
 
 NETS = {"mnist": ((1, 28, 28), {}),
@@ -137,7 +137,7 @@ def parity(bench):
             losses = dsm_loss(trainer.sde, trainer.a, *(v.to(device) for v in (x, s, eps)))
             parameters = list(trainer.state.network.parameters())
             gradient = torch.autograd.grad(losses.mean(), parameters)
-            model = Model(run, data, device)
+            model = Trained(run, data, device)
             a = model.drift_with(weights)
             settings = Evaluation(images=8, pilot=64, batch_size=8)
             z, _ = ESTIMATORS["efficient"](model, a, settings)(0)
@@ -251,7 +251,7 @@ def measuring(bench):
         if bench.out_of_time(f"evaluation and sampling of {name}"):
             continue
         run, data, n = bench.run(name), bench.images(name), 16 if bench.small else 256
-        model = Model(run, data, bench.device)
+        model = Trained(run, data, bench.device)
         a = model.drift_with(network_of(run, data.shape).state_dict())
         settings = Evaluation(images=n, pilot=64, batch_size=n)
         for estimator, of in ESTIMATORS.items():

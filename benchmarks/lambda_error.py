@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-import vdiff
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.reverse import bound_factor
@@ -25,6 +24,7 @@ from vdiff.stats.distances import sliced_wasserstein
 from vdiff.stats.intervals import error_of, std_err
 from vdiff.steps.distances import sample_points
 from vdiff.steps.forms import COMPONENTS, ROWS
+from vdiff.steps.opening import open_folder
 from vdiff.steps.quality import halvings
 
 LMBDS = (-10, -2, 0, 0.5, 0.9, 0.99, 1)
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--checkpoints", type=int, default=4)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    model = vdiff.load(options.run).model
+    model = open_folder(options.run)
     n = options.samples
     data = model.data.draw(n, generator("data")).double().numpy()
     print("| iteration | error of the drift, nats | λ | factor | bound, nats | distance |")

@@ -17,7 +17,7 @@ import vdiff
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.sdes.ve import VESDE
 from vdiff.diffusion.tensors import expand_like
-from vdiff.wrapped import SCHEDULES
+from vdiff.likelihood.wrap import SCHEDULES
 
 MEANS = torch.tensor([[-0.8, 0.3, 0.1], [0.6, 0.6, -0.5], [0.1, -0.9, 0.7]], dtype=torch.float64)
 VARIANCE = 0.05
@@ -82,9 +82,8 @@ def main():
             if (schedule, predicts) not in CASES:
                 cells.append("")
                 continue
-            found = wrapped(schedule, predicts).log_prob(
-                x.float(), draws=options.draws, batch_size=20_000
-            )
+            model = wrapped(schedule, predicts).fit(examples(1024, 9)[0].float())
+            found = model.log_prob(x.float(), draws=options.draws, batch_size=20_000)
             off = (found.value - truth).mean() / 3
             error = math.sqrt(np.square(found.error).mean() / len(x)) / 3
             cells.append(f"{off:+.4f} ± {error:.4f}")

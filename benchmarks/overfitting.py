@@ -11,10 +11,8 @@ from pathlib import Path
 
 import torch
 
-import vdiff
-from vdiff.config import Evaluation
 from vdiff.stats.intervals import std_err
-from vdiff.steps.evaluate import evaluate_each
+from vdiff.steps.opening import open_folder
 
 
 def main() -> None:
@@ -25,17 +23,16 @@ def main() -> None:
     parser.add_argument("--last", action="store_true", help="The last snapshot alone.")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     options = parser.parse_args()
-    settings = Evaluation(batch_size=256)
     print("| data | arm | iteration | training images | test images | test minus training |")
     print("|---|---|---|---|---|---|")
     for folder in options.runs:
-        model = vdiff.load(folder, options.data_root).model
+        model = open_folder(folder, options.data_root)
         n = options.images
         x = [model.data.train_examples()[:n], model.data.test_examples(n)]
         both, first = torch.cat(x), len(x[0])
         for snapshot in model.snapshots[-1 if options.last else 1 :]:
-            # Once for both, so that one fit of the controls serves them and their noise differs.
-            z = evaluate_each(model, model.drift(snapshot), both, options.draws, settings).mean(1)
+            found = model.model(snapshot).fit().log_prob(both, draws=options.draws)
+            z = found.bits_per_dim
             train, test = ((part.mean(), std_err(part)) for part in (z[:first], z[first:]))
             cells = [model.run.experiment, model.run.arm, f"{snapshot.iteration:,}"]
             cells += [f"{mean:.3f} ± {error:.3f}" for mean, error in (train, test)]

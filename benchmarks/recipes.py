@@ -31,9 +31,9 @@ from vdiff.config import load_config, run_of
 from vdiff.data import load
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
-from vdiff.model import Model
 from vdiff.stats.gains import reached
 from vdiff.steps.evaluate import evaluate, reference_of
+from vdiff.trained import Trained
 from vdiff.training.trainer import Trainer
 
 BEST = (
@@ -93,7 +93,7 @@ class Course:
         self.settings = e.evaluation.model_copy(
             update={"images": options.test, "passes": 2, "pilot": options.pilot}
         )
-        self.model = Model(run, data)
+        self.model = Trained(run, data)
         self.trainer = of(run, data, Workers(), Path())
         self.seconds = 0.0
 

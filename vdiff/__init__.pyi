@@ -1,6 +1,6 @@
-from vdiff.trained import Trained as Trained
-from vdiff.trained import load as load
-from vdiff.wrapped import Wrapped as Wrapped
-from vdiff.wrapped import wrap as wrap
+from vdiff.likelihood.model import Model as Model
+from vdiff.likelihood.result import LogProb as LogProb
+from vdiff.likelihood.wrap import wrap as wrap
+from vdiff.loading import load as load
 
 __version__: str

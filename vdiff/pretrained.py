@@ -1,6 +1,6 @@
 """Weights to take home: a trained network in one file, with all that it needs but its data.
 
-model = vdiff.load("mnist-record")  # a `Wrapped`, as vdiff.wrap makes it
+model = vdiff.load("mnist-record")  # a `Model`, as vdiff.wrap makes it
 model.log_prob(images), model.sample(16, lmbd=0.5)
 """
 
@@ -19,14 +19,13 @@ from vdiff.errors import VdiffError, first_line
 from vdiff.files.atomic import write_bytes
 from vdiff.files.pipeline import PACKAGE
 from vdiff.files.weights import ENDING
+from vdiff.likelihood.model import Model
+from vdiff.likelihood.space import Space
 from vdiff.machine.devices import host_of, place
-from vdiff.model import Model, drift_from, network_of, sde_of_run
-from vdiff.wrapped import Wrapped, wrap
+from vdiff.trained import Trained, drift_from, model_of, network_of
 
 FOLDERS = (PACKAGE / "pipeline" / "pretrained", PACKAGE.parent / "results/reference/pretrained")
 """In the wheel, or in a checkout."""
-
-S_MIN = 1e-9  # of T: these networks are asked at every time
 
 
 def names() -> dict[str, Path]:
@@ -36,7 +35,7 @@ def names() -> dict[str, Path]:
 
 def write_pretrained(
     path: Path,
-    model: Model,
+    model: Trained,
     weights: Mapping[str, Tensor],
     iteration: int,
     precision: torch.dtype = torch.float32,
@@ -57,7 +56,7 @@ def write_pretrained(
     write_bytes(path, save(tensors, {"vdiff": json.dumps(about)}))
 
 
-def read_pretrained(path: Path, device: str = "cpu") -> Wrapped:
+def read_pretrained(path: Path, device: str = "cpu") -> Model:
     """The model in such a file. Raises VdiffError when it is none."""
     about, weights = _content(path)
     run, shape = about["run"], tuple(about["shape"])
@@ -70,18 +69,8 @@ def read_pretrained(path: Path, device: str = "cpu") -> Wrapped:
     device = host_of(device)
     counts = about["level_counts"]
     a = drift_from(network, run, lambda: torch.tensor(counts), device)
-    sde = sde_of_run(run)
-    return wrap(
-        a,
-        schedule=sde,
-        predicts="drift",
-        data=shape,
-        levels=about["levels"] if len(shape) == 3 else None,
-        logit=run.training.real,
-        s_min=S_MIN * sde.T,
-        device=device,
-        check=False,
-    )
+    levels = about["levels"] if len(shape) == 3 else None
+    return model_of(run, a, Space(shape, levels, logit=run.training.real), device)
 
 
 def about(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from vdiff.config import Run
 from vdiff.data import Data, load
@@ -14,14 +13,14 @@ from vdiff.files.crate import WEIGHTS
 from vdiff.files.objects import read_json
 from vdiff.files.tidy import read_csv
 from vdiff.files.weights import ENDING
+from vdiff.likelihood.bound import PILOT
+from vdiff.likelihood.model import Model
 from vdiff.machine.seeds import generator
 from vdiff.pretrained import about, names, read_pretrained
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import Tail, tail_of
-from vdiff.wrapped import Wrapped
 
 MOST = 4.0  # standard errors between what an entry says and what is found
-PILOT = 1024  # training images that the control variates are fitted on
 
 
 class Found(NamedTuple):
@@ -97,17 +96,12 @@ def entries(crate: Path) -> list[Entry]:
     return found
 
 
-def measured(model: Wrapped, data: Data, images: int, draws: int, seed: int) -> Found:
+def measured(model: Model, data: Data, images: int, draws: int, seed: int) -> Found:
     """The model's bound on the first test images, by fresh noise."""
     x = data.test_examples(images)
-    if x.is_floating_point():
-        x, pilot = x.float(), data.draw(PILOT, generator("pilot", seed)).float()
-    else:
-        pilot = data.train_examples()
-        rows = torch.randperm(len(pilot), generator=generator("pilot", seed))[:PILOT]
-        pilot = pilot[rows]
-    model.fit(pilot, seed=seed)
-    nats = model._draws(x, None, draws, 256, seed)
+    nats = model.fit(data.pick(PILOT, generator("pilot", seed)), seed=seed).draws(
+        x, draws=draws, seed=seed
+    )
     bits = -nats / (model.space.d * math.log(2))
     each = bits.mean(1)
     noise = math.sqrt(bits.var(1, ddof=1).mean() / draws / len(x))

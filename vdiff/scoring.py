@@ -11,15 +11,14 @@ import torch
 
 from vdiff.errors import VdiffError, first_line
 from vdiff.files.tidy import read_npz, write_npz
+from vdiff.likelihood.model import Model
 from vdiff.machine.progress import bar
-from vdiff.wrapped import Wrapped, repeated
 
 CHUNK = 256  # examples whose scores are kept at once
-PILOT = 1024  # examples that the control variates are fitted on
 COLUMNS = ("log_prob", "std_err", "bpd", "bpd_std_err")
 
 
-def model_of(spec: str, device: str = "cpu") -> tuple[Wrapped, str]:
+def model_of(spec: str, device: str = "cpu") -> tuple[Model, str]:
     """(model, checksum) of FILE.py:FUNCTION, which returns what `vdiff.wrap` does, or of a folder
     that diffusers wrote, whose network goes to the device; FUNCTION is told it if it takes a
     `device`. Raises VdiffError for what is neither."""
@@ -40,7 +39,7 @@ def model_of(spec: str, device: str = "cpu") -> tuple[Wrapped, str]:
         except Exception as error:  # whatever another's code raises
             kind = type(error).__name__
             raise VdiffError(f"{spec} gives no model: {kind}, {first_line(error)}.") from None
-        if not isinstance(made, Wrapped):
+        if not isinstance(made, Model):
             raise VdiffError(
                 f"{spec} gives a {type(made).__name__}; it must give what vdiff.wrap returns."
             )
@@ -65,13 +64,13 @@ def examples_of(path: Path) -> torch.Tensor:
         raise VdiffError(f"{path}: x is {x.dtype}; it must hold numbers.") from None
 
 
-def scores(model: Wrapped, checksum: str, files: list[Path], part: Path, draws: int) -> list[dict]:
+def scores(model: Model, checksum: str, files: list[Path], part: Path, draws: int) -> list[dict]:
     """Rows of the schema scores for the examples of all files, in order. What is done is kept in
     `part`, and used again where model, data and draws are the same."""
     data = [examples_of(path) for path in files]
     for path, x in zip(files, data, strict=True):
         try:
-            model.space.check(x)
+            model.space.examples(x)
         except VdiffError as error:
             raise VdiffError(f"{path}: {error}") from None
     identity = hashlib.sha256(f"{checksum} {draws} {CHUNK}".encode())
@@ -79,14 +78,13 @@ def scores(model: Wrapped, checksum: str, files: list[Path], part: Path, draws: 
         identity.update(x.numpy().tobytes())
     key = np.frombuffer(identity.digest(), np.uint8)
     done = _kept(part, key)
-    model.fit(repeated(data[0][:PILOT]))
     everything = torch.cat(data)
     with bar(len(everything), "score", initial=len(done), unit="example") as progress:
         for start in range(len(done), len(everything), CHUNK):
-            found = model.log_prob(everything[start : start + CHUNK], draws=draws, seed=start)
-            done = np.concatenate([done, np.stack(found, 1)])
+            found = model.log_prob(everything[start : start + CHUNK], draws=draws)
+            done = np.concatenate([done, found.to_pandas()[list(COLUMNS)].to_numpy()])
             write_npz(part, key=key, done=done)
-            progress.update(len(found.value))
+            progress.update(len(found))
     who = [(str(p), k) for p, x in zip(files, data, strict=True) for k in range(len(x))]
     return [
         {"file": file, "example": k, **dict(zip(COLUMNS, row, strict=True))}

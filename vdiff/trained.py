@@ -1,159 +1,162 @@
-"""A trained model in three lines of Python: how likely examples are, and new ones.
+"""A run with its data, its SDE, its network and the device it is on."""
 
-model = vdiff.load("results/demo/runs/digits/debias-True/seed-0")
-found = model.log_prob(images)
-images = model.sample(16)
-"""
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import math
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vdiff.config import Evaluation, Likelihood, Sampling, read_run, validate
-from vdiff.diffusion.drift import in_float64
-from vdiff.diffusion.reverse import Reverse
-from vdiff.diffusion.stepping import noise_of
-from vdiff.errors import VdiffError, first_line
-from vdiff.files.weights import ENDING
-from vdiff.machine.devices import Wanted, choose
+from vdiff.config import Run
+from vdiff.config.sections import Network
+from vdiff.data import Data
+from vdiff.diffusion.drift import Drift
+from vdiff.diffusion.levels import Groups, level_drift
+from vdiff.diffusion.predictions import drift_of
+from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.sdes import sde_of
+from vdiff.errors import VdiffError
+from vdiff.files.weights import Snapshot, shape_name
+from vdiff.likelihood.model import Model
+from vdiff.likelihood.space import Space
+from vdiff.machine.devices import host_of, place
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
-from vdiff.pretrained import names, read_pretrained
-from vdiff.stats.few import mean_and_error
-from vdiff.steps.evaluate import evaluate_each
-from vdiff.steps.integrate import integrate
-from vdiff.steps.likelihood import ode_bpd
-from vdiff.steps.opening import open_model
-from vdiff.steps.sample import sample_images
-from vdiff.wrapped import Wrapped
+from vdiff.nets.mlp import MLP
+from vdiff.nets.unet import UNet
 
 
-class LogProb(NamedTuple):
-    """In nats, (N,) each: log probabilities, and the standard errors of their estimates (elbo) or
-    their change when the solver's tolerance is ten times as loose (ode)."""
-
-    value: np.ndarray
-    error: np.ndarray
+def sde_of_run(run: Run) -> SDE:
+    return sde_of(**run.sde.model_dump(exclude={"eps_t"}))
 
 
-class Trained:
-    """The last snapshot of a run: its model, its data set and what to ask it."""
+def _further(n: Network) -> int:
+    """Channels beside each of the image's, in and out."""
+    return n.level_groups if n.parameterisation == "levels" else 0
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
 
-    def test_examples(self, n: int | None = None) -> Tensor:
-        """The first n of the data set's test examples, all for None, as it stores them."""
-        return self.model.data.test_examples(n)
+def input_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of one example as the network sees it."""
+    return (shape[0] * (1 + _further(run.network)), *shape[1:])
 
-    def log_prob(
-        self,
-        x: Tensor,
-        method: Literal["elbo", "ode"] = "elbo",
-        *,
-        draws: int = 32,
-        pilot: int = 2048,
-        tolerance: float = 1e-4,
-        batch_size: int = 256,
-    ) -> LogProb:
-        """Of examples as the data set stores them: images (N, C, H, W) uint8, or points (N, 2).
 
-        For points a log density. For images a bound on the log probability of the grey levels, by
-        uniform dequantisation: bits/dim are -value / (d ln 2). elbo: the evidence lower bound of
-        the reverse SDE, by `draws` of the efficient estimator of `vdiff evaluate` for each example;
-        value ± 1.96 error covers the bound in 95% of cases, from 2 draws on (docs/reliability.md
-        has where it does not: skewed draws, fewer than 32 of them).
-        ode: the likelihood of the probability-flow ODE, as `vdiff likelihood` has it, another
-        model unless the drift is exact. Raises VdiffError when x does not fit the data.
-        """
-        x, model = self._checked(x), self.model
-        a = model.drift()
-        nats = -model.dims * math.log(2)
-        if method == "elbo":
-            content = {"passes": draws, "pilot": pilot, "batch_size": batch_size}
-            settings = validate(Evaluation, content, _argument)
-            return LogProb(*mean_and_error(nats * evaluate_each(model, a, x, draws, settings)))
-        if method != "ode":
-            raise VdiffError(f"The method is {method!r}; it must be elbo or ode.")
-        how = validate(Likelihood, {"tolerance": tolerance, "batch_size": batch_size}, _argument)
-        z, loose = (
-            nats * ode_bpd(model, a, x, t, how.batch_size)[0]
-            for t in (how.tolerance, 10 * how.tolerance)
-        )
-        return LogProb(z, np.abs(z - loose))
-
-    def sample(
-        self,
-        n: int,
-        *,
-        sampler: str = "multistep",
-        grid: str = "log_snr",
-        steps: int = 30,
-        lmbd: float = 0.0,
-    ) -> Tensor:
-        """n images (n, C, H, W) uint8, or points (n, 2) float64. The same call gives the same ones:
-        sample k is decided by the run's seed and by k alone, points by n too."""
-        model, keys = self.model, {"sampler": sampler, "grid": grid, "steps": steps, "lmbd": lmbd}
-        how = validate(Sampling, {**keys, "count": n, "batch_size": 256}, _argument)
-        with torch.no_grad():
-            if len(model.data.shape) > 1:
-                return torch.from_numpy(sample_images(model, model.drift(), how).images)
-            rng = generator("sample points", model.run.seed)
-            x = model.sde.prior_sd * torch.randn(n, *model.data.shape, generator=rng).double()
-            reverse = Reverse(model.sde, in_float64(model.drift()), lmbd)
-            return integrate(reverse, x.to(model.device), how, noise_of(rng)).cpu()
-
-    def _checked(self, x: Any) -> Tensor:
-        """x, or what an array or list holds, in the data's own precision."""
-        data = self.model.data
-        images = len(data.shape) > 1
-        try:
-            x = torch.as_tensor(x)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise VdiffError(f"x is no array of numbers: {first_line(error)}.") from None
-        kind = "grey levels, uint8" if images else "points, floating"
-        fits = x.dtype == torch.uint8 if images else x.is_floating_point()
-        if not fits or x.ndim != 1 + len(data.shape) or x.shape[1:] != torch.Size(data.shape):
+def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
+    """The run's network for data of that shape; raises VdiffError when they do not fit."""
+    n, rng = run.network, generator("init", run.seed)
+    if n.kind == "mlp":
+        if len(shape) != 1:
             raise VdiffError(
-                f"x is {x.dtype} of shape {tuple(x.shape)}; it must be {kind}, of shape (N, "
-                f"{', '.join(map(str, data.shape))})."
+                f"network.kind is mlp, which takes points, but {run.dataset} has images."
             )
-        if len(x) == 0 or (images and int(x.max()) >= data.levels):
-            raise VdiffError(
-                f"x is empty or has grey levels of {data.levels} and more." if images
-                else "x is empty."
-            )  # fmt: skip
-        if not images and not torch.isfinite(x).all():
-            raise VdiffError("x holds values that are not finite.")
-        return x if images else x.float()
-
-
-def _argument(name: str) -> str:
-    return f"The argument {'draws' if name == 'passes' else name}"
-
-
-def load(
-    name: str | Path, data_root: str | Path = "data", device: str = "cpu"
-) -> Trained | Wrapped:
-    """The model of a run folder, such as results/demo/runs/digits/debias-True/seed-0, a `Trained`;
-    or a network that comes with vdiff, such as mnist-record (`vdiff.pretrained.names()`), or one in
-    a file of `vdiff export-weights`, a `Wrapped`, which needs no data.
-
-    data_root: the folder of the torchvision sets, for runs on those. Raises VdiffError when files
-    are missing or do not fit.
-    """
-    chosen = choose(Wanted(device, share=True))
-    known, path = names(), Path(name)
-    if path.suffix == ENDING or (str(name) in known and not path.exists()):
-        return read_pretrained(known.get(str(name), path), chosen)
-    if not path.is_dir():
+        return MLP(shape[0], rng, tuple(n.hidden))
+    factor = 2 ** (len(n.multipliers) - 1)
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % factor:
         raise VdiffError(
-            f"{path / 'run.json'} does not exist, and no network of that name comes with vdiff; "
-            f"those that do are {', '.join(known) or 'none'}."
+            f"network.kind is unet with {len(n.multipliers)} levels, for square images of a side "
+            f"divisible by {factor}, but {run.dataset} has shape {tuple(shape)}."
         )
-    run = read_run(path / "run.json")
-    return Trained(open_model(run, path / "snapshots.csv", Path(data_root), chosen))
+    return UNet(
+        (shape[0], shape[1], shape[2]),
+        rng,
+        n.channels,
+        tuple(n.multipliers),
+        n.blocks,
+        tuple(n.attention),
+        n.time_scale,
+        n.groups,
+        tuple(n.fourier or ()),
+        n.linear,
+        _further(n),
+    )
+
+
+def drift_from(
+    network: Drift, run: Run, level_counts: Callable[[], Tensor], device: str = "cpu"
+) -> Drift:
+    """The drift a of what the run's network outputs; level_counts: of the training images' grey
+    levels, for the parameterisation levels.
+
+    Raises VdiffError when there are too few levels for that.
+    """
+    n, sde = run.network, sde_of_run(run)
+    if n.parameterisation != "levels":
+        return drift_of(network, sde, n.parameterisation)
+    groups = Groups.of(level_counts(), n.level_groups, run.training.real, device)
+    return level_drift(network, sde, groups)
+
+
+EARLIEST = 1e-9
+"""Of T: this package's own networks are asked at every time above it."""
+
+
+def model_of(run: Run, a: Drift, space: Space, device: str, data: Data | None = None) -> Model:
+    """The likelihood of a run's network whose drift is a; data: its own, where it is at hand."""
+    sde = sde_of_run(run)
+
+    def in_float32(y: Tensor, s: Tensor) -> Tensor:
+        return a(y.float(), s.float()).to(y)
+
+    return Model(
+        sde,
+        in_float32,
+        space,
+        EARLIEST * sde.T,
+        eps_t=run.sde.eps_t,
+        device=device,
+        check=False,
+        data=data,
+    )
+
+
+@dataclass
+class Trained:
+    """What every step after training works on; snapshots are in the order of training."""
+
+    run: Run
+    data: Data
+    device: str = "cpu"
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sde = sde_of_run(self.run)
+        network = network_of(self.run, self.data.shape)
+        self.network = place(network, self.device).eval().requires_grad_(False)
+        self.device = host_of(self.device)
+        self._drift = drift_from(self.network, self.run, self.data.level_counts, self.device)
+
+    @property
+    def eps_t(self) -> float:
+        return self.run.sde.eps_t
+
+    @property
+    def dims(self) -> int:
+        """The number of dimensions d of the data."""
+        return torch.Size(self.data.shape).numel()
+
+    def drift(self, snapshot: Snapshot | None = None) -> Drift:
+        """The drift a of one snapshot, by default the last; it lives on the device.
+
+        All drifts of a run share its network: the newest call decides the weights. Raises
+        VdiffError when the weights do not fit the run.
+        """
+        snapshot = snapshot or self.snapshots[-1]
+        if snapshot.shape != shape_name(self.data.shape):
+            raise VdiffError(
+                f"{snapshot.path} was trained on data of shape {snapshot.shape}, but "
+                f"{self.run.dataset} has shape {shape_name(self.data.shape)}."
+            )
+        return self.drift_with(snapshot.weights(), str(snapshot.path))
+
+    def model(self, snapshot: Snapshot | None = None) -> Model:
+        """The likelihood of one snapshot, by default the last, as `drift` has it."""
+        return model_of(self.run, self.drift(snapshot), self.data.space, self.device, self.data)
+
+    def drift_with(self, weights: dict[str, torch.Tensor], name: str = "The weights") -> Drift:
+        """The drift a with weights given as a state_dict."""
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            detail = str(error).splitlines()[-1].strip()
+            raise VdiffError(
+                f"{name} does not fit the network for {self.run.dataset} of shape "
+                f"{self.data.shape}: {detail}"
+            ) from None
+        return self._drift

@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(folder, monkeypatch):
     score(*WORDS, "--data", "b.npz")
     whole = (folder / "s.csv").read_bytes()
     asked = []
-    log_prob = vdiff.Wrapped.log_prob
+    log_prob = vdiff.Model.log_prob
 
     def killed(self, x, **keys):
         asked.append(len(x))
@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(folder, monkeypatch):
             raise KeyboardInterrupt
         return log_prob(self, x, **keys)
 
-    monkeypatch.setattr(vdiff.Wrapped, "log_prob", killed)
+    monkeypatch.setattr(vdiff.Model, "log_prob", killed)
     (folder / "s.csv").unlink()
     score(*WORDS, "--data", "b.npz", code=1)
     assert (folder / "s.csv.part.npz").exists()

@@ -11,8 +11,8 @@ from vdiff.data.images import Images
 from vdiff.diffusion.bits import to_real, to_unit
 from vdiff.diffusion.levels import Groups, level_drift
 from vdiff.errors import VdiffError
-from vdiff.model import Model
 from vdiff.nets.unet import UNet
+from vdiff.trained import Trained
 
 TIMES = [1e-7, 1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.5, 1.0]
 COUNTS = torch.tensor([900, 30, 20, 10, 10, 10, 5, 15])
@@ -154,7 +154,7 @@ def test_a_model_of_it_starts_at_the_drift_of_its_data(run, rng):
     x = torch.randint(0, 17, (50, 1, 8, 8), generator=rng).clamp(max=9).to(torch.uint8)
     data = Images(x, x, 17)
     assert torch.equal(data.level_counts(), torch.bincount(x.flatten().long(), minlength=17))
-    model = Model(run, data)
+    model = Trained(run, data)
     y, s = torch.randn(3, 1, 8, 8, generator=rng), torch.rand(3, generator=rng)
     wanted = level_drift(nothing, model.sde, Groups.of(data.level_counts(), 4, real=True))(y, s)
     a = model.drift_with(model.network.state_dict())
@@ -164,7 +164,7 @@ def test_a_model_of_it_starts_at_the_drift_of_its_data(run, rng):
 def test_fewer_levels_than_groups_are_refused(run):
     x = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     with pytest.raises(VdiffError, match="level_groups is 4, but the images have 2 grey levels"):
-        Model(run, Images(x, x, 2))
+        Trained(run, Images(x, x, 2))
 
 
 def test_it_is_for_images():

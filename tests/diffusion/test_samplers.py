@@ -12,8 +12,8 @@ from support.oracles import gaussian_drift
 from vdiff.config import Sampling
 from vdiff.config.fields import ODE_SAMPLERS, Grid, Sampler
 from vdiff.diffusion.denoise import Step
-from vdiff.diffusion.drift import drift_of
 from vdiff.diffusion.grids import GRIDS, grid_of
+from vdiff.diffusion.predictions import drift_of
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.samplers import SAMPLERS, sampler_of
 from vdiff.diffusion.stepping import noise_of
@@ -184,8 +184,8 @@ def test_bad_input_is_refused_in_one_sentence(sde, rng):
         grid_of("cubic", sde, 5)
     with pytest.raises(VdiffError, match="sampler is 'ddim'; it must be one of adaptive"):
         sampler_of("ddim")
-    with pytest.raises(VdiffError, match="parameterisation is 'velocity'"):
-        drift_of(drift, sde, "velocity")
+    with pytest.raises(VdiffError, match="predicts is 'epsilon'"):
+        drift_of(drift, sde, "epsilon")
     for name in ODES:
         with pytest.raises(VdiffError, match=f"sampler {name} needs lmbd 1"):
             sampler_of(name)(

@@ -10,8 +10,8 @@ from support.pipeline import ROOT
 
 LAYERS = (  # each may import itself and what stands before it
     "errors", "diffusion", "nets", "stats", "presets", "config", "files", "machine", "resources",
-    "data", "model", "training", "steps", "planning", "wrapped", "pretrained", "trained",
-    "adapters", "scoring", "record", "figures", "report", "cli", "__main__",
+    "likelihood", "adapters", "data", "trained", "training", "steps", "planning", "pretrained",
+    "loading", "scoring", "record", "figures", "report", "cli", "__main__",
 )  # fmt: skip
 MATHEMATICS = {"torch", "torchdiffeq", "math", "dataclasses", "collections", "abc", "functools"}
 MATHEMATICS |= {"importlib", "pkgutil", "itertools", "typing", "vdiff"}
@@ -84,10 +84,9 @@ def test_the_root_of_the_package_has_no_other_modules():
         "__init__.py",
         "__main__.py",
         "errors.py",
-        "model.py",
+        "loading.py",
         "pretrained.py",
         "record.py",
         "trained.py",
-        "wrapped.py",
         "scoring.py",
     }

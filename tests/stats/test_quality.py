@@ -9,10 +9,10 @@ from vdiff.data import load
 from vdiff.data.images import Images
 from vdiff.errors import VdiffError
 from vdiff.files.weights import write_snapshot
-from vdiff.model import Model
 from vdiff.nets.features import TURNS, Classifier, features, labelled, learn, scaled, turned
 from vdiff.stats import quality
 from vdiff.steps.quality import measure, spaces, texture
+from vdiff.trained import Trained
 
 
 def test_kernel_distance_is_that_of_its_definition():
@@ -147,7 +147,7 @@ def model(tmp_path_factory):
     tiny = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4}
     config = load_config({"preset": "demo", "experiments": {"digits": {"network": tiny}}})
     run = run_of(config, "digits", "debias-True", 0)
-    found = Model(run, load("digits"))
+    found = Trained(run, load("digits"))
     for k in (0, 1, 2, 4):
         weights = found.network.state_dict()
         found.snapshots.append(write_snapshot(tmp_path_factory.mktemp("w"), k, weights, (1, 8, 8)))
@@ -175,7 +175,7 @@ def test_a_run_has_every_measure(model):
 )
 def test_too_few_images_are_refused(model, train, test, words, rng):
     x = torch.randint(0, 17, (60, 1, 8, 8), generator=rng).to(torch.uint8)
-    small = Model(model.run, Images(x[: train or 30] * bool(train), x[:test], 17))
+    small = Trained(model.run, Images(x[: train or 30] * bool(train), x[:test], 17))
     with pytest.raises(VdiffError, match=words):
         measure(small, Quality(count=20, steps=2))
 

@@ -14,11 +14,11 @@ from vdiff.data.images import Images
 from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
 from vdiff.diffusion.times import Debiased
 from vdiff.errors import VdiffError
-from vdiff.model import Model
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
 from vdiff.stats.aggregate import paired_differences
 from vdiff.steps.evaluate import ESTIMATORS, efficient_pass, evaluate, published_pass
+from vdiff.trained import Trained
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_bad_input_is_one_sentence(sde, model, network):
     for estimator in ("published", "efficient"):
         with pytest.raises(VdiffError, match="output is not finite"):
             evaluate(model, broken, settings(), estimator)
-    empty = Model(model.run, Images(model.data.train, model.data.test[:0], 17))
+    empty = Trained(model.run, Images(model.data.train, model.data.test[:0], 17))
     with pytest.raises(VdiffError, match="test set has 0 examples"):
         evaluate(empty, network, Evaluation(), "published")
     with pytest.raises(VdiffError, match="eps_t"):

@@ -5,8 +5,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from vdiff.config import DATASETS, load_config, run_of
-from vdiff.model import network_of
 from vdiff.planning.memory import Memory, evaluation_memory, training_memory
+from vdiff.trained import network_of
 
 
 def run_for(preset, name, **training):

@@ -6,8 +6,8 @@ from support.training import run, tiny
 
 from vdiff.config import Training
 from vdiff.data import load
-from vdiff.diffusion.drift import drift_of
 from vdiff.diffusion.dsm import dsm_loss
+from vdiff.diffusion.predictions import drift_of
 from vdiff.diffusion.times import Debiased, stratified
 from vdiff.machine.stop import Stopped
 from vdiff.nets.unet import UNet

@@ -6,8 +6,8 @@ import torch
 
 from vdiff.config import Evaluation, Run, validate
 from vdiff.data.images import Images
-from vdiff.model import Model
 from vdiff.steps.evaluate import evaluate
+from vdiff.trained import Trained
 from vdiff.training.loop import train
 
 RUN = {
@@ -34,7 +34,7 @@ def test_both_estimators_agree_with_an_outlier_in_the_test_set(tmp_path):
     run = validate(Run, RUN)
     _, snapshots = train(run, data, tmp_path)
     data.test[0, 0, 0, 0] = 255
-    model = Model(run, data, snapshots=snapshots)
+    model = Trained(run, data, snapshots=snapshots)
     a = model.drift()
     efficient = evaluate(model, a, Evaluation(), "efficient").row()
     published = evaluate(model, a, Evaluation(), "published").row()

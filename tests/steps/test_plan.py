@@ -9,8 +9,8 @@ from vdiff.cli import main
 from vdiff.cli.planning import rates
 from vdiff.config import DATASETS, load_config, run_of
 from vdiff.data import load
-from vdiff.model import network_of
 from vdiff.planning.costs import costs, forward_gflop
+from vdiff.trained import network_of
 from vdiff.training.loop import train
 
 

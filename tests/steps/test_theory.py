@@ -14,10 +14,10 @@ from vdiff.diffusion.sde import at
 from vdiff.diffusion.tensors import expand_like, sum_features
 from vdiff.files.weights import write_snapshot
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.steps.faults import NO_G, NO_PRIOR, STRONG, WRONG_SCORE
 from vdiff.steps.forms import forms_of, measure, times, wrong_forms
 from vdiff.steps.theory import delta, feynman_kac, flow, layers, lmbd_bound, same_density
+from vdiff.trained import Trained
 
 SMALL = Theory(
     paths=1000, path_steps=150, flow_points=400, layers=64, doublings=2, layer_points=200
@@ -135,7 +135,7 @@ def test_forms_of_a_run_are_one_but_for_noise(tmp_path):
         {"experiment": "s", "arm": "a", "dataset": "swissroll", "debias": True, "seed": 0,
          "network": {"kind": "mlp", "hidden": [16]}}
     )  # fmt: skip
-    model = Model(run, load("swissroll"))
+    model = Trained(run, load("swissroll"))
     rng = generator("weights", 0)
     for k in (0, 1):
         weights = {

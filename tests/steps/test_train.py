@@ -20,7 +20,7 @@ from vdiff.errors import VdiffError
 from vdiff.files import checkpoint
 from vdiff.files.weights import load_weights
 from vdiff.machine.stop import Stopped
-from vdiff.model import network_of
+from vdiff.trained import network_of
 from vdiff.training.loop import train
 from vdiff.training.trainer import Trainer
 

@@ -17,8 +17,8 @@ from vdiff.errors import VdiffError
 from vdiff.files.objects import write_json
 from vdiff.files.tidy import read_csv
 from vdiff.machine.parallel import Workers
-from vdiff.model import Model
 from vdiff.steps.evaluate import evaluate
+from vdiff.trained import Trained
 from vdiff.training.loop import train
 
 TRAINING = {
@@ -104,7 +104,7 @@ def test_bfloat16_training_stays_close(tmp_path, curve):
 
 def test_bfloat16_evaluation_is_close_to_float32_but_not_the_same(curve):
     """Why it is off by default: the rounding of the net is a bias that no averaging removes."""
-    model = Model(digits(), load("digits"))
+    model = Trained(digits(), load("digits"))
     a = model.drift_with(curve[1])
     found = {}
     for precision in ("float32", "tf32", "bfloat16"):

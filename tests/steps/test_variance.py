@@ -12,10 +12,10 @@ from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import published
 from vdiff.diffusion.times import Uniform
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.nets.mlp import MLP
 from vdiff.steps.gradient import gradient_rows
 from vdiff.steps.variance import variance_in_time
+from vdiff.trained import Trained
 
 
 def draw(n, rng):
@@ -29,7 +29,7 @@ def model_of(net):
         {"experiment": "e", "arm": "debias-True", "dataset": "swissroll", "debias": True,
          "seed": 0, "network": {"kind": "mlp", "hidden": [16]}},
     )  # fmt: skip
-    model = Model(run, Points(draw))
+    model = Trained(run, Points(draw))
     model.network = net
     return model
 

@@ -2,7 +2,7 @@
 
 from vdiff.config import Run, validate
 from vdiff.data import load
-from vdiff.model import Model
+from vdiff.trained import Trained
 
 DIGITS = {
     "experiment": "digits", "arm": "debias-True", "dataset": "digits", "debias": True, "seed": 0,
@@ -10,5 +10,5 @@ DIGITS = {
 }  # fmt: skip
 
 
-def digits_model(**keys) -> Model:
-    return Model(validate(Run, {**DIGITS, **keys}), load("digits"))
+def digits_model(**keys) -> Trained:
+    return Trained(validate(Run, {**DIGITS, **keys}), load("digits"))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from vdiff.adapters.path import from_path
-from vdiff.wrapped import Wrapped
+from vdiff.likelihood.model import Model
 
 
-def from_azula(denoiser: Any, *, data: Sequence[int], **keys: Any) -> Wrapped:
+def from_azula(denoiser: Any, *, data: Sequence[int], **keys: Any) -> Model:
     """A denoiser(x_t, t) whose posterior has a mean, with any schedule (alpha, sigma) of azula's.
 
     data: the shape of an example; keys: of `wrap`.

@@ -16,12 +16,13 @@ from vdiff.diffusion.sdes.flow import FlowSDE
 from vdiff.diffusion.sdes.table import TableSDE
 from vdiff.diffusion.sdes.ve import VESDE
 from vdiff.errors import VdiffError, first_line
-from vdiff.wrapped import Wrapped, wrap
+from vdiff.likelihood.model import Model
+from vdiff.likelihood.wrap import wrap
 
 PREDICTS = {"epsilon": "noise", "sample": "x0", "v_prediction": "v"}
 
 
-def from_diffusers(unet: Any, scheduler: Any, **keys: Any) -> Wrapped:
+def from_diffusers(unet: Any, scheduler: Any, **keys: Any) -> Model:
     """A UNet2DModel, or another network unet(sample, timestep).sample, with the scheduler that it
     was trained with: DDPM's and those that share its table, EDM's, or flow matching's. keys: of
     `wrap`, such as range and levels. A network for classes takes them as its condition.
@@ -53,7 +54,6 @@ def from_diffusers(unet: Any, scheduler: Any, **keys: Any) -> Wrapped:
     size = unet.config.sample_size
     high, wide = (size, size) if isinstance(size, int) else size
     shape = (unet.config.in_channels, high, wide)
-    unet = unet.eval().requires_grad_(False)
 
     def net(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
         return unet(y, t, *condition).sample
@@ -63,7 +63,7 @@ def from_diffusers(unet: Any, scheduler: Any, **keys: Any) -> Wrapped:
     return wrap(net, **{**found, **more, **keys})
 
 
-def from_folder(folder: str | Path, device: str = "cpu", **keys: Any) -> Wrapped:
+def from_folder(folder: str | Path, device: str = "cpu", **keys: Any) -> Model:
     """A pipeline's folder: `unet` and `scheduler` within it, or the network's own with a scheduler
     beside it. Raises VdiffError when one is missing or of a kind that diffusers does not have."""
     import diffusers

@@ -7,10 +7,11 @@ import math
 from typing import Any
 
 from vdiff.diffusion.sdes.ve import VESDE
-from vdiff.wrapped import Wrapped, wrap
+from vdiff.likelihood.model import Model
+from vdiff.likelihood.wrap import wrap
 
 
-def from_edm(net: Any, **keys: Any) -> Wrapped:
+def from_edm(net: Any, **keys: Any) -> Model:
     """A preconditioned network (EDMPrecond, VPPrecond and so on, arXiv 2206.00364) with its
     img_channels and img_resolution; noise levels from its sigma_min, at least 0.002, to its
     sigma_max, at most 80, unless `s_min` and `schedule` say otherwise. keys: of `wrap`; a network

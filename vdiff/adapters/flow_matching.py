@@ -11,12 +11,13 @@ from torch import Tensor
 
 from vdiff.adapters.path import from_path
 from vdiff.diffusion.tensors import expand_like
-from vdiff.wrapped import Wrapped, wrap
+from vdiff.likelihood.model import Model
+from vdiff.likelihood.wrap import wrap
 
 NEAREST = 1e-3  # to the ends of time: there a velocity says nothing about the noise, or the data
 
 
-def from_velocity(net: Callable[..., Tensor], *, data: Sequence[int], **keys: Any) -> Wrapped:
+def from_velocity(net: Callable[..., Tensor], *, data: Sequence[int], **keys: Any) -> Model:
     """A velocity net(y, t) that was trained on y = (1 - t) noise + t x, the data at t = 1, as
     flow_matching's CondOTProbPath and torchcfm's ConditionalFlowMatcher(sigma=0) have it. Noise and
     data must have been paired independently: under an optimal-transport coupling y is not x and
@@ -31,7 +32,7 @@ def from_velocity(net: Callable[..., Tensor], *, data: Sequence[int], **keys: An
 
 def from_flow_matching(
     net: Callable[..., Tensor], scheduler: Any, *, data: Sequence[int], **keys: Any
-) -> Wrapped:
+) -> Model:
     """A velocity net(y, t) of an AffineProbPath with any scheduler of flow_matching's, noise and
     data paired independently. keys: of `wrap`."""
 

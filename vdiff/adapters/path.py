@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vdiff.diffusion.sdes.ve import VESDE
 from vdiff.diffusion.tensors import expand_like
-from vdiff.wrapped import Wrapped, wrap
+from vdiff.likelihood.model import Model
+from vdiff.likelihood.wrap import wrap
 
 HALVINGS = 50  # of the path's times, between which a noise level is looked for
 Path = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -26,7 +27,7 @@ def from_path(
     ends: tuple[float, float],
     data: Sequence[int],
     **keys: Any,
-) -> Wrapped:
+) -> Model:
     """A network net(y_t, t) or net(y_t, t, condition) that predicts x0, the noise or the score.
 
     ends: the path's times nearest the data and nearest the noise, in either order of size; data:

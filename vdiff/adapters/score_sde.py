@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from vdiff.adapters.path import from_path
-from vdiff.wrapped import Wrapped
+from vdiff.likelihood.model import Model
 
 
 def from_score_sde(
     net: Callable[..., Tensor], sde: Any, *, data: Sequence[int], eps: float = 1e-5, **keys: Any
-) -> Wrapped:
+) -> Model:
     """net(x, labels) with an sde that has `marginal_prob(x, t)`, the mean and standard deviation at
     t given x, and T. A variance-exploding sde (its mean is x) has a network that returns the score
     and takes the standard deviation as its label; the others' returns minus the standard deviation

@@ -192,9 +192,9 @@ def import_weights(
     from vdiff.files.snapshots import write_table
     from vdiff.files.tidy import write_csv
     from vdiff.files.weights import load_weights, write_snapshot
-    from vdiff.model import network_of
     from vdiff.nets.published import from_published, horizon_of
     from vdiff.nets.unet import UNet
+    from vdiff.trained import network_of
 
     config = load_config({"preset": preset})
     run = run_of(config, _experiment(dataset), f"debias-{debias}", 0)

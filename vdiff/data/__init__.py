@@ -15,6 +15,7 @@ from vdiff.config import DATASETS
 from vdiff.data import readers
 from vdiff.errors import VdiffError
 from vdiff.files.located import file_of
+from vdiff.likelihood.space import Space
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
 """(x, log_det) of a training batch: a function of the iteration alone."""
@@ -30,6 +31,10 @@ class Data(Protocol):
     @property
     def levels(self) -> int:
         """The number of grey levels; 1 for data that are real vectors by themselves."""
+
+    @property
+    def space(self) -> Space:
+        """How examples become vectors."""
 
     @property
     def test_size(self) -> int:
@@ -52,6 +57,9 @@ class Data(Protocol):
 
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         """(y, log_det) of test examples x with the noise of pass k; log_det (B,) in nats."""
+
+    def pick(self, n: int, rng: torch.Generator) -> Tensor:
+        """At most n training examples as stored, each of the images once."""
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """n training examples as real vectors, with replacement."""

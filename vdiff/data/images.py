@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vdiff.diffusion.bits import dequantise, to_real
+from vdiff.likelihood.space import Space
 from vdiff.machine.seeds import generator, uniform_per_example
 
 
@@ -33,6 +33,10 @@ class Images:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.train.shape[1:])
+
+    @property
+    def space(self) -> Space:
+        return Space(self.shape, self.levels, logit=self.real)
 
     @property
     def test_size(self) -> int:
@@ -63,12 +67,15 @@ class Images:
 
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         u = uniform_per_example(index, x.shape[1:], "dequantise", k).to(x.device)
-        return to_real(dequantise(x, u, self.levels), self.real)
+        return self.space.vectors(x, u)
+
+    def pick(self, n: int, rng: torch.Generator) -> Tensor:
+        return self.train[torch.randperm(len(self.train), generator=rng)[:n]]
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         x = self.train[torch.randint(len(self.train), (n,), generator=rng)]
         u = torch.rand(x.shape, generator=rng)
-        return to_real(dequantise(x, u, self.levels), self.real)[0]
+        return self.space.vectors(x, u)[0]
 
     def batch(self, batch_size: int) -> int:
         return min(batch_size, len(self.train))
@@ -83,7 +90,7 @@ class _Epochs:
     """Batches without replacement within an epoch; what is left of it after them is passed over."""
 
     def __init__(self, data: Images, seed: int, batch_size: int, flip: bool, device: str) -> None:
-        self.levels, self.real = data.levels, data.real
+        self.space = data.space
         self.seed, self.batch_size, self.flip, self.device = seed, batch_size, flip, device
         self.images = data.train.to(device)
         self.per_epoch = len(self.images) // batch_size
@@ -101,4 +108,4 @@ class _Epochs:
             flip = torch.rand(n, 1, 1, 1, generator=rng, device=self.device) < 0.5
             k = torch.where(flip, k.flip(3), k)
         u = torch.rand(k.shape, generator=rng, device=self.device)
-        return to_real(dequantise(k, u, self.levels), self.real)
+        return self.space.vectors(k, u)

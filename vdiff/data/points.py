@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vdiff.errors import VdiffError
+from vdiff.likelihood.space import Space
 from vdiff.machine.seeds import generator
 
 
@@ -18,6 +19,10 @@ class Points:
     shape: tuple[int, ...] = (2,)
     levels: int = 1
     test_size: int = 10_000
+
+    @property
+    def space(self) -> Space:
+        return Space(self.shape, None)
 
     def checksum(self) -> None:
         return None
@@ -36,6 +41,9 @@ class Points:
 
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         return x, x.new_zeros(len(x))
+
+    def pick(self, n: int, rng: torch.Generator) -> Tensor:
+        return self.draw(n, rng).float()
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         return self.sampler(n, rng)

@@ -1,8 +1,8 @@
 """From grey levels to real vectors and from nats to bits per dimension.
 
 Uniform dequantisation x = (k + u) / levels with u ~ U[0, 1); then either the logit transform
-logit(alpha + (1 - 2 alpha) x) (real=True) or the centring 2 x - 1 (real=False). Both come with
-their log-determinant, so that densities stay normalised.
+logit(alpha + (1 - 2 alpha) x) (real=True) or a line from [0, 1] to [low, high] (real=False). Both
+come with their log-determinant, so that densities stay normalised.
 """
 
 import math
@@ -20,21 +20,23 @@ def dequantise(k: Tensor, u: Tensor, levels: int) -> Tensor:
     return (k.to(u.dtype) + u) / levels
 
 
-def to_real(x: Tensor, real: bool = True, alpha: float = ALPHA) -> tuple[Tensor, Tensor]:
+def to_real(
+    x: Tensor, real: bool = True, low: float = -1.0, high: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """(y, log|det dy/dx|): x (B, ...) in [0, 1] to y (B, ...) and (B,) nats."""
     if not real:
-        d = x[0].numel()
-        return 2 * x - 1, torch.full((len(x),), d * math.log(2), dtype=x.dtype, device=x.device)
-    p = alpha + (1 - 2 * alpha) * x
+        log_det = x[0].numel() * math.log(high - low)
+        return low + (high - low) * x, x.new_full((len(x),), log_det)
+    p = ALPHA + (1 - 2 * ALPHA) * x
     log_p, log_q = torch.log(p), torch.log1p(-p)
-    return log_p - log_q, sum_features(math.log1p(-2 * alpha) - log_p - log_q)
+    return log_p - log_q, sum_features(math.log1p(-2 * ALPHA) - log_p - log_q)
 
 
-def to_unit(y: Tensor, real: bool = True, alpha: float = ALPHA) -> Tensor:
+def to_unit(y: Tensor, real: bool = True, low: float = -1.0, high: float = 1.0) -> Tensor:
     """The inverse of `to_real`: y to x; samples may fall outside [0, 1]."""
     if not real:
-        return (y + 1) / 2
-    return (torch.sigmoid(y) - alpha) / (1 - 2 * alpha)
+        return (y - low) / (high - low)
+    return (torch.sigmoid(y) - ALPHA) / (1 - 2 * ALPHA)
 
 
 def bits_per_dim(log_prob: Tensor, d: int, levels: int) -> Tensor:

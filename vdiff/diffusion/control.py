@@ -16,6 +16,7 @@ time. Coefficients and the time distribution are fitted on pilot draws of traini
 so that the estimator stays unbiased whatever the fit: a poor fit costs variance only.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -48,14 +49,15 @@ def _mahalanobis(z: Tensor, eigenvalues: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GaussianReference:
-    """mu (d,), basis (d, d) with eigenvectors in columns, eigenvalues (d,); all float64.
+    """mu (d,), basis (d, d) with eigenvectors in columns, None for the axes themselves, eigenvalues
+    (d,); all float64.
 
     radius: the Mahalanobis distance to mu within which WITHIN of the examples lie.
     """
 
     sde: SDE
     mu: Tensor
-    basis: Tensor
+    basis: Tensor | None
     eigenvalues: Tensor
     radius: float
 
@@ -83,12 +85,13 @@ class GaussianReference:
         bounded distance cannot blow up the estimate. A bound on each coordinate would not do: a
         single pixel that is dead in training may be far out in hundreds of them.
         """
-        dtype = x.dtype
-        basis = self.basis.to(dtype)
-        z = ((x.flatten(1) - self.mu.to(dtype)) @ basis).double()
+        z, e = x.flatten(1) - self.mu.to(x.dtype), eps.flatten(1)
+        if self.basis is not None:
+            basis = self.basis.to(x.dtype)
+            z, e = z @ basis, e @ basis
+        z = z.double()
         distance = _mahalanobis(z, self.eigenvalues)[:, None]
-        z = z * (self.radius / distance.clamp(min=1e-300)).clamp(max=1.0)
-        return z, (eps.flatten(1) @ basis).double()
+        return z * (self.radius / distance.clamp(min=1e-300)).clamp(max=1.0), e.double()
 
     def _at(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """m, sigma^2, g^2 and D at times s, (B, 1) and (B, d)."""
@@ -127,6 +130,19 @@ class ControlVariates:
     c: Tensor
     c_bar: Tensor
     c_level: Tensor
+
+    @classmethod
+    def without_data(
+        cls, sde: SDE, d: int, mean: float, variance: float, eps_t: float
+    ) -> "ControlVariates":
+        """Those of data N(mean, variance I) as they are, times from the base law. Such a guess
+        takes away what any denoiser has in common with that Gaussian's."""
+        mu, eigenvalues = torch.tensor([[mean], [variance]], dtype=torch.float64).expand(2, d)
+        reference = GaussianReference(sde, mu, None, eigenvalues, math.inf)
+        base = Debiased(sde, eps_t, tail=TAIL)
+        one, none = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+        c = torch.stack([one, one, none], 1)
+        return cls(reference, base, Histogram(base, one), c, one, none)
 
     def edges(self) -> Tensor:
         """The borders of the slices in time, (K + 1,)."""

@@ -1,4 +1,4 @@
-"""The drift a(y, s) = g * score, from what a network outputs, and what wraps it.
+"""The drift a(y, s) = g * score and what wraps it.
 
 Every wrapper takes a drift and returns one: y (B, ...), s (B,) to (B, ...).
 """
@@ -8,34 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vdiff.diffusion.sde import SDE
-from vdiff.diffusion.tensors import expand_like
 from vdiff.errors import VdiffError
 
 Drift = Callable[[Tensor, Tensor], Tensor]
 """a(y, s): y (B, ...), s (B,) to (B, ...)."""
 
-SMALLEST = 1e-5  # time below which 1 / sigma of the noise parameterisation is held: sigma(0) = 0
-
-
 UNUSABLE = "The network's output is not finite; its weights are unusable."
-
-
-def drift_of(network: Drift, sde: SDE, parameterisation: str = "drift") -> Drift:
-    """The drift a(y, s) of a network that outputs a itself ("drift"), the score a / g ("score") or
-    the noise that it expects in y, -a sigma / g ("noise")."""
-    if parameterisation == "drift":
-        return network
-    if parameterisation == "score":
-        return lambda y, s: expand_like(sde.g(s).to(y.dtype), y) * network(y, s)
-    if parameterisation == "noise":
-
-        def a(y: Tensor, s: Tensor) -> Tensor:
-            held = s.clamp(min=SMALLEST)
-            return expand_like((-sde.g(held) / sde.sigma(held)).to(y.dtype), y) * network(y, s)
-
-        return a
-    raise VdiffError(f"parameterisation is {parameterisation!r}; it must be drift, score or noise.")
 
 
 def in_precision(a: Drift, name: str) -> Drift:

@@ -16,9 +16,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vdiff.diffusion.drift import Drift
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.tensors import expand_like
 from vdiff.errors import VdiffError
+
+SMALLEST = 1e-5
+"""The least time at which this package's own networks are asked for anything but the drift."""
 
 Output = Callable[[Tensor, Tensor], Tensor]
 """A network's output at y (B, ...) and times s (B,) of the SDE, (B, ...)."""
@@ -66,6 +70,17 @@ def score_of(output: Output, sde: SDE, predicts: str, s_min: float) -> Output:
         return below * PREDICTS[predicts](sde, held, out, below * y, m, sigma)
 
     return score
+
+
+def drift_of(
+    output: Output, sde: SDE, predicts: str = "drift", s_min: float | None = None
+) -> Drift:
+    """The drift a = g * score from a network's output, as `score_of` has it; without s_min a
+    network that outputs the drift is taken as it is, at every time. Raises as `score_of` does."""
+    if predicts == "drift" and s_min is None:
+        return output
+    score = score_of(output, sde, predicts, SMALLEST if s_min is None else s_min)
+    return lambda y, s: expand_like(sde.g(s).to(y.dtype), y) * score(y, s)
 
 
 def edm_output(network: Callable[..., Tensor], sigma_data: float) -> Output:

@@ -18,8 +18,8 @@ from vdiff.config import DATASETS, Config, run_of
 from vdiff.config.specs import SPECS
 from vdiff.data import load
 from vdiff.data.readers import TEST_SIZES
-from vdiff.model import input_shape, network_of
 from vdiff.steps import BACKWARD
+from vdiff.trained import input_shape, network_of
 from vdiff.training.kept import snapshot_iterations
 
 

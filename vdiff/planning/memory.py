@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from vdiff.config import Run
-from vdiff.model import input_shape, network_of
+from vdiff.trained import input_shape, network_of
 
 SIZES = (32, 64)  # examples at once of the two runs
 

@@ -3,44 +3,42 @@
 import torch
 
 from vdiff.config import Discrete
-from vdiff.diffusion.discrete import log_mean_exp, log_weight
-from vdiff.diffusion.drift import Drift, checked, in_float64
-from vdiff.diffusion.grids import grid_of
+from vdiff.diffusion.discrete import log_mean_exp
+from vdiff.diffusion.drift import Drift
+from vdiff.likelihood.layers import path_weights
 from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import normal_streams
-from vdiff.model import Model
 from vdiff.stats.intervals import std_err
 from vdiff.steps import Measured
 from vdiff.steps.evaluate import bits_of, chunks, examples_of
+from vdiff.trained import Trained
 
 
-def path_log_weights(model: Model, a: Drift, settings: Discrete) -> torch.Tensor:
+def path_log_weights(model: Trained, a: Drift, settings: Discrete) -> torch.Tensor:
     """(K, n) float64, nats: log of unbiased estimates of each test image's mean density on [0, 1]^d
     over its cell.
 
     Draw k's dequantisation noise is that of pass k of the ELBO; each path has its own noise.
     """
     examples = examples_of(model.data, settings.images)
-    times = grid_of("log_snr", model.sde, settings.layers)
-    a = in_float64(checked(a))
     draws = range(max(settings.draws))
     found = []
     name = f"discrete {model.run.label}"
-    with torch.no_grad(), products("float32"), bar(len(draws), name, unit="draw") as progress:
+    with products("float32"), bar(len(draws), name, unit="draw") as progress:
         for k in draws:
             parts = []
             for index, part in chunks(examples, settings.batch_size):
                 x, log_det = model.data.vectors(part, index, k)
                 noise = normal_streams(index, "discrete noise", k)
-                w = log_weight(model.sde, a, x.double().to(model.device), times, noise).cpu()
+                w = path_weights(model.sde, a, x.to(model.device), settings.layers, noise).cpu()
                 parts.append(w + log_det.double())
             found.append(torch.cat(parts))
             progress.update()
     return torch.stack(found)
 
 
-def measure(model: Model, settings: Discrete) -> Measured:
+def measure(model: Trained, settings: Discrete) -> Measured:
     """Bits/dim of the last snapshot by each number of draws, and what it gains on one draw.
 
     ess is the effective number of draws, (sum w)^2 / sum w^2, in the mean over images.

@@ -19,9 +19,9 @@ from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.stepping import noise_of
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.stats.distances import sliced_wasserstein
 from vdiff.steps import Measured, faults
+from vdiff.trained import Trained
 
 JUDGED = "euler_maruyama"  # the sampler of the claim
 Draw = Callable[[int, torch.Generator], Tensor]
@@ -69,7 +69,7 @@ def distance_rows(
     return rows
 
 
-def measure(model: Model, settings: Distances, source: str) -> Measured:
+def measure(model: Trained, settings: Distances, source: str) -> Measured:
     """source: "exact", a mixture of Gaussians with its true drift, or "learned", the network."""
     a: Drift
     draw: Draw
@@ -86,7 +86,7 @@ def measure(model: Model, settings: Distances, source: str) -> Measured:
     return Measured({"out": found})
 
 
-def _without_half(model: Model, a: Drift, draw: Draw, settings: Distances) -> Iterator[dict]:
+def _without_half(model: Trained, a: Drift, draw: Draw, settings: Distances) -> Iterator[dict]:
     """Rows of the members whose drift lacks its factor 1 - lmbd/2, as the claim is judged."""
     for lmbd in settings.lmbds:
         if lmbd != 0:

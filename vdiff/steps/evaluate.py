@@ -4,7 +4,6 @@ Noise is keyed by (pass, image), so results do not depend on batching and all ch
 methods are compared under common random numbers.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -24,12 +23,13 @@ from vdiff.diffusion.elbo import published
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.times import stratified
 from vdiff.errors import VdiffError
+from vdiff.likelihood.noise import digests
 from vdiff.machine.precision import products
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator, normal_per_example, uniform_per_example
-from vdiff.model import Model
-from vdiff.stats import few, tails, uncertainty
+from vdiff.stats import tails, uncertainty
 from vdiff.steps import BACKWARD, Measured
+from vdiff.trained import Trained
 
 log = logging.getLogger(__name__)
 REFERENCE = 5000  # training examples behind the Gaussian reference
@@ -63,9 +63,7 @@ def bits_of(data: Data, log_prob: Tensor) -> np.ndarray:
 
 def keys_of(x: Tensor) -> np.ndarray:
     """A key of each example (n,) uint64, by its content: what pairs are matched by."""
-    contents = (row.tobytes() for row in x.contiguous().numpy())
-    digests = [hashlib.sha256(content).digest()[:8] for content in contents]
-    return np.frombuffer(b"".join(digests), np.dtype("<u8"))
+    return np.frombuffer(b"".join(d[:8] for d in digests(x)), np.dtype("<u8"))
 
 
 def reference_of(sde: SDE, data: Data) -> GaussianReference:
@@ -77,9 +75,7 @@ Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 """Pass k over the test set: bits/dim z (n,) and the stratified uniforms u (n,) or None."""
 
 
-def published_pass(
-    model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
-) -> Pass:
+def published_pass(model: Trained, a: Drift, settings: Evaluation, *_: object) -> Pass:
     """The paper's evaluation: independent uniform times, one probe per image."""
     data, sde = model.data, model.sde
     examples = examples_of(data, settings.images)
@@ -107,7 +103,7 @@ uniforms u (B,) behind their times."""
 
 
 def efficient_draws(
-    model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
+    model: Trained, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
 ) -> Draws:
     """The efficient estimator, its controls fitted once on settings.pilot training draws.
 
@@ -130,7 +126,7 @@ def efficient_draws(
 
 
 def efficient_pass(
-    model: Model, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
+    model: Trained, a: Drift, settings: Evaluation, reference: GaussianReference | None = None
 ) -> Pass:
     """Passes of the efficient estimator; the times of each are stratified over the images."""
     examples = examples_of(model.data, settings.images)
@@ -175,29 +171,8 @@ class Evaluated(NamedTuple):
         }
 
 
-def evaluate_each(
-    model: Model, a: Drift, x: Tensor, draws: int, settings: Evaluation
-) -> np.ndarray:
-    """Bits/dim (N, draws) of single examples x (N, ...) as stored, by the efficient estimator.
-
-    The times of an example are spread over the strata of `few.strata`. Raises VdiffError when the
-    network's output is not finite.
-    """
-    with products(settings.precision):
-        one = efficient_draws(model, in_precision(a, settings.precision), settings)
-        where = torch.from_numpy(few.strata(draws))
-        width = 1 / float(where[-1] + 1)
-        z = []
-        for start in range(0, len(x) * draws, settings.batch_size):
-            index = range(start, min(start + settings.batch_size, len(x) * draws))
-            row = torch.arange(index.start, index.stop)
-            u = uniform_per_example(index, (), "times of one", 0).double()
-            z.append(one(index, x[row // draws], 0, (where[row % draws] + u) * width))
-        return np.concatenate(z).reshape(len(x), draws)
-
-
 def evaluate(
-    model: Model,
+    model: Trained,
     a: Drift,
     settings: Evaluation,
     estimator: str,
@@ -260,7 +235,7 @@ def warn(rows: list[dict]) -> None:
             )
 
 
-def measure(model: Model, settings: Evaluation) -> Measured:
+def measure(model: Trained, settings: Evaluation) -> Measured:
     """Every snapshot by every estimator: the table, and bits/dim per image and pass."""
     reference = None
     if "efficient" in settings.estimators:

@@ -34,10 +34,10 @@ from vdiff.diffusion.tensors import sum_features
 from vdiff.diffusion.times import Debiased, stratified
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.stats.intervals import adjusted, std_err
 from vdiff.steps import Measured, faults
 from vdiff.steps.evaluate import reference_of
+from vdiff.trained import Trained
 
 # Of the mixture along the Swissroll: neighbours are 0.1 standard deviations apart.
 COMPONENTS = 1500
@@ -167,7 +167,9 @@ def _row(
     }
 
 
-def _draws(model: Model, settings: Forms, C: float) -> Iterator[tuple[Draw, Tensor | None, Tensor]]:
+def _draws(
+    model: Trained, settings: Forms, C: float
+) -> Iterator[tuple[Draw, Tensor | None, Tensor]]:
     """Batches of draws, the true drift at each if it is known, and controls (B, P)."""
     sde, rng = model.sde, generator("forms", model.run.seed)
     reference = reference_of(sde, model.data)
@@ -188,7 +190,7 @@ def _draws(model: Model, settings: Forms, C: float) -> Iterator[tuple[Draw, Tens
         yield draw, true, torch.stack(known, 1)
 
 
-def measure(model: Model, settings: Forms) -> Measured:
+def measure(model: Trained, settings: Forms) -> Measured:
     """Rows of the schema forms for some snapshots, all of the same draws."""
     sde = model.sde
     C = normaliser(sde, model.eps_t)

@@ -15,15 +15,17 @@ from vdiff.diffusion.fitted import SLICES, Fitted
 from vdiff.diffusion.times import Debiased, TimeLaw, Uniform
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.stats.gradients import Law, SliceGradients
 from vdiff.stats.intervals import GROUPS
+from vdiff.trained import Trained
 
 LONGEST = 2**18  # entries of a gradient that are kept; longer ones are sketched
 POINTS = 1000  # of a slice, behind the mean of a law's density in it
 
 
-def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradient") -> list[dict]:
+def gradient_rows(
+    model: Trained, a: Drift, settings: Variance, name: str = "gradient"
+) -> list[dict]:
     """Rows of the schema gradient, one per time distribution:
 
     uniform           s ~ U[0, T], weight 1: the usual training, biased
@@ -51,7 +53,7 @@ def gradient_rows(model: Model, a: Drift, settings: Variance, name: str = "gradi
     return [{**row, **count} for row in rows]
 
 
-def _paper_laws(model: Model, base: Debiased) -> dict[str, Law]:
+def _paper_laws(model: Trained, base: Debiased) -> dict[str, Law]:
     """Laws with densities of their own, from their means in the slices of the base law, within
     which the gradient is taken as even."""
     sde = model.sde
@@ -76,7 +78,7 @@ def _paper_laws(model: Model, base: Debiased) -> dict[str, Law]:
 
 
 def slice_gradients(
-    model: Model, a: Drift, settings: Variance, fitted: Fitted, name: str
+    model: Trained, a: Drift, settings: Variance, fitted: Fitted, name: str
 ) -> SliceGradients:
     """Gradients of settings.batches batches in every slice of the base law of `fitted`, which
     sees them too; each example has the ELBO's weight relative to the base law.
@@ -103,7 +105,7 @@ def slice_gradients(
 
 
 def _gradient(
-    model: Model,
+    model: Trained,
     a: Drift,
     batch_size: int,
     fitted: Fitted,
@@ -138,7 +140,7 @@ def _folding(length: int, seed: int) -> Callable[[Tensor], Tensor]:
 
 
 @contextmanager
-def _wanting_gradients(model: Model) -> Iterator[list[nn.Parameter]]:
+def _wanting_gradients(model: Trained) -> Iterator[list[nn.Parameter]]:
     """The network's parameters, which are wanted as constants otherwise."""
     parameters = list(model.network.parameters())
     before = [p.requires_grad for p in parameters]

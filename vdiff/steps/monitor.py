@@ -11,9 +11,9 @@ from vdiff.config import Evaluation, Run, Sampling
 from vdiff.data import Data
 from vdiff.diffusion.drift import Drift
 from vdiff.files.tidy import read_csv, write_csv
-from vdiff.model import Model
 from vdiff.steps.evaluate import evaluate
 from vdiff.steps.sample import sample_images
+from vdiff.trained import Trained
 
 
 class TensorBoard:
@@ -32,7 +32,7 @@ class TensorBoard:
         evaluation: tuple[Evaluation, int | None],
         sampling: tuple[Sampling, int | None],
     ) -> None:
-        self.model, self.folder = Model(run, data, device), folder
+        self.model, self.folder = Trained(run, data, device), folder
         self.evaluation, self.print_every = evaluation
         self.sampling, self.sample_every = sampling
         self.table = folder / "evaluation.csv"

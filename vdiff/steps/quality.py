@@ -10,13 +10,13 @@ from torch import Tensor
 from vdiff.config import Quality
 from vdiff.errors import VdiffError
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.nets.features import TURNS, Classifier, features, labelled, learn, turned
 from vdiff.stats import quality
 from vdiff.stats.distances import sliced_wasserstein
 from vdiff.stats.intervals import error_of
 from vdiff.steps import Measured
 from vdiff.steps.sample import sample_images
+from vdiff.trained import Trained
 
 COMPONENTS = 32  # principal
 LEARNED = ("classes", "turns")
@@ -83,7 +83,7 @@ def measures(
     return found
 
 
-def measure(model: Model, settings: Quality) -> Measured:
+def measure(model: Trained, settings: Quality) -> Measured:
     """Rows of the schema quality, and the features of samples and test images for other tests."""
     train, levels, labels = model.data.train_examples(), model.data.levels, model.data.labels()
     test = model.data.test_examples(settings.real)

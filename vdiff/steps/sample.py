@@ -7,14 +7,12 @@ import torch
 from torch import Tensor
 
 from vdiff.config import Sampling
-from vdiff.diffusion.bits import to_unit
-from vdiff.diffusion.drift import Drift, in_float64
-from vdiff.diffusion.reverse import Reverse
+from vdiff.diffusion.drift import Drift
+from vdiff.likelihood.sample import sample
 from vdiff.machine.progress import bar
-from vdiff.machine.seeds import normal_per_example, normal_streams
-from vdiff.model import Model
 from vdiff.steps import Measured
-from vdiff.steps.integrate import frame_steps, integrate
+from vdiff.steps.integrate import frame_steps
+from vdiff.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,9 @@ class SampledImages:
     above: int
 
 
-def sample_images(model: Model, a: Drift, settings: Sampling) -> SampledImages:
+def sample_images(model: Trained, a: Drift, settings: Sampling) -> SampledImages:
     """Sample k has its own streams of noise, so it depends on no other and on no batch size."""
-    real, levels = model.run.training.real, model.data.levels
-    frames, seed = frame_steps(settings), model.run.seed
+    space, frames = model.data.space, frame_steps(settings)
     starts = range(0, settings.count, settings.batch_size)
     parts: list[tuple[Tensor, list[Tensor]]] = []
     with bar(settings.steps * len(starts), f"sample {model.run.label}") as progress:
@@ -43,32 +40,24 @@ def sample_images(model: Model, a: Drift, settings: Sampling) -> SampledImages:
             def see(i: int, x: Tensor, kept: list[Tensor] = kept) -> None:
                 progress.update()
                 if i in frames:
-                    kept.append(_grey(to_unit(x, real), levels))
+                    kept.append(space.of_vectors(x))
 
-            x = normal_per_example(index, model.data.shape, "sample", seed, "start")
-            x = integrate(
-                Reverse(model.sde, in_float64(a), settings.lmbd),
-                model.sde.prior_sd * x.to(model.device),
-                settings,
-                normal_streams(index, "sample", seed, "steps"),
-                see,
-            )
-            parts.append((to_unit(x, real), kept))
+            x = sample(
+                model.sde, a, space.shape, index, settings, settings.lmbd, model.run.seed,
+                model.device, see,
+            )  # fmt: skip
+            parts.append((space.unit(x), kept))
     x = torch.cat([x for x, _ in parts])
     film = [torch.cat(pictures) for pictures in zip(*(kept for _, kept in parts), strict=True)]
     return SampledImages(
-        _grey(x, levels).cpu().numpy(),
+        space.grey(x).cpu().numpy(),
         torch.stack(film).cpu().numpy() if film else np.zeros((0, *x.shape), np.uint8),
         int((x < 0).sum()),
         int((x > 1).sum()),
     )
 
 
-def _grey(x: Tensor, levels: int) -> Tensor:
-    return (x * levels).floor().clamp(0, levels - 1).to(torch.uint8)
-
-
-def measure(model: Model, settings: Sampling) -> Measured:
+def measure(model: Trained, settings: Sampling) -> Measured:
     """Images of the last snapshot beside as many test images, and how many pixels were clipped."""
     found = sample_images(model, model.drift(), settings)
     arrays = {

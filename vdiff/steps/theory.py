@@ -39,9 +39,9 @@ from vdiff.diffusion.stepping import noise_of
 from vdiff.diffusion.tensors import sum_features
 from vdiff.diffusion.times import stratified
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.stats.intervals import GROUPS, adjusted, jackknife, leave_one_out, std_err
 from vdiff.steps import Measured, faults
+from vdiff.trained import Trained
 
 THETA, V = 0.6, 2.0  # of the linear members: the true drift of N(0, 2) has theta from 0.5 to 1
 
@@ -192,7 +192,7 @@ def layers(
     yield _row("layers_slope", first, slope(np.ones(GROUPS, bool)), error, -1.0, fault)
 
 
-def measure(model: Model, settings: Theory) -> Measured:
+def measure(model: Trained, settings: Theory) -> Measured:
     """Of points: the mixture with its true drift, and what asks for no truth with the network."""
     sde, seed = model.sde, model.run.seed
     mixture = Mixture.spiral(sde)

@@ -9,17 +9,18 @@ from vdiff.config.fields import number
 from vdiff.diffusion.drift import Drift, in_float64
 from vdiff.diffusion.reverse import Reverse, check_lmbd
 from vdiff.diffusion.stepping import noise_of
+from vdiff.likelihood.sample import integrate
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.steps import Measured
-from vdiff.steps.integrate import frame_steps, integrate
+from vdiff.steps.integrate import frame_steps
+from vdiff.trained import Trained
 
 CHUNK = 4096  # points at once: the activations of an MLP stay in the cache
 
 
 def sample_trajectory(
-    model: Model, a: Drift, lmbd: float, settings: Trajectory
+    model: Trained, a: Drift, lmbd: float, settings: Trajectory
 ) -> dict[int, np.ndarray]:
     """The states (samples, 2) float32 after the steps of the columns, strips and frames."""
     wanted = {*settings.columns, *settings.strip_columns, *frame_steps(settings)}
@@ -61,7 +62,7 @@ def moments(step: int, x: np.ndarray, extent: float) -> dict:
     }
 
 
-def measure(model: Model, settings: Trajectory, lmbd: str) -> Measured:
+def measure(model: Trained, settings: Trajectory, lmbd: str) -> Measured:
     """Histograms after every step that a figure shows, and moments of the columns."""
     value = float(lmbd)
     check_lmbd(value)

@@ -13,18 +13,18 @@ from vdiff.diffusion.drift import Drift, in_chunks, on_device
 from vdiff.diffusion.elbo import published
 from vdiff.diffusion.fitted import SLICES
 from vdiff.machine.seeds import generator
-from vdiff.model import Model
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import tail_of
 from vdiff.steps import BACKWARD, Measured
 from vdiff.steps.evaluate import reference_of
 from vdiff.steps.gradient import gradient_rows
+from vdiff.trained import Trained
 
 BINS = 24  # of time
 
 
 def variance_in_time(
-    model: Model, a: Drift, reference: GaussianReference, settings: Variance
+    model: Trained, a: Drift, reference: GaussianReference, settings: Variance
 ) -> list[dict]:
     """Rows of the schema variance_time: each estimator's variance, cut up by the time it drew.
 
@@ -53,7 +53,7 @@ def variance_in_time(
 
 
 def _draws(
-    model: Model, a: Drift, reference: GaussianReference, settings: Variance
+    model: Trained, a: Drift, reference: GaussianReference, settings: Variance
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Estimator to times and values in nats, (n,) each."""
     sde, draw = model.sde, model.data.draw
@@ -76,7 +76,7 @@ def _draws(
     return {k: (torch.cat(s).numpy(), torch.cat(z).numpy()) for k, (s, z) in found.items()}
 
 
-def measure(model: Model, settings: Variance) -> Measured:
+def measure(model: Trained, settings: Variance) -> Measured:
     """Gradients along training, from the first interval, while they are large; then times."""
     last = len(model.snapshots) - 1
     gradients = []

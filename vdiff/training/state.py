@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vdiff.config import Run
 from vdiff.diffusion.fitted import Fitted
-from vdiff.model import sde_of_run
+from vdiff.trained import sde_of_run
 from vdiff.training.optimisers import optimiser_of
 
 

@@ -17,7 +17,7 @@ from vdiff.errors import VdiffError
 from vdiff.machine.devices import place
 from vdiff.machine.parallel import Workers
 from vdiff.machine.seeds import generator
-from vdiff.model import drift_from, network_of, sde_of_run
+from vdiff.trained import drift_from, network_of, sde_of_run
 from vdiff.training.state import State
 
 REFIT_EVERY = 100  # iterations between two fits of the time distribution

@@ -1,6 +1,6 @@
 """The likelihood of the probability-flow ODE."""
 
-from vdiff.config.fields import Positive, PositiveFloat, Strict, key
+from vdiff.config.fields import Positive, Strict, key
 from vdiff.config.specs.spec import TAIL, Output, Spec
 
 
@@ -8,7 +8,7 @@ class Likelihood(Strict):
     """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
 
     images: int = key(64, "Use only the first test images.", ge=2)
-    tolerance: PositiveFloat = key(1e-4, "rtol and atol of the ODE solver.")
+    tolerance: float = key(1e-4, "rtol and atol of the ODE solver.", ge=1e-10, le=0.1)
     passes: Positive = key(16, "Passes of the efficient estimator of the ELBO.")
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
     batch_size: Positive = key(64, "Images at once.")
@@ -26,7 +26,7 @@ COLUMNS = {
     "trace": "`exact`, or `hutchinson` with one probe per image",
     "tolerance": "of the solver",
     "change": "mean absolute change in bits/dim when the tolerance is ten times as loose",
-    "evaluations": "of the network's trace, by the solver, over all batches",
+    "evaluations": "of the trace for one image by the solver, at both tolerances, over all images",
     **TAIL,
 }
 

@@ -1,0 +1,38 @@
+"""The bound of the reverse SDE by draws of the efficient estimator, and what it is fitted on."""
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.control import ControlVariates, GaussianReference, efficient, fit_controls
+from vdiff.diffusion.drift import Drift, checked, in_chunks
+from vdiff.diffusion.sde import SDE, at
+from vdiff.stats.few import strata
+
+PILOT = 1024  # training examples that a fit takes of those there are
+OWN, OWN_STEPS = 256, 20  # samples that a fit makes where there are none, and their steps
+
+
+def eps_t_of(sde: SDE, s_min: float) -> float:
+    """Where time distributions stop following log NSR: sigma / m = 0.01, or where nets do."""
+    return max(s_min, float(sde.invert_log_nsr(at(torch.tensor(1e-4).log().item()))))
+
+
+def fitted(
+    sde: SDE, a: Drift, y: Tensor, rng: torch.Generator, eps_t: float, batch_size: int
+) -> ControlVariates:
+    """Control variates for the drift a, fitted on vectors y (N, ...) of training examples."""
+    reference = GaussianReference.fit(sde, y)
+    return fit_controls(in_chunks(checked(a), batch_size), y, reference, rng, eps_t)
+
+
+def times_of_one(draws: int) -> tuple[Tensor, float]:
+    """(where, width): the stratum of each draw of an example (draws,) and a stratum's width."""
+    where = torch.from_numpy(strata(draws))
+    return where, 1 / float(where[-1] + 1)
+
+
+@torch.no_grad()
+def bound(a: Drift, y: Tensor, u: Tensor, eps: Tensor, controls: ControlVariates) -> Tensor:
+    """One draw for each row y (B, ...), uniforms u (B,) behind its time and noise eps like y: (B,)
+    nats, float64. Raises VdiffError when the network's output is not finite."""
+    return efficient(checked(a), y, u, eps, controls).value

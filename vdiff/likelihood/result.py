@@ -1,0 +1,79 @@
+"""What a likelihood is returned as: a value and an error for each example, and their making."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from vdiff.stats.intervals import std_err
+from vdiff.stats.tails import Tail
+
+Method = Literal["elbo", "ode", "layers"]
+
+
+@dataclass(frozen=True, repr=False)
+class LogProb:
+    """value, error: (N,) nats; value ± 1.96 error covers what is estimated in 95% of cases, for
+    each example; NaN where an error cannot be known.
+
+    d: dimensions of an example; method: elbo, ode or layers; draws: of each example; evaluations:
+    passes of one example through the network, in all; fitted_on: how many examples, or samples of
+    its own, the control variates were fitted on, as `Model.fit` has it; seed: of the noise; tail:
+    of the draws about their example's mean, which says whether the errors can be believed; None
+    where nothing is drawn.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    d: int
+    method: Method
+    draws: int
+    evaluations: int
+    fitted_on: str = "nothing"
+    seed: int = 0
+    tail: Tail | None = None
+
+    @property
+    def bits_per_dim(self) -> np.ndarray:
+        """-value / (d ln 2), (N,)."""
+        return -self.value / (self.d * math.log(2))
+
+    @property
+    def bits_error(self) -> np.ndarray:
+        """The error of `bits_per_dim`, (N,)."""
+        return self.error / (self.d * math.log(2))
+
+    @property
+    def mean(self) -> tuple[float, float]:
+        """The mean bits/dim of all examples and its standard error over examples and noise; of one
+        example, its own."""
+        z = self.bits_per_dim
+        return float(z.mean()), std_err(z) if len(z) > 1 else float(self.bits_error[0])
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        mean, error = self.mean
+        how = [f"{self.method}, {self.draws} draw{'s' * (self.draws > 1)} each"]
+        if self.method == "elbo":
+            how.append(f"fitted on {self.fitted_on}")
+        if self.tail is not None:
+            how.append(f"errors {self.tail.verdict}")
+        many = f"{len(self)} example{'s' * (len(self) > 1)}"
+        return f"LogProb({many}: {mean:.4f} ± {error:.4f} bits/dim; {'; '.join(how)})"
+
+    def to_pandas(self) -> Any:
+        """A data frame of the columns log_prob, std_err (nats), bpd, bpd_std_err; a row for each
+        example."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "log_prob": self.value,
+                "std_err": self.error,
+                "bpd": self.bits_per_dim,
+                "bpd_std_err": self.bits_error,
+            }
+        )

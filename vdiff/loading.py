@@ -1,0 +1,34 @@
+"""Models by name: of a run's folder, of a file of weights, or that come with vdiff.
+
+model = vdiff.load("results/demo/runs/digits/debias-True/seed-0").fit()
+found = model.log_prob(model.test_examples(8))
+"""
+
+from pathlib import Path
+
+from vdiff.errors import VdiffError
+from vdiff.files.weights import ENDING
+from vdiff.likelihood.model import Model
+from vdiff.machine.devices import Wanted, choose
+from vdiff.pretrained import names, read_pretrained
+from vdiff.steps.opening import open_folder
+
+
+def load(name: str | Path, data_root: str | Path = "data", device: str = "cpu") -> Model:
+    """The model of a run folder, such as results/demo/runs/digits/debias-True/seed-0, at its last
+    snapshot and with its data; or a network that comes with vdiff, such as mnist-record
+    (`vdiff.pretrained.names()`), or one in a file of `vdiff export-weights`, which need no data.
+
+    data_root: the folder of the torchvision sets, for runs on those. Raises VdiffError when files
+    are missing or do not fit.
+    """
+    chosen = choose(Wanted(device, share=True))
+    known, path = names(), Path(name)
+    if path.suffix == ENDING or (str(name) in known and not path.exists()):
+        return read_pretrained(known.get(str(name), path), chosen)
+    if not path.is_dir():
+        raise VdiffError(
+            f"{path / 'run.json'} does not exist, and no network of that name comes with vdiff; "
+            f"those that do are {', '.join(known) or 'none'}."
+        )
+    return open_folder(path, Path(data_root), chosen).model()
