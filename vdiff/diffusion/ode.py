@@ -32,7 +32,7 @@ NEEDED = "method ode needs them, method elbo does not."
 
 @dataclass(frozen=True)
 class Likelihood:
-    """log_prob: (B,) nats, float64; evaluations: of the network for each example, (B,) int64."""
+    """log_prob: (B,) nats, float64; evaluations: by the solver for each example, (B,) int64."""
 
     log_prob: Tensor
     evaluations: Tensor
@@ -126,7 +126,7 @@ def _pulled_back(a: Drift, y: Tensor, s: Tensor, w: Tensor) -> Tensor:
             if out.requires_grad:
                 (slope,) = torch.autograd.grad((out * w).sum(), y, allow_unused=True)
         except RuntimeError as error:
-            if "requires grad" not in str(error):  # as Tensor.numpy() says
+            if "numpy()" not in str(error):  # which a tensor that requires gradients refuses
                 raise
     if slope is None:
         raise VdiffError(

@@ -69,12 +69,11 @@ def solve_each(
     """(states at the time `end` (B, n), evaluations for each (B,) int64), from start (B, n) at 0.
 
     field(s (K,), states (K, n), rows (K,) int64) is (K, n), the slopes of those rows of the batch
-    that are still on their way. tolerance is rtol and atol; the error of a step is the root mean
-    square over the state or the absolute error of its last number, whichever is larger.
-    Raises VdiffError when the tolerance is out of bounds, or not reached within MOST_EVALUATIONS
-    of one example, or by no step, as where the field is not finite.
+    that are still on their way. tolerance, within TOLERANCES, is rtol and atol; the error of a step
+    is the root mean square over all numbers but the last, or that of the last, whichever is larger.
+    Raises VdiffError when the tolerance is not reached within MOST_EVALUATIONS of one example, or
+    by no step, as where the field is not finite.
     """
-    check_tolerance(tolerance)
     rows = torch.arange(len(start), device=start.device)
     found, evaluations = start.clone(), torch.zeros_like(rows)
     s, y = start.new_zeros(len(start)), start
@@ -103,7 +102,7 @@ def solve_each(
         taken = error <= 1
         s, y = torch.where(taken, after, s), torch.where(taken[:, None], ahead, y)
         slope = torch.where(taken[:, None], slopes[-1], slope)
-        h = h * (0.9 * error**-0.2).clamp(0.2, 10).nan_to_num(0.2)
+        h = h * (0.9 * error**-0.2).clamp(0.2, 10).nan_to_num(0.2)  # no number: it went astray
         done = s == end
         found[rows[done]], evaluations[rows[done]] = y[done], calls
         rows, s, y, slope, h = (v[~done] for v in (rows, s, y, slope, h))
