@@ -88,5 +88,4 @@ def test_the_root_of_the_package_has_no_other_modules():
         "pretrained.py",
         "record.py",
         "trained.py",
-        "scoring.py",
     }

@@ -90,9 +90,11 @@ _OWN: dict[str, dict[str, str]] = {
         "power": "probability of that, were the fault as large as it was measured",
     },
     "scores": {
+        "model": "that gives the score",
         "file": "of the example",
         "example": "its number there, from 0",
-        "log_prob": "a bound on its log probability, nats; of real vectors a log density",
+        "log_prob": "by elbo a bound on its log probability, by ode that of the ODE, nats; of real "
+        "vectors a log density",
         "std_err": "its Monte-Carlo standard error",
         "bpd": "the same in bits/dim",
         "bpd_std_err": "its standard error",
@@ -119,7 +121,7 @@ TEXT = {
     "train_data", "test_data",
     "source", "trace", "law", "claim", "where", "published", "unit",
     "verdict", "why", "name", "figure", "statement", "form", "space", "measure", "fault",
-    "file",
+    "file", "model",
 }  # fmt: skip
 """Columns of words; all others hold numbers, or True and False."""
 
