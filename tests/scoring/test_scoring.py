@@ -446,3 +446,26 @@ def test_batches_are_halved_until_they_fit_the_memory():
     broken = vdiff.wrap(lambda y, s: y @ y, schedule="ve", predicts="x0", data=(2,))
     with pytest.raises(VdiffError, match="model: The network cannot be asked"):
         score(broken, x)
+
+
+def test_the_page_about_scoring_runs_as_it_stands(folder):
+    """Its blocks in order: the model is told apart from a wider one, the data from others."""
+    page = (ROOT / "docs/scoring.md").read_text()
+    blocks = re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL)
+    assert [kind for kind, _ in blocks] == [
+        "python", "python", "console", "yaml", "console", "python",
+    ]  # fmt: skip
+    (model, data, first, options, second, python) = (text for _, text in blocks)
+    (folder / "model.py").write_text(model)
+    (folder / "score.yaml").write_text(options)
+    names: dict = {}
+    exec(data, names)
+    said = ask(*first.split()[2:])
+    found = pd.read_csv("scores.csv")
+    assert list(found.columns) == re.findall(r"`(\w+)`", page.split("has the columns")[1])[:7]
+    assert len(found) == 2 * 800
+    assert "AUROC" in said
+    assert float(re.search(r"wider: (\S+) ±", said)[1]) < 0  # the exact one has fewer bits
+    ask(*second.split()[2:])
+    exec(python, names)
+    assert len(names["frame"]) == 1600

@@ -54,8 +54,8 @@ def parts_of(data: Any, root: Path, train: bool = False) -> list[Part]:
     """The parts of what `score` takes: one place or several, an array, or batches. train: of a set
     by name the training examples instead of those for testing. Raises VdiffError for what cannot be
     read, is empty, or is given twice."""
-    several = isinstance(data, list | tuple) and data
-    several = several and all(isinstance(place, str | Path) for place in data)
+    listed = data if isinstance(data, list | tuple) else []
+    several = bool(listed) and all(isinstance(place, str | Path) for place in listed)
     places = list(data) if several else [data]
     real = [p if p in REGISTRY else Path(p).resolve() for p in places if several]
     if len(set(real)) < len(real):
@@ -204,7 +204,7 @@ def conditions_of(parts: Sequence[Part], condition: Any, labels: bool) -> list[T
     if condition is None:
         for part in parts:
             if part.labels is not None:
-                log.info("%s has labels; with labels the network is told them.", part.name)
+                log.info("%s has labels, which the network is told only with --labels.", part.name)
         return [None] * len(parts)
     if isinstance(condition, int):
         return [torch.full((n,), condition) for n in sizes]

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def model_of(
     FILE may import what lies beside it. levels, range: of the data of a folder's model, as `wrap`
     has them. Raises VdiffError for what is neither, naming the line of an error in FILE."""
     given = {"levels": levels, "range": range}
-    keys = {name: value for name, value in given.items() if value is not None}
+    keys: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     file, _, function = spec.rpartition(":")
     if file.endswith(".py"):
         if keys:
@@ -64,7 +65,7 @@ def _of_file(path: Path, function: str, spec: str, device: str) -> Model:
     except VdiffError:
         raise
     except (Exception, SystemExit) as error:  # whatever another's code raises
-        raise VdiffError(f"{spec} gives no model: {told(error, path.parent)}.") from None
+        raise VdiffError(f"{spec} gives no model: {_told(error, path.parent)}.") from None
     if not isinstance(made, Model):
         raise VdiffError(f"{spec} gives a {type(made).__name__}, not what vdiff.wrap returns.")
     return made
@@ -88,7 +89,7 @@ def _neighbours(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def told(error: BaseException, folder: Path) -> str:
+def _told(error: BaseException, folder: Path) -> str:
     """An error in another's code: its kind, the last line in the folder's files, and what it
     says."""
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
