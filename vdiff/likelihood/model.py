@@ -23,6 +23,7 @@ from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Histogram
 from vdiff.errors import VdiffError
 from vdiff.likelihood.bound import OWN, OWN_STEPS, PILOT, bound, eps_t_of, fitted, times_of_one
+from vdiff.likelihood.conditions import conditions_of
 from vdiff.likelihood.diagnosis import check_denoiser
 from vdiff.likelihood.layers import of_groups, path_weights
 from vdiff.likelihood.network import check_repeats, noise_at_unit
@@ -75,6 +76,9 @@ class Model:
     `batch_size` (to the network's own rounding).
     """
 
+    given: dict[str, Any] | None = None
+    """What `wrap` was called with, its clock in place of the default; `diagnose` varies it."""
+
     def __init__(
         self,
         sde: SDE,
@@ -94,18 +98,20 @@ class Model:
         self.fitted_on = "nothing"
         self._repeats = False  # whether the network is known to say the same twice
 
-    def drift(self, condition: Tensor | None = None, rows: Tensor | None = None) -> Drift:
+    def drift(self, condition: Any = None, rows: Tensor | None = None) -> Drift:
         """The drift a(y, s), like y (B, ...), of examples whose condition is that, or `rows` of it;
         the network runs on its own device."""
-        own = condition if condition is None or rows is None else condition[rows]
+        own = conditions_of(condition)
+        own = own if rows is None else own[rows]
 
         def a(y: Tensor, s: Tensor) -> Tensor:
-            more = () if own is None else (own.to(self.device),)
-            return self.a(y.to(self.device), s.to(self.device), *more).to(y)
+            more = own.of_batch(len(y), self.device)
+            y_s = y.to(self.device), s.to(self.device)
+            return self.a(*y_s, *more.given, **more.named).to(y)
 
         return a
 
-    def score(self, y: Tensor, s: Tensor, condition: Tensor | None = None) -> Tensor:
+    def score(self, y: Tensor, s: Tensor, condition: Any = None) -> Tensor:
         """grad log q_s at y (B, ...) and s (B,), like y: a / g."""
         return self.drift(condition)(y, s) / expand_like(self.sde.g(s).to(y.dtype), y)
 
@@ -117,7 +123,7 @@ class Model:
     def fit(
         self,
         x: Any = None,
-        condition: Tensor | None = None,
+        condition: Any = None,
         *,
         seed: int = 0,
         batch_size: int = 256,
@@ -133,8 +139,9 @@ class Model:
         """
         own = x is None and self.data is None
         if own:
-            many = OWN if condition is None else min(OWN, len(condition))
-            condition = None if condition is None else condition[:many]
+            condition = conditions_of(condition)
+            many = min(OWN, condition.count or OWN)
+            condition = condition[:many]
             x = self.sample(many, condition, steps=OWN_STEPS, seed=seed, batch_size=batch_size)
         elif x is None:
             x = self._data().pick(PILOT, generator("pilot", seed))
@@ -145,6 +152,7 @@ class Model:
             raise VdiffError(
                 f"There are {len(x)} examples to fit on; there must be at least {LEAST}."
             )
+        condition = conditions_of(condition, len(x))
         self._check_repeats(condition)
         rng, every = generator("fit", seed), torch.arange(len(x))
         y, _ = self._vectors(x, every, Streams(x, "fit", seed))
@@ -158,7 +166,7 @@ class Model:
     def draws(
         self,
         x: Any,
-        condition: Tensor | None = None,
+        condition: Any = None,
         *,
         draws: int = 32,
         batch_size: int = 256,
@@ -175,7 +183,7 @@ class Model:
     def log_prob(
         self,
         x: Any,
-        condition: Tensor | None = None,
+        condition: Any = None,
         *,
         method: Method = "elbo",
         draws: int | None = None,
@@ -219,7 +227,7 @@ class Model:
         self,
         other: "Model",
         x: Any,
-        condition: Tensor | None = None,
+        condition: Any = None,
         *,
         draws: int = 32,
         batch_size: int = 256,
@@ -247,7 +255,7 @@ class Model:
     def discrete(
         self,
         x: Any,
-        condition: Tensor | None = None,
+        condition: Any = None,
         *,
         draws: int = 8,
         repeats: int = 4,
@@ -283,7 +291,7 @@ class Model:
     def sample(
         self,
         n: int,
-        condition: Tensor | None = None,
+        condition: Any = None,
         *,
         sampler: str = "multistep",
         grid: str = "log_snr",
@@ -296,6 +304,7 @@ class Model:
         on k, its condition and the seed alone."""
         _at_least(n, 1, "n")
         check_lmbd(lmbd)
+        condition = conditions_of(condition, n)
         how, parts = SimpleNamespace(sampler=sampler, grid=grid, steps=steps), []
         for rows in torch.arange(n).split(batch_size):
             index = range(int(rows[0]), int(rows[-1]) + 1)
@@ -309,17 +318,17 @@ class Model:
             raise VdiffError("The model has no data with it; give examples, as in fit(x).")
         return self.data
 
-    def _check_repeats(self, condition: Tensor | None) -> None:
+    def _check_repeats(self, condition: Any) -> None:
         """Once a model: whether its network gives the same at the same input."""
         if not self._repeats:
-            first = None if condition is None else condition[:1]
+            first = conditions_of(condition)[:1]
             check_repeats(
                 lambda n: self.drift(first, torch.zeros(n, dtype=torch.int64)),
                 self.sde, self.space.shape,
             )  # fmt: skip
             self._repeats = True
 
-    def _controls(self, condition: Tensor | None, batch_size: int) -> ControlVariates:
+    def _controls(self, condition: Any, batch_size: int) -> ControlVariates:
         """Those of the last fit. Where there was none, the model is fitted on what it has itself;
         under conditions it cannot be, for it does not know which there are, and a guess serves."""
         if self.controls is None and condition is None:
@@ -335,11 +344,11 @@ class Model:
         are said not to be known."""
         return error if self.controls is not None else np.full_like(error, np.nan)
 
-    def _of_rows(self, condition: Tensor | None, of: Tensor) -> Callable[[Tensor], Drift]:
+    def _of_rows(self, condition: Any, of: Tensor) -> Callable[[Tensor], Drift]:
         """The drift for rows (K,) of those whose examples are `of`."""
         return lambda rows: self.drift(condition, of[rows])
 
-    def _in_turn(self, condition: Tensor | None, batch_size: int) -> Drift:
+    def _in_turn(self, condition: Any, batch_size: int) -> Drift:
         """The drift of as many rows as there are conditions, `batch_size` of them at once."""
 
         @torch.no_grad()
@@ -360,7 +369,7 @@ class Model:
     def _batches(
         self,
         x: Tensor,
-        condition: Tensor | None,
+        condition: Any,
         draws: int,
         batch_size: int,
         name: str,
@@ -368,11 +377,7 @@ class Model:
         progress: bool,
     ) -> Iterator[Batch]:
         _at_least(batch_size, 1, "batch_size")
-        if condition is not None and len(condition) != len(x):
-            raise VdiffError(
-                f"There are {len(condition)} conditions for {len(x)} examples; there must be as "
-                "many."
-            )
+        condition = conditions_of(condition, len(x))
         noise = Streams(x, "vectors", seed)
         with bar(len(x) * draws, name, unit="draw", silent=not progress) as shown:
             for rows in torch.arange(len(x) * draws).split(batch_size):
@@ -385,7 +390,7 @@ class Model:
         self,
         controls: ControlVariates,
         x: Tensor,
-        condition: Tensor | None,
+        condition: Any,
         draws: int,
         batch_size: int,
         seed: int,
@@ -403,7 +408,7 @@ class Model:
     def _solutions(
         self,
         x: Tensor,
-        condition: Tensor | None,
+        condition: Any,
         draws: int,
         tolerance: float,
         batch_size: int,

@@ -1,19 +1,30 @@
 """A model from a network: its schedule, what it predicts, and the space of its data."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
+import numpy as np
 from torch import Tensor
 
 from vdiff.diffusion.predictions import drift_of, edm_output
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.sdes.flow import FlowSDE
-from vdiff.diffusion.sdes.table import TableSDE, cosine, linear, scaled_linear, zero_terminal_snr
+from vdiff.diffusion.sdes.table import (
+    TableSDE,
+    cosine,
+    linear,
+    scaled_linear,
+    sigmoid,
+    table_of,
+    zero_terminal_snr,
+)
 from vdiff.diffusion.sdes.ve import VESDE
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.errors import VdiffError
 from vdiff.likelihood.model import Model
-from vdiff.likelihood.network import Network, asked
+from vdiff.likelihood.network import Asked, Network
 from vdiff.likelihood.space import Space
 from vdiff.machine.devices import host_of
 
@@ -24,6 +35,7 @@ SCHEDULES: dict[str, tuple[Callable[[], SDE], float]] = {
     "flow": (FlowSDE, 1e-3),
     "ddpm-linear": (lambda: TableSDE(linear()), 1e-3),
     "ddpm-cosine": (lambda: TableSDE(cosine()), 1e-3),
+    "ddpm-sigmoid": (lambda: TableSDE(sigmoid()), 1e-3),
     "ddpm-scaled-linear": (lambda: TableSDE(scaled_linear()), 1e-3),
     "ddpm-linear-zero-snr": (lambda: TableSDE(zero_terminal_snr(linear())), 1e-3),
 }
@@ -33,7 +45,7 @@ SCHEDULES: dict[str, tuple[Callable[[], SDE], float]] = {
 def wrap(
     net: Network,
     *,
-    schedule: str | SDE,
+    schedule: Any,
     predicts: str,
     data: Sequence[int],
     range: tuple[float, float] = (-1.0, 1.0),
@@ -46,17 +58,26 @@ def wrap(
     device: str = "cpu",
     check: bool = True,
 ) -> Model:
-    """A model from a network net(y, time) or net(y, time, condition).
+    """A model from a network net(y, time), or net(y, time, condition), in any precision.
 
-    schedule: one of SCHEDULES, or an SDE of vdiff.diffusion.sdes. predicts: score, drift, noise,
+    schedule: one of SCHEDULES, an SDE of vdiff.diffusion.sdes, a table abar (N,) of DDPM's, or any
+    of its tables by its name, such as {"betas": betas} (`table_of`). predicts: score, drift, noise,
     x0, v, velocity, or F of EDM's networks. data: the shape of an example. range: what the grey
-    levels 0 to `levels` become, or by logit the real line; levels: 256 for shapes of images (C, H,
-    W), None for real vectors, unless given. dequantisation: uniform, or the standard deviation of a
-    truncated normal in grey levels. time: from the SDE's time (B,) to what the network takes, by
-    default itself, for DDPM's tables the step from 0, in between a fraction. s_min: the least time
-    the network was trained on. check: whether `fit` refuses a network that denoises worse than a
-    line through the data's mean. Raises VdiffError for what is none of these.
+    levels 0 to `levels` become, or by logit the real line; levels: 2 to 256 grey levels, None for
+    real vectors, by default 256 for shapes of images (C, H, W), else None. dequantisation: uniform,
+    or the standard deviation of a truncated normal in grey levels. time: from the SDE's time (B,)
+    to what the network takes, by default itself, for DDPM's tables the step from 0, in between a
+    fraction; networks that take integers need lambda s: (N * s - 1).round().long(). s_min: the
+    least time the network was trained on. check: whether `fit` refuses a network that denoises
+    worse than a line through the data's mean.
+
+    The network gives a tensor like y, alone, first in a tuple or as `sample`; of outputs with twice
+    the channels the first half is taken, and a learned variance is not used. Raises VdiffError for
+    what is none of these; what only a call shows is said at the first.
     """
+    if not isinstance(schedule, str):
+        schedule = _schedule(schedule)
+    given = dict(locals())
     if isinstance(schedule, str):
         if schedule not in SCHEDULES:
             raise VdiffError(
@@ -70,33 +91,72 @@ def wrap(
     s_min = least if s_min is None else s_min
     if not 0 < s_min < sde.T:
         raise VdiffError(f"s_min is {s_min}; it must lie in (0, T) = (0, {sde.T}).")
-    if not range[0] < range[1]:
-        raise VdiffError(f"range is {range}; its first end must be below its second.")
+    if len(range) != 2 or not -math.inf < range[0] < range[1] < math.inf:
+        raise VdiffError(
+            f"range is {range}; it must be two finite numbers, its first end below its second."
+        )
     if dequantisation != "uniform" and not dequantisation > 0:
         raise VdiffError(f"dequantisation is {dequantisation}; it must be uniform or above 0.")
     if predicts == "F" and not isinstance(sde, VESDE):
         raise VdiffError("predicts is F, which is for the schedules edm and ve.")
+    shape = _shape(data)
     if levels == "auto":
-        levels = 256 if len(data) == 3 else None
+        levels = 256 if len(shape) == 3 else None
+    if levels is not None and not (_is_whole(levels) and 2 <= levels <= 256):
+        raise VdiffError(f"levels is {levels!r}; it must be 2 to 256, or None for real vectors.")
     spread = None if dequantisation == "uniform" else float(dequantisation)
-    space = Space(tuple(data), levels, *range, logit, spread)
+    space = Space(shape, levels, *range, logit, spread)
     clock = time or (_step(sde) if isinstance(sde, TableSDE) else lambda s: s)
-    network = asked(net, device)
+    network = Asked(net, device)
 
-    def a(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
+    def a(y: Tensor, s: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
         def timed(y: Tensor, s: Tensor) -> Tensor:
-            return network(y, clock(s), *condition)
+            return network(y, clock(s), *condition, **named)
 
         def raw(y: Tensor, t: Tensor) -> Tensor:
-            return network(y, t, *condition)
+            return network(y, t, *condition, **named)
 
         if predicts == "F":
             return drift_of(edm_output(raw, sigma_data), sde, "x0", s_min)(y, s)
         return drift_of(timed, sde, predicts, s_min)(y, s)
 
     drift_of(net, sde, "x0" if predicts == "F" else predicts, s_min)  # says at once what is wrong
-    return Model(sde, a, space, s_min, device=host_of(device), check=check)
+    model = Model(sde, a, space, s_min, device=host_of(device), check=check)
+    model.given = {**given, "time": clock}
+    return model
 
 
 def _step(sde: TableSDE) -> Callable[[Tensor], Tensor]:
     return lambda s: (s * sde.N - 1).clamp(min=0)
+
+
+def _schedule(schedule: Any) -> SDE:
+    """Of what is no name."""
+    if isinstance(schedule, SDE):
+        return schedule
+    if isinstance(schedule, Mapping):
+        return table_of(**schedule)
+    if isinstance(schedule, list | tuple | np.ndarray | Tensor):
+        return TableSDE(schedule)  # type: ignore[arg-type]
+    what = schedule.__name__ if isinstance(schedule, type) else type(schedule).__name__
+    hint = ""
+    if isinstance(schedule, type) and issubclass(schedule, SDE):
+        hint = f": an instance is meant, {what}()"
+    elif hasattr(schedule, "alphas_cumprod"):
+        hint = ": its table alphas_cumprod is meant, or from_diffusers(net, scheduler)"
+    raise VdiffError(
+        f"schedule is {what}{hint}; it must be one of {', '.join(SCHEDULES)}, an SDE, or a table."
+    )
+
+
+def _shape(data: Any) -> tuple[int, ...]:
+    if isinstance(data, Sequence) and all(_is_whole(n) and n > 0 for n in data):
+        return tuple(operator.index(n) for n in data)
+    raise VdiffError(
+        f"data is {data!r}; it must be the shape of an example in positive whole numbers, such as "
+        "(3, 32, 32)."
+    )
+
+
+def _is_whole(n: Any) -> bool:
+    return isinstance(n, int | np.integer) and not isinstance(n, bool)
