@@ -1,48 +1,53 @@
-"""Denoisers of azula: its own exact one, in each of its schedules."""
+"""Denoisers of azula: its own exact one in each of its schedules, and its classes of networks."""
 
-import numpy as np
 import pytest
 import torch
-from support.oracles import assert_gaussian, gaussian_x0
+from support.oracles import MEAN, VARIANCE, assert_gaussian, gaussian_x0
 
 azula = pytest.importorskip("azula", reason="the extra models is not installed")
 
 from azula import denoise, noise  # noqa: E402
+from azula.linalg.covariance import DiagonalCovariance  # noqa: E402
 
 from vdiff.adapters.azula import from_azula  # noqa: E402
 
-SCHEDULES = ["VPSchedule", "VESchedule", "CosineSchedule", "RectifiedSchedule"]
+SCHEDULES = ["VPSchedule", "VESchedule", "CosineSchedule", "RectifiedSchedule", "DecaySchedule"]
 
 
-class Exact(denoise.Denoiser):
-    def __init__(self, schedule):
-        super().__init__()
-        self.schedule = schedule
-
-    def forward(self, x_t, t):
-        return denoise.DiracPosterior(
-            mean=gaussian_x0(x_t, *(v[:, None] for v in self.schedule(t)))
-        )
+def gaussian(schedule, shape):
+    """azula's exact denoiser of the Gaussian; it takes one time for all rows."""
+    cov = DiagonalCovariance(torch.full(shape, VARIANCE))
+    return denoise.GaussianDenoiser(torch.full(shape, MEAN), cov, schedule)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_an_exact_denoiser_of_every_schedule_has_the_true_density(name, rng):
-    assert_gaussian(from_azula(Exact(getattr(noise, name)()), data=(4,)), (4,), rng)
+def test_azulas_exact_denoiser_of_every_schedule_has_the_true_density(name, rng):
+    denoiser = gaussian(getattr(noise, name)(), (4,))
+    assert_gaussian(from_azula(denoiser, data=(4,)), (4,), rng)
 
 
-def test_azulas_own_network_class_is_taken(rng):
-    net = denoise.SimpleDenoiser(Still(), noise.VPSchedule())
-    x = torch.randn(64, 1, 4, 4, generator=rng)
-    found = from_azula(net, data=(1, 4, 4), levels=None, check=False).log_prob(x, draws=2)
-    assert np.isfinite(found.value).all()
+def test_as_many_times_as_the_data_have_entries_are_not_taken_for_one_along_them(rng):
+    assert_gaussian(from_azula(gaussian(noise.VPSchedule(), (3,)), data=(3,)), (3,), rng)
 
 
-class Still(torch.nn.Module):
-    """A backbone with one weight."""
+class Backbone(torch.nn.Module):
+    """What makes azula's preconditioned denoiser exact: of c_in y and log(sigma / alpha)."""
 
-    def __init__(self):
+    def __init__(self, karras):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.tensor(0.5), requires_grad=False)
+        self.karras, self.weight = karras, torch.nn.Parameter(torch.zeros(1))
+        self.dropout = torch.nn.Dropout(0.5)
 
-    def forward(self, y, t):
-        return self.weight * y
+    def forward(self, y, time):
+        level = time.double().exp().reshape(-1, *[1] * (y.ndim - 1))
+        total = (1 + level**2).sqrt()
+        x0 = gaussian_x0(y * total, 1.0, level)
+        out = (x0 - y / total) * total / level if self.karras else x0
+        return (out + self.dropout(self.weight)).to(y)
+
+
+@pytest.mark.parametrize("kind", ["SimpleDenoiser", "KarrasDenoiser"])
+def test_azulas_preconditioned_networks_have_the_true_density(kind, rng):
+    net = getattr(denoise, kind)(Backbone(kind == "KarrasDenoiser"), noise.VPSchedule())
+    assert_gaussian(from_azula(net, data=(4,)), (4,), rng)
+    assert all(part.training for part in net.modules())

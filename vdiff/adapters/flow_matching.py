@@ -11,21 +11,45 @@ from torch import Tensor
 
 from vdiff.adapters.path import from_path
 from vdiff.diffusion.tensors import expand_like
+from vdiff.errors import VdiffError
 from vdiff.likelihood.model import Model
 from vdiff.likelihood.wrap import wrap
 
 NEAREST = 1e-3  # to the ends of time: there a velocity says nothing about the noise, or the data
 
 
-def from_velocity(net: Callable[..., Tensor], *, data: Sequence[int], **keys: Any) -> Model:
-    """A velocity net(y, t) that was trained on y = (1 - t) noise + t x, the data at t = 1, as
-    flow_matching's CondOTProbPath and torchcfm's ConditionalFlowMatcher(sigma=0) have it. Noise and
-    data must have been paired independently: under an optimal-transport coupling y is not x and
-    Gaussian noise, and a velocity says nothing about the score. keys: of `wrap`."""
+def from_velocity(
+    net: Callable[..., Tensor], *, data: Sequence[int], sigma: float = 0.0, **keys: Any
+) -> Model:
+    """A velocity net(y, t) that was trained on y = (1 - t) noise + t x + sigma more noise, the data
+    at t = 1, as flow_matching's CondOTProbPath (sigma = 0) and torchcfm's ConditionalFlowMatcher
+    have it. Noise and data must have been paired independently: under an optimal-transport coupling
+    y is not x and Gaussian noise, and a velocity says nothing about the score.
+
+    At t = 1 there is noise of sigma on the data still, so that the density is that of data plus
+    N(0, sigma^2), as for the samples that the velocity leads to. keys: of `wrap`. Raises
+    VdiffError for a negative sigma.
+    """
+    if not sigma >= 0:
+        raise VdiffError(f"sigma is {sigma}; it must be 0 or more.")
 
     def backwards(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
         return -net(y, 1 - s, *condition)
 
+    def path(t: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the data at t = 1, their noise included: t^2 sigma^2 of the variance is theirs."""
+        return t, ((1 - t) ** 2 + sigma**2 * (1 - t**2)).sqrt()
+
+    def score(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+        """From velocity = x - (1 - t) (y - t x) / var, the mean of x less noise given y."""
+        t_, velocity = expand_like(t, y), net(y, t, *condition)
+        var = (1 - t_) ** 2 + sigma**2
+        x = (var * velocity + (1 - t_) * y) / (var + t_ * (1 - t_))
+        return (t_ * x - y) / var
+
+    if sigma:
+        ends = (1 - NEAREST, NEAREST)
+        return from_path(score, path, predicts="score", ends=ends, data=data, **keys)
     more = {"schedule": "flow", "predicts": "velocity", "data": tuple(data)}
     return wrap(backwards, **{**more, **keys})
 

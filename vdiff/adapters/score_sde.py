@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vdiff.adapters.path import from_path
+from vdiff.errors import VdiffError
 from vdiff.likelihood.model import Model
 
 
@@ -20,13 +21,25 @@ def from_score_sde(
     t given x, and T. A variance-exploding sde (its mean is x) has a network that returns the score
     and takes the standard deviation as its label; the others' returns minus the standard deviation
     times the score and takes 999 t. eps: the least time it was trained on. keys: of `wrap`;
-    `range` is (0, 1) where its configuration says data.centered = False."""
+    `range` is (0, 1) where its configuration says data.centered = False.
+
+    Raises VdiffError where `marginal_prob` does not take examples of as many axes as the data have:
+    that of the published VPSDE and subVPSDE takes images (C, H, W).
+    """
 
     def path(t: Tensor) -> tuple[Tensor, Tensor]:
-        mean, std = sde.marginal_prob(torch.ones_like(t)[:, None], t)
-        return mean[:, 0], std
+        mean, std = sde.marginal_prob(torch.ones(len(t), *[1] * len(data)).to(t), t)
+        return mean.reshape(len(t)), std.reshape(len(t))
 
-    explodes = bool(path(torch.tensor([float(sde.T)]))[0] == 1)
+    end = torch.tensor([float(sde.T)] * 2, dtype=torch.float64)
+    try:
+        explodes = bool((path(end)[0] == 1).all())
+    except (RuntimeError, IndexError):
+        raise VdiffError(
+            f"The marginal_prob of {type(sde).__name__} does not take examples of shape "
+            f"{tuple(data)}, which `data` says they have; that of Song et al.'s takes images "
+            "(C, H, W)."
+        ) from None
 
     def labelled(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
         return net(y, path(t)[1] if explodes else 999 * t, *condition)
