@@ -14,10 +14,16 @@ import torch
 
 import vdiff
 from vdiff.data import load
+from vdiff.machine.seeds import generator
 from vdiff.pretrained import about, names
 from vdiff.record import measured
 
 FIRST = 64
+
+
+def first_of(model, data, x):
+    """log_prob of x by two draws, with controls of 256 training examples."""
+    return model.fit(data.pick(256, generator("pilot"))).log_prob(x, draws=2)
 
 
 def row_of(name, options):
@@ -27,7 +33,7 @@ def row_of(name, options):
     images = min(options.images or data.test_size, data.test_size)
     found = measured(model, data, images, options.draws, seed=0)
     x = data.test_examples(FIRST)
-    first = vdiff.load(name).log_prob(x.float() if x.is_floating_point() else x, draws=2)
+    first = first_of(vdiff.load(name), data, x)
     return {
         "name": name,
         "dataset": run.dataset,
