@@ -170,6 +170,7 @@ def killed_after(monkeypatch, chunks):
 
     monkeypatch.setattr(vdiff.Model, "log_prob", killed)
     monkeypatch.setattr(rows, "EVERY", 0.0)
+    monkeypatch.setattr(rows, "LOOKS", 1e9)
     return asked
 
 
@@ -209,6 +210,24 @@ def test_a_process_that_is_killed_hard_goes_on_to_the_same_bytes(folder):
     assert re.search("Going on after (64|128) of 150 scores", ask(*words))
     assert (folder / "s.csv").read_bytes() == whole
     assert made(folder) == ["s.csv"]
+
+
+def test_looks_at_the_networks_take_little_of_the_time(folder, monkeypatch):
+    """However long one takes: of 30 chunks that are quick, few are looked at, the last one is."""
+    looks = []
+
+    def slow(kept, *_):
+        looks.append(len(kept.done))
+        time.sleep(0.02)
+
+    monkeypatch.setattr(rows, "EVERY", 0.0)
+    monkeypatch.setattr(rows, "CHUNK", 5)
+    monkeypatch.setattr(rows, "_check_unchanged", slow)
+    monkeypatch.setattr(
+        rows, "_scores", lambda model, x, *_: time.sleep(0.005) or np.zeros((len(x), 4))
+    )
+    ask(*WORDS)
+    assert 2 <= len(looks) <= 4
 
 
 def of_weights(name):

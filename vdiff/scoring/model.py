@@ -20,7 +20,7 @@ from vdiff.likelihood.diagnosis import LEVELS
 from vdiff.likelihood.model import Model
 from vdiff.machine.seeds import generator
 
-ROWS, MARKS = 5, 8  # fixed inputs of a noise level, and numbers that are kept of each output
+ROWS, MARKS = 3, 8  # fixed inputs of a noise level, and numbers that are kept of each output
 SAME = 1e-4  # of its size, by which an output may differ where a machine rounds in another way
 
 

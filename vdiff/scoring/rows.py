@@ -29,7 +29,8 @@ from vdiff.stats.intervals import std_err
 
 log = logging.getLogger(__name__)
 CHUNK = 64  # examples that are scored at once
-EVERY = 0.5  # seconds between two looks at the network, after which scores are kept
+EVERY = 0.5  # seconds between two looks at the networks, after which scores are kept
+LOOKS = 0.05  # of the time at most, for looks
 MOST = 256  # rows that the network sees at once, unless that is too many for the memory
 COLUMNS = ("log_prob", "std_err", "bpd", "bpd_std_err")
 METHODS = ("elbo", "ode")
@@ -287,7 +288,7 @@ def _go_on(
     """Scores what is left. What is kept was scored by networks that said the same before and
     after."""
     first, end, new = len(kept.done), 0, [kept.done]
-    looked = time.monotonic()
+    looked, pause = time.monotonic(), EVERY
     with bar(kept.total, "score", initial=first, unit="example") as progress:
         for scorer in scorers:
             for x, c in zip(scorer.xs, conditions, strict=True):
@@ -298,9 +299,11 @@ def _go_on(
                     own = None if c is None else c[chunk]
                     new.append(_scores(scorer.model, x[chunk], own, rows, how))
                     progress.update(len(chunk))
-                    if time.monotonic() - looked > EVERY or end == kept.total:
+                    if (now := time.monotonic()) - looked > pause or end == kept.total:
                         _check_unchanged(kept, scorers, conditions[0])
-                        kept.done, looked = np.concatenate(new), time.monotonic()
+                        looked = time.monotonic()
+                        pause = max(EVERY, (looked - now) / LOOKS)
+                        kept.done = np.concatenate(new)
                         kept.write()
 
 
