@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from vdiff.errors import VdiffError
 
@@ -40,6 +39,8 @@ def solve(
 
     Raises VdiffError when the tolerance is not reached within MOST_EVALUATIONS, or by no step.
     """
+    from torchdiffeq import odeint  # here, for likelihoods do without it
+
     evaluations = 0
 
     def counted(s: Tensor, state: Tensor) -> Tensor:

@@ -9,14 +9,16 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from vdiff.errors import VdiffError
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 log = logging.getLogger(__name__)
 POLL = 2.0  # seconds between looks while all are taken
-_held: list[FileLock] = []  # until the process ends, however it ends
+_held: list["FileLock"] = []  # until the process ends, however it ends
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,14 @@ def _other(name: str) -> str:
 
 def claim(
     places: dict[str, str], folder: Path, wanted: Wanted = Wanted()
-) -> tuple[str, FileLock | None]:
+) -> tuple[str, "FileLock | None"]:
     """The first free place and the lock that holds it; places: names to names of their locks.
 
     While none is free: the first place without a lock if it may be shared, a VdiffError that says
     who holds them if it is not to wait, otherwise waits.
     """
+    from filelock import FileLock, Timeout
+
     folder.mkdir(parents=True, exist_ok=True)
     told = False
     while True:

@@ -2,8 +2,7 @@
 
 import os
 import sys
-
-from tqdm import tqdm
+from typing import Any
 
 
 class _Lines:
@@ -18,18 +17,34 @@ class _Lines:
         sys.stderr.flush()
 
 
+class _Silent:
+    """What shows nothing, and needs nothing that is not always installed."""
+
+    def __enter__(self) -> "_Silent":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def update(self, n: int = 1) -> None: ...
+
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None: ...
+
+
 def bar(
     total: int, description: str, initial: int = 0, unit: str = "it", silent: bool = False
-) -> tqdm:
-    """A bar with rate and ETA; VDIFF_PROGRESS=lines forces lines, none silences it."""
+) -> Any:
+    """A bar of tqdm's with rate and ETA; VDIFF_PROGRESS=lines forces lines, none silences it."""
     kind = os.environ.get("VDIFF_PROGRESS", "bar" if sys.stderr.isatty() else "lines")
+    if silent or kind == "none":
+        return _Silent()
+    from tqdm import tqdm
+
     lines = kind == "lines"
     return tqdm(
         total=total,
         initial=initial,
         desc=description,
         unit=unit,
-        disable=silent or kind == "none",
         file=_Lines() if lines else sys.stderr,
         mininterval=5 if lines else 0.2,
         ascii=lines,

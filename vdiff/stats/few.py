@@ -12,7 +12,7 @@ differ between strata by 9 to 900, in one stratum or in all, 93.4 to 96.0%; gamm
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from vdiff.stats.intervals import Z95
 
@@ -45,5 +45,5 @@ def mean_and_error(z: np.ndarray, where: np.ndarray | None = None) -> tuple[np.n
     variance = each.sum(0)
     with np.errstate(invalid="ignore"):
         total_df = 1 / (np.square(each / variance) / df).sum(0)
-    error = np.sqrt(variance) / len(parts) * stats.t.ppf(0.975, total_df) / Z95
+    error = np.sqrt(variance) / len(parts) * special.stdtrit(total_df, 0.975) / Z95
     return mean, np.where(variance == 0, 0, error)

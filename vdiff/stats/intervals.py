@@ -1,12 +1,15 @@
 """Standard errors and 95% intervals that several places need."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+from scipy import special
 
-Z95 = float(stats.norm.ppf(0.975))
+if TYPE_CHECKING:
+    import pandas as pd
+
+Z95 = float(special.ndtri(0.975))
 """Half the width of a 95% normal interval, in standard errors: 1.96."""
 
 GROUPS = 10
@@ -15,7 +18,7 @@ GROUPS = 10
 
 def t95(df: float) -> float:
     """Half the width of a 95% interval of Student's t, in standard errors."""
-    return float(stats.t.ppf(0.975, df))
+    return float(special.stdtrit(df, 0.975))
 
 
 def added(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
@@ -44,7 +47,7 @@ def jackknife(parts: np.ndarray) -> np.ndarray:
     return np.sqrt((n - 1) / n * np.square(parts - parts.mean(0)).sum(0))
 
 
-def late(curve: pd.DataFrame) -> pd.DataFrame:
+def late(curve: "pd.DataFrame") -> "pd.DataFrame":
     """The last fifth of a training, over which the published curves are read (80k to 100k)."""
     return curve[curve["iteration"] >= 0.8 * curve["iteration"].max()]
 

@@ -18,11 +18,13 @@ CANNOT_TELL: the rest, so all that is not doubtful of fewer than 50 draws, or of
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from arviz_stats.base import array_stats
-from scipy import stats
+from scipy import special
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RELIABLE, DOUBTFUL, CANNOT_TELL = "reliable", "doubtful", "cannot be told"
 
@@ -64,7 +66,7 @@ def most_share(k_most):
     draws may have any."""
     with np.errstate(divide="ignore", invalid="ignore"):
         n = np.round(np.square(NOISE / (np.asarray(k_most, np.float64) - 0.5)))
-        t2 = np.square(stats.t.isf(0.01 / (2 * n), n - 2))
+        t2 = np.square(special.stdtrit(n - 2, 0.01 / (2 * n)))
         return np.where(n <= 2, 1.0, np.fmax(0.5, (n - 1) / n * t2 / (n - 2 + t2)))
 
 
@@ -76,8 +78,10 @@ def finds(n: int) -> float:
     return 0.5 + 1.7 / n ** (1 / 3) + 11 / n if n >= 5 * LEAST else np.nan
 
 
-def doubts(frame: pd.DataFrame) -> pd.Series:
+def doubts(frame: "pd.DataFrame") -> "pd.Series":
     """Which rows of a table with the columns of a tail fail the check."""
+    import pandas as pd
+
     return pd.Series(doubtful(frame["k_hat"], frame["k_most"], frame["share"]), frame.index)
 
 
@@ -116,6 +120,8 @@ def _k_hat(x: np.ndarray) -> float:
     size = int((x[-size:] > x[-size - 1] + 1e-12).sum())
     if (np.diff(x[-size - 1 :]) > 1e-12).sum() < LEAST:
         return np.nan
+    from arviz_stats.base import array_stats
+
     r_eff = 9 * n / (size + 0.5) ** 2  # which makes the library's rule 3 sqrt(n / r_eff) that size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
