@@ -275,6 +275,14 @@ def test_a_network_is_found_within_what_calls_it(around):
     assert not torch.allclose(held(*given), -X)  # the control: as it is
 
 
+def test_a_wrapper_in_train_mode_around_a_network_in_eval_mode_needs_no_warning(recwarn):
+    net = Score().eval()
+    Asked(nn.DataParallel(net), "cpu")
+    assert not recwarn
+    Asked(nn.DataParallel(net.train()), "cpu")
+    assert "train mode" in str(recwarn.pop().message)
+
+
 class Holder:
     """No module, with one in an attribute."""
 

@@ -138,7 +138,9 @@ class Asked:
         self.modules = modules_of(net)
         self.dtype = precision_of(self.modules)
         self.clock: Callable[[Tensor], Tensor] | None = None  # once a call has succeeded
-        if any(m.training for m in self.modules):
+        parts = [part for m in self.modules for part in m.modules()]
+        # A wrapper such as DataParallel is in train mode around a network in eval mode.
+        if any(part.training and not [*part.children()] for part in parts):
             warnings.warn(
                 "The network is in train mode; vdiff asks it in eval mode and leaves it as it was.",
                 stacklevel=3,
