@@ -10,6 +10,7 @@ from flow_matching.path import AffineProbPath, CondOTProbPath  # noqa: E402
 from flow_matching.path import scheduler as schedulers  # noqa: E402
 
 from vdiff.adapters.flow_matching import from_flow_matching, from_velocity  # noqa: E402
+from vdiff.errors import VdiffError  # noqa: E402
 
 SCHEDULERS = {
     "CondOT": schedulers.CondOTScheduler,
@@ -65,3 +66,46 @@ def test_a_network_trained_as_the_package_shows_has_the_density(rng):
     truth = torch.distributions.Normal(MEAN, VARIANCE**0.5).log_prob(examples)[:, 0].numpy()
     found = from_velocity(net, data=(1,)).log_prob(examples, method="ode", tolerance=1e-3)
     assert abs((found.value - truth).mean()) < 0.05
+
+
+def noisy_path(sigma):
+    """The exact velocity of torchcfm's path, x - noise given y = t x + (1 - t) noise + sigma eps,
+    for data with so much less variance that x + sigma eps is the Gaussian of support.oracles."""
+
+    def velocity(y, t):
+        t = t.reshape(-1, *[1] * (y.ndim - 1))
+        own = VARIANCE - sigma**2
+        off = (y - t * MEAN) / (t**2 * own + (1 - t) ** 2 + sigma**2)
+        return MEAN + (t * own - (1 - t)) * off
+
+    return velocity
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.05, 0.2])
+def test_with_noise_beside_the_path_the_density_is_that_of_data_and_noise(sigma, rng):
+    assert_gaussian(from_velocity(noisy_path(sigma), data=(4,), sigma=sigma), (4,), rng)
+
+
+def test_the_noise_beside_the_path_is_not_to_be_left_out(rng):
+    with pytest.raises(AssertionError):
+        assert_gaussian(from_velocity(noisy_path(0.2), data=(4,)), (4,), rng)
+
+
+def test_torchcfm_trains_towards_that_velocity(rng):
+    """The mean of the package's own targets, less the velocity, is 0 wherever y lies."""
+    torchcfm = pytest.importorskip("torchcfm", reason="torchcfm is not installed")
+    torch.manual_seed(1)  # torchcfm draws from the global state; another stream than rng
+    sigma, n = 0.2, 200_000
+    x = MEAN + (VARIANCE - sigma**2) ** 0.5 * torch.randn(n, 1, generator=rng)
+    noise = torch.randn(n, 1, generator=rng)
+    matcher = torchcfm.ConditionalFlowMatcher(sigma=sigma)
+    t, y, target = matcher.sample_location_and_conditional_flow(noise, x)
+    off = target - noisy_path(sigma)(y, t)
+    for features in (torch.ones_like(y), y, y * t[:, None], t[:, None]):
+        product = off * features
+        assert abs(product.mean()) < 4 * product.std() / n**0.5
+
+
+def test_a_negative_sigma_is_refused():
+    with pytest.raises(VdiffError, match="sigma is -1; it must be 0 or more"):
+        from_velocity(lambda y, t: y, data=(4,), sigma=-1)
