@@ -16,10 +16,10 @@ from torch import Tensor
 
 from vdiff.diffusion.drift import checked
 from vdiff.errors import VdiffError, first_line
-from vdiff.likelihood.diagnosis import LEVELS
 from vdiff.likelihood.model import Model
 from vdiff.machine.seeds import generator
 
+LEVELS = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of log NSR, at which a network is asked
 ROWS, MARKS = 3, 8  # fixed inputs of a noise level, and numbers that are kept of each output
 SAME = 1e-4  # of its size, by which an output may differ where a machine rounds in another way
 
