@@ -18,7 +18,8 @@ KINDS = {
 
 
 @pytest.fixture(params=KINDS)
-def posterior(request):
+def posterior(request, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # sbi writes its logs where it is
     kind, more = KINDS[request.param]
     torch.manual_seed(0)  # sbi draws from the global state
     prior = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
