@@ -74,7 +74,8 @@ def test_samples_have_the_law_of_the_data(schedule):
 def test_a_wrong_schedule_or_prediction_is_said_in_words():
     x, _ = examples(200)
     right = exact(SCHEDULES["ddpm-linear"][0](), "noise")
-    for schedule, predicts in (("ddpm-linear", "x0"), ("ddpm-linear", "v")):
+    wrong = ("ddpm-linear", "x0"), ("ddpm-linear", "v"), ("flow", "velocity")
+    for schedule, predicts in wrong:
         model = vdiff.wrap(right, schedule=schedule, predicts=predicts, data=(3,), time=lambda s: s)
         with pytest.raises(VdiffError, match="not what it was trained with"):
             model.fit(x.float())

@@ -1,41 +1,258 @@
-"""Whether a network is what it is said to be: how well it denoises."""
+"""Whether a network is what it is said to be, in sentences, from how it denoises the data.
 
+What a wrong claim does not change is that the network denoises a little; so it is asked whether it
+denoises better when told another time, or when it is taken for something else. `python
+benchmarks/diagnosis.py` has how often this is right.
+"""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from vdiff.diffusion.drift import Drift
-from vdiff.diffusion.sde import SDE
-from vdiff.diffusion.tensors import expand_like
+from vdiff.diffusion.ode import check_gradient
 from vdiff.errors import VdiffError
+from vdiff.likelihood.conditions import Conditions, conditions_of
+from vdiff.likelihood.network import check_repeats, modules_of, noise_at_unit
+from vdiff.likelihood.scan import LEAST, SHIFTS, Claim, Probe, by_shift, claims, ends, spread_levels
+
+if TYPE_CHECKING:
+    from vdiff.likelihood.model import Model
 
 WORSE = 1.5  # times the squared error of a linear denoiser, above which a network is none
 SLIPS = 0.05  # of the noise's variance, that a network may miss
-LEVELS = (0.003, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999)  # of log NSR, at which a denoiser is checked
+RATIO = (1.1, 1.25)  # error to that at a better time: likely, certain. Right claims: up to 1.06
+GAIN = (0.005, 0.02)  # nats/dim by another claim: likely, certain. Right claims: up to 0.001
+LEVELS, CHECKED = 9, 7
+Severity = Literal["certain", "likely", "note"]
 
 
-@torch.no_grad()
-def check_denoiser(sde: SDE, a: Drift, y: Tensor, s_min: float, rng: torch.Generator) -> None:
-    """Raise VdiffError unless the drift denoises vectors y (N, ...) of the data at least as well as
-    the linear denoiser that knows their mean and variance alone, with a squared error of
-    nsr v / (nsr + v)."""
-    ends = sde.log_nsr(torch.tensor([s_min, sde.T], dtype=torch.float64))
-    mean = y.mean(0, keepdim=True)
-    spread = float((y - mean).square().mean())
-    for level in LEVELS:
-        s = sde.invert_log_nsr(ends[0] + level * (ends[1] - ends[0]))
-        many = s.expand(len(y))
-        noisy = sde.perturb(y, many, torch.randn(y.shape, generator=rng, dtype=y.dtype))
-        weight = expand_like((sde.var(many) / sde.g(many)).to(y.dtype), y)
-        guess = (noisy + weight * a(noisy, many)) / float(sde.m(s))
-        error = float((guess - y).square().mean())
-        nsr = float(sde.log_nsr(s).exp())
-        linear = nsr * spread / (nsr + spread)
-        # What is small for a network that predicts the noise is large as an error of x.
-        if not error <= max(WORSE * linear, SLIPS * nsr):
-            raise VdiffError(
-                f"At the noise level sigma / m = {nsr**0.5:.3g} the network denoises with a "
-                f"root mean square error of {error**0.5:.3g}, where a straight line would have "
-                f"{linear**0.5:.3g}: the schedule, what it predicts, the range or its time are "
-                "not what it was trained with, or it was hardly trained "
-                "(check=False goes on regardless)."
+@dataclass(frozen=True)
+class Finding:
+    """kind: times, claim, denoiser, low noise, output, mode, random, gradient or precision;
+    certain: never seen of a right claim in the benchmark."""
+
+    kind: str
+    severity: Severity
+    sentence: str
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """At levels of noise, arrays (L,): log_nsr = log(sigma^2 / m^2); error, linear, told: mean
+    squared errors of a coordinate of x-hat, by the network, by the linear denoiser that knows each
+    coordinate's mean and variance, and by the network when told the time of log NSR + shift, which
+    is best (NaN where a model cannot be told another); d: dimensions."""
+
+    log_nsr: np.ndarray
+    error: np.ndarray
+    linear: np.ndarray
+    shift: np.ndarray
+    told: np.ndarray
+    d: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """The error at the claimed time to that at the best, (L,)."""
+        return self.error / self.told
+
+    @property
+    def nats(self) -> np.ndarray:
+        """Nats of an example and unit of log SNR that are spent at each level, (L,)."""
+        return self.d * self.error / (2 * np.exp(self.log_nsr))
+
+    def to_pandas(self) -> Any:
+        """A data frame with a row for each level."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "noise": np.exp(self.log_nsr / 2),
+                "error": self.error,
+                "linear": self.linear,
+                "shift": self.shift,
+                "shifted_error": self.told,
+                "ratio": self.ratio,
+                "nats_per_log_snr": self.nats,
+            }
+        )
+
+    def plot(self) -> Any:
+        """A figure of both errors and of the nats, by noise level."""
+        import matplotlib.pyplot as plt
+
+        figure, (top, bottom) = plt.subplots(2, sharex=True, layout="constrained")
+        noise = np.exp(self.log_nsr / 2)
+        top.loglog(noise, self.error**0.5, "o-", color="#0072b2", label="network")
+        top.loglog(noise, self.linear**0.5, "s--", color="#d55e00", label="linear denoiser")
+        top.set_ylabel("root mean square\nerror of x-hat (data units)")
+        top.legend()
+        bottom.plot(noise, self.nats / self.d, "o-", color="#0072b2")
+        bottom.set(xlabel="noise level sigma / m (data units)", xscale="log", yscale="log")
+        bottom.set_ylabel("nats per dimension\nand unit of log SNR")
+        return figure
+
+    def __repr__(self) -> str:
+        lines = [f"{f.severity}: {f.sentence}" for f in self.findings]
+        return "\n".join(lines or ["Nothing was found that speaks against what the network is."])
+
+
+def diagnose(
+    model: "Model", x: Any, condition: Any = None, *, seed: int = 0, batch_size: int = 256
+) -> Diagnosis:
+    """All that can be found of a model on examples x (N, ...); `Model.diagnose` has the rest."""
+    x = model.space.examples(x)
+    if len(x) < LEAST:
+        raise VdiffError(f"There are {len(x)} examples; a diagnosis needs at least {LEAST}.")
+    conditions = conditions_of(condition, len(x))
+    scan, probe = _scanned(model, x, conditions, seed, batch_size, LEVELS, True)
+    found = [*scan.findings, *_network(model, probe)]
+    order = ("certain", "likely", "note")
+    found.sort(key=lambda f: order.index(f.severity))
+    return replace(scan, findings=tuple(found))
+
+
+def check(model: "Model", x: Tensor, condition: Conditions, seed: int, batch_size: int) -> None:
+    """Raise VdiffError of what is certain, warn of what is likely. Of at most 256 examples, and
+    at least 32 with 4,096 numbers in all, each takes 73 passes; where something is suspicious,
+    some 150 more."""
+    found = _scanned(model, x, condition, seed, batch_size, CHECKED, False)[0].findings
+    certain = [f.sentence for f in found if f.severity == "certain"]
+    if certain:
+        raise VdiffError(" ".join([*certain, "(check=False goes on regardless.)"]))
+    for finding in found:
+        if finding.severity == "likely":
+            warnings.warn(finding.sentence, stacklevel=3)
+
+
+def _scanned(
+    model: "Model", x: Tensor, condition: Conditions, seed: int, batch_size: int, many: int,
+    full: bool,
+) -> tuple[Diagnosis, Probe]:  # fmt: skip
+    probe, levels = Probe.of(model, x, condition, seed, batch_size), spread_levels(model, many)
+    error, linear = probe.errors(model, levels), probe.linear(levels)
+    shift, told = np.zeros(many), np.full(many, np.nan)
+    if model.given is not None:
+        errors = np.concatenate([error[None], by_shift(model, probe, levels)])
+        best = np.where(np.isfinite(errors), errors, np.inf).argmin(0)
+        shift, told = np.array([0.0, *SHIFTS])[best], errors[best, np.arange(many)]
+    found = _denoiser(levels, error, linear) + _times(levels, error, told, shift)
+    if model.given is not None:
+        other = _claim(claims(model, x, probe, full=False))
+        if other or found or full:
+            other = _claim(claims(model, x, probe))
+        found = other + found
+    scan = Diagnosis(levels, error, linear, shift, told, model.space.d, tuple(found))
+    return scan, probe
+
+
+def _denoiser(levels: np.ndarray, error: np.ndarray, linear: np.ndarray) -> list[Finding]:
+    """Where the network is worse than a line."""
+    nsr = np.exp(levels)
+    # What is small for a network that predicts the noise is large as an error of x.
+    worse = ~(error <= np.maximum(WORSE * linear, SLIPS * nsr))
+    if not worse.any():
+        return []
+    low = int(np.cumprod(worse).sum())  # levels, from the least on
+    k = int(np.argmax(np.where(worse, error / linear, 0)))
+    text = (
+        f"At the noise level sigma / m = {nsr[k] ** 0.5:.3g} the network denoises with a root mean "
+        f"square error of {error[k] ** 0.5:.3g}, where a straight line would have "
+        f"{linear[k] ** 0.5:.3g}"
+    )
+    if 2 * worse.sum() >= len(levels):
+        why = (
+            "the schedule, what it predicts, the range, the conditions or its time are not what "
+            "it was trained with, or it was hardly trained."
+        )
+        return [Finding("denoiser", "certain", f"{text}: {why}")]
+    if worse.sum() == low:
+        below = nsr[low - 1] ** 0.5
+        return [
+            Finding(
+                "low noise", "likely",
+                f"At and below sigma / m = {below:.3g} the network is no better than leaving the "
+                "noise in, and the bound is the worse for it; a larger s_min leaves them out.",
             )
+        ]  # fmt: skip
+    return [Finding("denoiser", "likely", f"{text}: it was hardly trained, or told wrongly.")]
+
+
+def _times(
+    levels: np.ndarray, error: np.ndarray, told: np.ndarray, shift: np.ndarray
+) -> list[Finding]:
+    if np.isnan(told).all():
+        return [
+            Finding("times", "note", "The network cannot be told other times, so none were tried.")
+        ]
+    ratio = np.where(np.isfinite(error / told), error / told, 1)
+    k = int(ratio.argmax())
+    if ratio[k] < RATIO[0]:
+        return []
+    return [
+        Finding(
+            "times", "certain" if ratio[k] >= RATIO[1] else "likely",
+            f"At sigma / m = {np.exp(levels[k] / 2):.3g} the network's squared error is "
+            f"{ratio[k]:.2f} times that which it has when told the time of sigma / m = "
+            f"{np.exp((levels[k] + shift[k]) / 2):.3g}: its times are not what it was trained "
+            "with.",
+        )
+    ]  # fmt: skip
+
+
+def _claim(found: list[Claim]) -> list[Finding]:
+    """What the network looks like, if another claim fits better: the fewest changes that do."""
+    if not found or found[0].gain < GAIN[0]:
+        return []
+    gain = found[0].gain
+    good = [c for c in found if c.gain > 0.95 * gain]
+    best = min(good, key=lambda c: len(c.changed))
+    words = {
+        "schedule": "the times look like those of {}", "predicts": "its output looks like {}",
+        "time": "its time looks like {}", "range": "the data look like those of range {}",
+        "logit": "and of logit={}",
+    }  # fmt: skip
+    looks = ", ".join(words[k].format(v) for k, v in best.changed.items())
+    severity: Severity = "certain" if gain >= GAIN[1] else "likely"
+    text = f"The network is not what it was trained with: {looks}, by which its bound is better by "
+    return [Finding("claim", severity, f"{text}about {gain:.2g} nats per dimension.")]
+
+
+def _network(model: "Model", probe: Probe) -> list[Finding]:
+    """Of the network itself: mode, randomness, gradient, precision and the range of its x-hat."""
+    found, rng = [], torch.Generator().manual_seed(0)
+    condition = probe.condition[:1]
+
+    def of_rows(n: int) -> Any:
+        return model.drift(condition, torch.zeros(n, dtype=torch.int64))
+
+    try:
+        check_repeats(of_rows, model.sde, model.space.shape)
+    except VdiffError as error:
+        found.append(Finding("random", "certain", str(error)))
+    y, s = noise_at_unit(model.sde, 1, model.space.shape, rng)
+    try:
+        check_gradient(of_rows(1), y, s, rng)
+    except VdiffError as error:
+        found.append(Finding("gradient", "note", str(error)))
+    if model.given is not None:
+        if any(m.training for m in modules_of(model.given["net"])):
+            said = "The network is in train mode; vdiff asks it in eval mode."
+            found.append(Finding("mode", "note", said))
+    high = probe.denoised(model, ends(model)[1] - 0.01)
+    low, top = float(probe.y.min()), float(probe.y.max())
+    room = 0.1 * (top - low)
+    outside = float(((high < low - room) | (high > top + room)).double().mean())
+    if outside > 0.01:
+        found.append(
+            Finding(
+                "output", "note",
+                f"From noise alone {outside:.0%} of the network's x-hat lie outside the range of "
+                f"the data, {low:.3g} to {top:.3g}, by more than a tenth of it.",
+            )
+        )  # fmt: skip
+    return found

@@ -8,7 +8,7 @@ found = model.log_prob(images)
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from vdiff.diffusion.times import Histogram
 from vdiff.errors import VdiffError
 from vdiff.likelihood.bound import OWN, OWN_STEPS, PILOT, bound, eps_t_of, fitted, times_of_one
 from vdiff.likelihood.conditions import conditions_of
-from vdiff.likelihood.diagnosis import check_denoiser
 from vdiff.likelihood.layers import of_groups, path_weights
 from vdiff.likelihood.network import check_repeats, noise_at_unit
 from vdiff.likelihood.noise import Streams
@@ -36,6 +35,9 @@ from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.stats.few import mean_and_error
 from vdiff.stats.tails import Tail, tail_of
+
+if TYPE_CHECKING:
+    from vdiff.likelihood.diagnosis import Diagnosis
 
 LEAST = 64  # examples that control variates are fitted on
 
@@ -134,9 +136,12 @@ class Model:
         the first 256 conditions if there are any; what asks a model that is not fitted does so.
         Returns the model itself.
 
-        Raises VdiffError where the network denoises x worse than a guess would, as with a wrong
-        schedule, range or prediction.
+        Raises VdiffError where the network is certainly not what it is said to be, as with a wrong
+        schedule, range or prediction, and warns where it is likely not: `diagnose` says more. Only
+        x that are not samples of its own are checked.
         """
+        from vdiff.likelihood.diagnosis import check  # which varies models, and so imports this
+
         own = x is None and self.data is None
         if own:
             condition = conditions_of(condition)
@@ -158,10 +163,20 @@ class Model:
         y, _ = self._vectors(x, every, Streams(x, "fit", seed))
         chunked = self._in_turn(condition, batch_size)
         if self.check and not own:
-            check_denoiser(self.sde, chunked, y, self.s_min, rng)
+            check(self, x, condition, seed, batch_size)
         self.controls = fitted(self.sde, chunked, y, rng, self.eps_t, len(y))
         self.fitted_on = f"{len(x)} {'samples of its own' if own else 'examples'}"
         return self
+
+    def diagnose(
+        self, x: Any, condition: Any = None, *, seed: int = 0, batch_size: int = 256
+    ) -> "Diagnosis":
+        """Whether the network is what it is said to be, by how it denoises examples x (N, ...), at
+        least 32: sentences, and a table of noise levels with errors and the nats spent there.
+        Raises VdiffError when x does not fit."""
+        from vdiff.likelihood.diagnosis import diagnose
+
+        return diagnose(self, x, condition, seed=seed, batch_size=batch_size)
 
     def draws(
         self,
