@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vdiff.loading import model_at
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import tail_of
 from vdiff.steps.opening import open_folder
@@ -90,7 +91,7 @@ def main() -> None:
     for folder in options.runs:
         inner = open_folder(folder, options.data_root)
         x, nats = inner.data.test_examples(options.images), -inner.dims * math.log(2)
-        z = inner.model().fit().draws(x, draws=options.draws) / nats
+        z = model_at(inner).fit().draws(x, draws=options.draws) / nats
         rng = torch.Generator().manual_seed(1)
         draws = options.draws * options.times
         plain, early = brute_force(inner, x, draws, rng, options.power)

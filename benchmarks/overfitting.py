@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from vdiff.loading import model_at
 from vdiff.stats.intervals import std_err
 from vdiff.steps.opening import open_folder
 
@@ -31,7 +32,7 @@ def main() -> None:
         x = [model.data.train_examples()[:n], model.data.test_examples(n)]
         both, first = torch.cat(x), len(x[0])
         for snapshot in model.snapshots[-1 if options.last else 1 :]:
-            found = model.model(snapshot).fit().log_prob(both, draws=options.draws)
+            found = model_at(model, snapshot).fit().log_prob(both, draws=options.draws)
             z = found.bits_per_dim
             train, test = ((part.mean(), std_err(part)) for part in (z[:first], z[first:]))
             cells = [model.run.experiment, model.run.arm, f"{snapshot.iteration:,}"]

@@ -42,12 +42,15 @@ def gather() -> None:
     own = (ROOT / "docs").glob
     for file in [*own("*.png"), *own("extra.*")]:
         shutil.copy(file, STAGE)
-    sources = {path.name: f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    found = [*own("*.md"), *own("models/*.md")]
+    sources = {path.relative_to(ROOT / "docs").as_posix(): path for path in found}
+    sources = {name: path.relative_to(ROOT).as_posix() for name, path in sources.items()}
     sources |= ELSEWHERE
     pages = {source: name for name, source in sources.items()}
     for name, source in sources.items():
         text = notebook() if source == NOTEBOOK else (ROOT / source).read_text()
-        (STAGE / name).write_text(linked(text, posixpath.dirname(source), pages))
+        (STAGE / name).parent.mkdir(exist_ok=True)
+        (STAGE / name).write_text(linked(text, source, name, pages))
 
 
 def notebook() -> str:
@@ -59,14 +62,16 @@ def notebook() -> str:
     return text
 
 
-def linked(text: str, folder: str, pages: dict[str, str]) -> str:
-    """Links of the repository become links of the site; what it has no page for becomes text."""
+def linked(text: str, source: str, name: str, pages: dict[str, str]) -> str:
+    """Links of the repository, in a source that is that page of the site, become links of the site;
+    what it has no page for becomes text."""
 
     def there(target: str) -> str | None:
-        """The site's file for a path of the repository."""
-        path = posixpath.normpath(posixpath.join(folder, target))
+        """The site's file for a path of the repository, from the page."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         inside = path.removeprefix("docs/")
-        return pages.get(path) or (inside if (STAGE / inside).is_file() else None)
+        found = pages.get(path) or (inside if (STAGE / inside).is_file() else None)
+        return found and posixpath.relpath(found, posixpath.dirname(name) or ".")
 
     def link(match: re.Match) -> str:
         text, target = match.groups()

@@ -7,11 +7,12 @@ found = model.log_prob(model.test_examples(8))
 from pathlib import Path
 
 from vdiff.errors import VdiffError
-from vdiff.files.weights import ENDING
+from vdiff.files.weights import ENDING, Snapshot
 from vdiff.likelihood.model import Model
 from vdiff.machine.devices import Wanted, choose
-from vdiff.pretrained import names, read_pretrained
+from vdiff.pretrained import model_of, names, read_pretrained
 from vdiff.steps.opening import open_folder
+from vdiff.trained import Trained
 
 
 def load(name: str | Path, data_root: str | Path = "data", device: str = "cpu") -> Model:
@@ -31,4 +32,10 @@ def load(name: str | Path, data_root: str | Path = "data", device: str = "cpu") 
             f"{path / 'run.json'} does not exist, and no network of that name comes with vdiff; "
             f"those that do are {', '.join(known) or 'none'}."
         )
-    return open_folder(path, Path(data_root), chosen).model()
+    return model_at(open_folder(path, Path(data_root), chosen))
+
+
+def model_at(trained: Trained, snapshot: Snapshot | None = None) -> Model:
+    """The likelihood of one snapshot of a run, by default the last, with its data."""
+    a, data = trained.drift(snapshot), trained.data
+    return model_of(trained.run, a, data.space, trained.device, data)

@@ -15,6 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vdiff.config import Run, validate
+from vdiff.data import Data
+from vdiff.diffusion.drift import Drift
 from vdiff.errors import VdiffError, first_line
 from vdiff.files.atomic import write_bytes
 from vdiff.files.pipeline import PACKAGE
@@ -22,10 +24,33 @@ from vdiff.files.weights import ENDING
 from vdiff.likelihood.model import Model
 from vdiff.likelihood.space import Space
 from vdiff.machine.devices import host_of, place
-from vdiff.trained import Trained, drift_from, model_of, network_of
+from vdiff.trained import Trained, drift_from, network_of, sde_of_run
 
 FOLDERS = (PACKAGE / "pipeline" / "pretrained", PACKAGE.parent / "results/reference/pretrained")
 """In the wheel, or in a checkout."""
+
+
+EARLIEST = 1e-9
+"""Of T: this package's own networks are asked at every time above it."""
+
+
+def model_of(run: Run, a: Drift, space: Space, device: str, data: Data | None = None) -> Model:
+    """The likelihood of a run's network whose drift is a; data: its own, where it is at hand."""
+    sde = sde_of_run(run)
+
+    def in_float32(y: Tensor, s: Tensor) -> Tensor:
+        return a(y.float(), s.float()).to(y)
+
+    return Model(
+        sde,
+        in_float32,
+        space,
+        EARLIEST * sde.T,
+        eps_t=run.sde.eps_t,
+        device=device,
+        check=False,
+        data=data,
+    )
 
 
 def names() -> dict[str, Path]:

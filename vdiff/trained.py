@@ -16,8 +16,6 @@ from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.sdes import sde_of
 from vdiff.errors import VdiffError
 from vdiff.files.weights import Snapshot, shape_name
-from vdiff.likelihood.model import Model
-from vdiff.likelihood.space import Space
 from vdiff.machine.devices import host_of, place
 from vdiff.machine.seeds import generator
 from vdiff.nets.mlp import MLP
@@ -83,29 +81,6 @@ def drift_from(
     return level_drift(network, sde, groups)
 
 
-EARLIEST = 1e-9
-"""Of T: this package's own networks are asked at every time above it."""
-
-
-def model_of(run: Run, a: Drift, space: Space, device: str, data: Data | None = None) -> Model:
-    """The likelihood of a run's network whose drift is a; data: its own, where it is at hand."""
-    sde = sde_of_run(run)
-
-    def in_float32(y: Tensor, s: Tensor) -> Tensor:
-        return a(y.float(), s.float()).to(y)
-
-    return Model(
-        sde,
-        in_float32,
-        space,
-        EARLIEST * sde.T,
-        eps_t=run.sde.eps_t,
-        device=device,
-        check=False,
-        data=data,
-    )
-
-
 @dataclass
 class Trained:
     """What every step after training works on; snapshots are in the order of training."""
@@ -144,10 +119,6 @@ class Trained:
                 f"{self.run.dataset} has shape {shape_name(self.data.shape)}."
             )
         return self.drift_with(snapshot.weights(), str(snapshot.path))
-
-    def model(self, snapshot: Snapshot | None = None) -> Model:
-        """The likelihood of one snapshot, by default the last, as `drift` has it."""
-        return model_of(self.run, self.drift(snapshot), self.data.space, self.device, self.data)
 
     def drift_with(self, weights: dict[str, torch.Tensor], name: str = "The weights") -> Drift:
         """The drift a with weights given as a state_dict."""

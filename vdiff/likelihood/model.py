@@ -27,7 +27,7 @@ from vdiff.likelihood.conditions import conditions_of
 from vdiff.likelihood.layers import of_groups, path_weights
 from vdiff.likelihood.network import check_repeats, noise_at_unit
 from vdiff.likelihood.noise import Streams
-from vdiff.likelihood.ode import EXACT_UP_TO, solved
+from vdiff.likelihood.ode import EXACT_UP_TO, error_of, solved
 from vdiff.likelihood.result import LogProb, Method
 from vdiff.likelihood.sample import sample
 from vdiff.likelihood.space import Space
@@ -214,7 +214,7 @@ class Model:
         ode: the likelihood of the probability-flow ODE (arXiv 2011.13456),
         another model unless the network is exact: the mean over `draws` (4) of dequantisation noise
         and of probes of its divergence, which is exact in up to 8 dimensions; its error is that of
-        the draws plus the change when the solver's tolerance is ten times as loose. Raises
+        the draws plus the solver's (`ode.error_of`). Raises
         VdiffError when x does not fit, and for a network that the method cannot use.
         """
         x = self.space.examples(x)
@@ -234,9 +234,11 @@ class Model:
             x, condition, count, tolerance, batch_size, seed, progress
         )
         if not random:
-            return self._result(z.mean(1), change.mean(1), "ode", z, evaluations, seed)
+            error = error_of(change.mean(1), tolerance)
+            return self._result(z.mean(1), error, "ode", z, evaluations, seed)
         value, error = mean_and_error(z, np.zeros(count, int))
-        return self._result(value, error + change.mean(1), "ode", z, evaluations, seed)
+        error = error + error_of(change.mean(1), tolerance)
+        return self._result(value, error, "ode", z, evaluations, seed)
 
     def minus(
         self,

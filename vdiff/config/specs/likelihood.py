@@ -8,7 +8,7 @@ class Likelihood(Strict):
     """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
 
     images: int = key(64, "Use only the first test images.", ge=2)
-    tolerance: float = key(1e-4, "rtol and atol of the ODE solver.", ge=1e-10, le=0.1)
+    tolerance: float = key(1e-4, "rtol and atol of the ODE solver.", ge=1e-10, le=0.01)
     passes: Positive = key(16, "Passes of the efficient estimator of the ELBO.")
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
     batch_size: Positive = key(64, "Images at once.")
