@@ -50,7 +50,7 @@ pages: $(READY)
 notebooks: $(READY)
 	$(RUN) && OMP_NUM_THREADS=1 jupyter execute --inplace notebooks/swissroll.ipynb
 	$(RUN) && work="$$(mktemp -d)" \
-		&& sed 's#](\([a-z-]*\.[a-z]*\)#](../docs/\1#g' docs/any-model.md >"$$work/any-model.md" \
+		&& sed 's#](\([a-z/-]*\.[a-z]*\)#](../docs/\1#g' docs/any-model.md >"$$work/any-model.md" \
 		&& jupytext --quiet --to ipynb "$$work/any-model.md" \
 		&& OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore jupyter execute --inplace "$$work/any-model.ipynb" \
 		&& cp "$$work/any-model.ipynb" notebooks/

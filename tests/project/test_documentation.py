@@ -64,9 +64,10 @@ def test_the_example_of_any_model_runs_as_it_stands(monkeypatch, tmp_path):
     found: dict = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, found)
-    bits, ode = found["bits"], found["same"].bits_per_dim
+    bits, ode = found["bits"], found["flow"]
     assert 2 < bits.mean() < 3.5
-    assert abs(ode.mean() - bits[:64].mean()) < 0.2  # two models of one network, near each other
+    # Two models of one network, near each other.
+    assert abs(ode.bits_per_dim.mean() - bits[:8].mean()) < 0.2 + 2 * ode.bits_error.mean()
     assert (found["grey"].bits_per_dim > 2).all()
     # At most what steps cost where nothing but noise is left, (r - 1 - log r) / 2 nats for each.
     r = found["nsr"][1:] / found["nsr"][:-1]
