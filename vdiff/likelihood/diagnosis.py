@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 WORSE = 1.5  # times the squared error of a linear denoiser, above which a network is none
 SLIPS = 0.05  # of the noise's variance, that a network may miss
-RATIO = (1.1, 1.25)  # error to that at a better time: likely, certain. Right claims: up to 1.06
-GAIN = (0.005, 0.02)  # nats/dim by another claim: likely, certain. Right claims: up to 0.001
+RATIO = (1.1, 1.25)  # error to that at a better time: likely, certain. Right claims: to 1.06
+GAIN = (0.01, 0.06)  # nats/dim by another claim: likely, certain. Right claims: to 0.036
+HINT = 1.05  # ratio above which other claims are tried
+LITTLE = 0.002  # nats/dim and unit of log SNR, below which no time is better
+DEAF = 0.02  # relative change of errors, below which a network does not listen to its time
 LEVELS, CHECKED = 9, 7
 Severity = Literal["certain", "likely", "note"]
 
@@ -140,18 +143,26 @@ def _scanned(
         errors = np.concatenate([error[None], by_shift(model, probe, levels)])
         best = np.where(np.isfinite(errors), errors, np.inf).argmin(0)
         shift, told = np.array([0.0, *SHIFTS])[best], errors[best, np.arange(many)]
-    found = _denoiser(levels, error, linear) + _times(levels, error, told, shift)
+    found = _denoiser(levels, error, linear, float(probe.var.mean()))
+    found += _times(levels, error, told, shift)
     if model.given is not None:
+        # Reasons to look further, too weak to be findings: its times all look the same to it, or
+        # others look a little better.
+        deaf = bool((np.abs(errors / error - 1) < DEAF).all())
+        better = bool((_ratio(levels, error, told) > HINT).any())
         other = _claim(claims(model, x, probe, full=False))
-        if other or found or full:
+        if other or found or deaf or better or full:
             other = _claim(claims(model, x, probe))
         found = other + found
     scan = Diagnosis(levels, error, linear, shift, told, model.space.d, tuple(found))
     return scan, probe
 
 
-def _denoiser(levels: np.ndarray, error: np.ndarray, linear: np.ndarray) -> list[Finding]:
-    """Where the network is worse than a line."""
+def _denoiser(
+    levels: np.ndarray, error: np.ndarray, linear: np.ndarray, var: float
+) -> list[Finding]:
+    """Where the network is worse than a line; it is certain that it is none where it is worse than
+    leaving the noise in and than the data's mean, as networks that were hardly trained are not."""
     nsr = np.exp(levels)
     # What is small for a network that predicts the noise is large as an error of x.
     worse = ~(error <= np.maximum(WORSE * linear, SLIPS * nsr))
@@ -164,7 +175,7 @@ def _denoiser(levels: np.ndarray, error: np.ndarray, linear: np.ndarray) -> list
         f"square error of {error[k] ** 0.5:.3g}, where a straight line would have "
         f"{linear[k] ** 0.5:.3g}"
     )
-    if 2 * worse.sum() >= len(levels):
+    if not (error <= WORSE * np.maximum(nsr, var)).all():
         why = (
             "the schedule, what it predicts, the range, the conditions or its time are not what "
             "it was trained with, or it was hardly trained."
@@ -189,7 +200,7 @@ def _times(
         return [
             Finding("times", "note", "The network cannot be told other times, so none were tried.")
         ]
-    ratio = np.where(np.isfinite(error / told), error / told, 1)
+    ratio = _ratio(levels, error, told)
     k = int(ratio.argmax())
     if ratio[k] < RATIO[0]:
         return []
@@ -202,6 +213,11 @@ def _times(
             "with.",
         )
     ]  # fmt: skip
+
+
+def _ratio(levels: np.ndarray, error: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Of errors at the claimed time to the best, 1 where that is worth next to nothing."""
+    return np.where((error - told) / (2 * np.exp(levels)) > LITTLE, error / told, 1)
 
 
 def _claim(found: list[Claim]) -> list[Finding]:
