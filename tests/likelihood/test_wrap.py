@@ -190,10 +190,10 @@ def test_two_models_are_compared_on_the_same_noise():
         s_min=0.05, check=False,
     )  # fmt: skip
     wrong.fit(x.float())
-    one, two = (m.log_prob(x.float(), draws=16) for m in (right, wrong))
-    both = right.minus(wrong, x.float(), draws=16)
+    one, two = (m.log_prob(x.float(), draws=64) for m in (right, wrong))
+    both = right.minus(wrong, x.float(), draws=64)
     assert np.allclose(both.value, one.value - two.value)
-    assert np.allclose(wrong.minus(right, x.float(), draws=16).value, -both.value)
+    assert np.allclose(wrong.minus(right, x.float(), draws=64).value, -both.value)
     assert both.value.mean() > 4 * np.square(both.error).mean() ** 0.5 / len(x) ** 0.5
     same = right.minus(right, x.float(), draws=4)
     assert np.abs(same.value).max() == 0

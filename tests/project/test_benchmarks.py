@@ -12,6 +12,7 @@ DIGITS = f"{RUN}/digits/debias-True/seed-0"
 SMALL = {
     "any_model.py": ["--steps=2", "--images=4", "--draws=4", "--sums=2"],
     "brute_force.py": ["--images=4", "--times=8", DIGITS],
+    "intervals.py": ["--examples=8"],
     "coverage.py": ["--images=4", "--truth=32", DIGITS],
     "estimators.py": [
         "--images=16",
@@ -57,7 +58,14 @@ def test_every_script_is_known():
     assert scripts - {"plain.py", "__init__.py"} == known  # plain.py is a part of training.py
 
 
-SLOW = ("any_model.py", "gpu.py", "samplers.py of images", "startup.py", "training.py")
+SLOW = (
+    "any_model.py",
+    "gpu.py",
+    "intervals.py",
+    "samplers.py of images",
+    "startup.py",
+    "training.py",
+)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,15 @@ def drift_of(
     network that outputs the drift is taken as it is, at every time. Raises as `score_of` does."""
     if predicts == "drift" and s_min is None:
         return output
-    score = score_of(output, sde, predicts, SMALLEST if s_min is None else s_min)
+
+    def like(y: Tensor, s: Tensor) -> Tensor:
+        return output(y, s.to(y.dtype)).to(y.dtype)
+
+    score = (
+        score_of(like, sde, predicts, SMALLEST)
+        if s_min is None
+        else score_of(output, sde, predicts, s_min)
+    )
     return lambda y, s: expand_like(sde.g(s).to(y.dtype), y) * score(y, s)
 
 
