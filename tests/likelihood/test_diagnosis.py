@@ -95,9 +95,23 @@ def test_a_wrong_range_is_said():
 
 
 def test_what_a_network_is_like_is_said():
+    class Half(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
+            self.eval()
+
+        def forward(self, y, t):
+            return -self.scale * y
+
     class Net(torch.nn.Module):
         def forward(self, y, t):
             return -y.detach()
+
+    half = vdiff.wrap(Half(), schedule="vp", predicts="score", data=(2,)).diagnose(
+        torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    )
+    assert "precision" in {f.kind for f in half.findings}
 
     with pytest.warns(UserWarning, match="train mode"):
         model = vdiff.wrap(Net(), schedule="vp", predicts="score", data=(2,))

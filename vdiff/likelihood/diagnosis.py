@@ -1,7 +1,11 @@
 """Whether a network is what it is said to be, in sentences, from how it denoises the data.
 
 What a wrong claim does not change is that the network denoises a little; so it is asked whether it
-denoises better when told another time, or when it is taken for something else.
+denoises better when told another time, or when it is taken for something else. Measured with five
+networks on 8x8 digits, the error at the claimed time is up to 1.03 times that at the best if the
+claim is right, and below 1.1 for 63 that were hardly trained; of wrong claims it is 1.0 to 6.3. A
+UNet of 300 steps with DDPM's linear table loses 0.66 bits/dim as cosine, 0.9 as a velocity and 7 in
+the wrong range; an exact denoiser loses 2 to 14 by another table.
 """
 
 import warnings
@@ -15,7 +19,7 @@ from torch import Tensor
 from vdiff.diffusion.ode import check_gradient
 from vdiff.errors import VdiffError
 from vdiff.likelihood.conditions import Conditions, conditions_of
-from vdiff.likelihood.network import check_repeats, modules_of, noise_at_unit
+from vdiff.likelihood.network import check_repeats, modules_of, noise_at_unit, precision_of
 from vdiff.likelihood.scan import LEAST, SHIFTS, Claim, Probe, by_shift, claims, ends, spread_levels
 
 if TYPE_CHECKING:
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
 
 WORSE = 1.5  # times the squared error of a linear denoiser, above which a network is none
 SLIPS = 0.05  # of the noise's variance, that a network may miss
-RATIO = (1.1, 1.25)  # error to that at a better time: likely, certain. Right claims: to 1.06
+RATIO = (1.1, 1.25)  # error to that at a better time: likely, certain. Right claims: below 1.1
 GAIN = (0.01, 0.06)  # nats/dim by another claim: likely, certain. Right claims: to 0.036
+NAMED = 0.002  # nats/dim, above which a claim is named where the times are wrong
 HINT = 1.05  # ratio above which other claims are tried
 LITTLE = 0.002  # nats/dim and unit of log SNR, below which no time is better
 DEAF = 0.02  # relative change of errors, below which a network does not listen to its time
@@ -149,9 +154,10 @@ def _scanned(
         # others look a little better.
         deaf = bool((np.abs(errors / error - 1) < DEAF).all())
         better = bool((_ratio(levels, error, told) > HINT).any())
-        other = _claim(claims(model, x, probe, full=False))
+        other = _claim(claims(model, x, probe, full=False), GAIN[0])
         if other or found or deaf or better or full:
-            other = _claim(claims(model, x, probe))
+            wrong = any(f.kind == "times" for f in found)  # then even a little says what fits
+            other = _claim(claims(model, x, probe), NAMED if wrong else GAIN[0])
         found = other + found
     scan = Diagnosis(levels, error, linear, shift, told, model.space.d, tuple(found))
     return scan, probe
@@ -219,9 +225,9 @@ def _ratio(levels: np.ndarray, error: np.ndarray, told: np.ndarray) -> np.ndarra
     return np.where((error - told) / (2 * np.exp(levels)) > LITTLE, error / told, 1)
 
 
-def _claim(found: list[Claim]) -> list[Finding]:
+def _claim(found: list[Claim], least: float) -> list[Finding]:
     """What the network looks like, if another claim fits better: the fewest changes that do."""
-    if not found or found[0].gain < GAIN[0]:
+    if not found or found[0].gain < least:
         return []
     gain = found[0].gain
     good = [c for c in found if c.gain > 0.95 * gain]
@@ -233,8 +239,14 @@ def _claim(found: list[Claim]) -> list[Finding]:
     }  # fmt: skip
     looks = ", ".join(words[k].format(v) for k, v in best.changed.items())
     severity: Severity = "certain" if gain >= GAIN[1] else "likely"
-    text = f"The network is not what it was trained with: {looks}, by which its bound is better by "
-    return [Finding("claim", severity, f"{text}about {gain:.2g} nats per dimension.")]
+    how = "is" if severity == "certain" else "may be"
+    return [
+        Finding(
+            "claim", severity,
+            f"The network {how} not what it was trained with: {looks}, by which its bound is "
+            f"better by about {gain:.2g} nats per dimension.",
+        )
+    ]  # fmt: skip
 
 
 def _network(model: "Model", probe: Probe) -> list[Finding]:
@@ -258,6 +270,13 @@ def _network(model: "Model", probe: Probe) -> list[Finding]:
         if any(m.training for m in modules_of(model.given["net"])):
             said = "The network is in train mode; vdiff asks it in eval mode."
             found.append(Finding("mode", "note", said))
+        dtype = precision_of(modules_of(model.given["net"]))
+        if dtype in (torch.float16, torch.bfloat16):
+            step = torch.finfo(dtype).eps
+            said = (
+                f"The network's weights are {dtype}, which tells numbers apart by {step:.1g} only."
+            )
+            found.append(Finding("precision", "note", said))
     high = probe.denoised(model, ends(model)[1] - 0.01)
     low, top = float(probe.y.min()), float(probe.y.max())
     room = 0.1 * (top - low)
