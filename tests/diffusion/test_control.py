@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from vdiff.diffusion.control import GaussianReference, fit_controls
+from vdiff.diffusion.control import fit_controls
 from vdiff.diffusion.elbo import stein_integrand
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Debiased
 from vdiff.errors import VdiffError
@@ -32,7 +33,8 @@ def test_parts_add_up_to_the_integrand_of_the_reference_drift(reference, sde, rn
     x, eps = torch.randn(2, 50, 3, generator=rng, dtype=torch.float64)
     x = x @ SHAPE
     s = torch.rand(50, generator=rng, dtype=torch.float64).clamp(min=1e-3)
-    Sigma = reference.basis @ torch.diag(reference.eigenvalues) @ reference.basis.T
+    basis = reference.transform.vectors
+    Sigma = basis @ torch.diag(reference.eigenvalues) @ basis.T
 
     def a_ref(y, s):
         m, var = sde.m(s), sde.var(s)

@@ -9,13 +9,15 @@ from scipy import integrate
 from support.oracles import gaussian_drift
 
 from vdiff.data import load
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.ode import check_gradient, log_likelihood
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.solver import solve, solve_each
 from vdiff.diffusion.tensors import expand_like
+from vdiff.diffusion.transforms.identity import identity
 from vdiff.errors import VdiffError
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
@@ -125,7 +127,7 @@ def test_the_elbo_lies_below_the_models_own_likelihood(args, c, rng):
     a = lambda y, s: -c * expand_like(sde.g(s).to(y.dtype), y) * y  # noqa: E731
     n = 40_000
     unit = torch.ones(2, dtype=torch.float64)
-    reference = GaussianReference(sde, 0 * unit, torch.eye(2).double(), unit, math.inf)
+    reference = GaussianReference(sde, 0 * unit, identity, unit, math.inf)
     controls = fit_controls(a, torch.randn(4096, 2, generator=rng).double(), reference, rng)
     for point in ([0.0, 0.0], [1.0, -0.5], [3.0, 1.0]):
         x = torch.tensor([point], dtype=torch.float64)

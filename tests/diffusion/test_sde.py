@@ -7,15 +7,17 @@ import torch
 from scipy import integrate
 from support.oracles import gaussian_drift
 
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.samplers import SAMPLERS, sampler_of
 from vdiff.diffusion.sdes import KINDS, sde_of
 from vdiff.diffusion.sdes.cosine import CosineSDE
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.stepping import noise_of
+from vdiff.diffusion.transforms.identity import identity
 from vdiff.errors import VdiffError
 
 ALL = [sde_of(kind) for kind in KINDS]  # a new one is held to all of these tests as it is
@@ -105,7 +107,7 @@ def test_the_efficient_elbo_is_the_likelihood_of_the_standard_normal(sde, rng):
     """
     n, d = 500, 3
     unit = torch.ones(d, dtype=torch.float64)
-    reference = GaussianReference(sde, 0 * unit, torch.eye(d).double(), unit, math.inf)
+    reference = GaussianReference(sde, 0 * unit, identity, unit, math.inf)
     pilot, x, eps = (torch.randn(n, d, generator=rng, dtype=torch.float64) for _ in range(3))
     controls = fit_controls(gaussian_drift(sde, 1.0), pilot, reference, rng)
     u = torch.rand(n, generator=rng, dtype=torch.float64)

@@ -12,6 +12,8 @@ LAWS = [
     Debiased(VPSDE(0.5, 5, 2), 0.02),
     Debiased(VPSDE(1, 1, 0.7), 1e-4),
     Debiased(VPSDE(), 1e-3, tail=0.5),
+    Debiased(VPSDE(), 0.02, tail=0.8, s_0=1e-3),
+    Debiased(VPSDE(), 1e-3, s_0=0.05),
     Uniform(0.7),
     Histogram(
         Debiased(VPSDE(), 1e-3, tail=0.5), torch.tensor([3.0, 1.0, 0.5, 2.0], dtype=torch.float64)

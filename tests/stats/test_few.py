@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.stats.few import mean_and_error, strata

@@ -10,7 +10,8 @@ from functools import cache
 import pytest
 import torch
 
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.times import Debiased, stratified
 from vdiff.stats.intervals import t95

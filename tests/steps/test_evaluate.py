@@ -11,7 +11,8 @@ from support.models import digits_model
 from vdiff.config import Evaluation
 from vdiff.config.fields import Estimator
 from vdiff.data.images import Images
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.times import Debiased
 from vdiff.errors import VdiffError
 from vdiff.nets.mlp import MLP

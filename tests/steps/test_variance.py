@@ -7,7 +7,7 @@ import torch
 
 from vdiff.config import Run, Variance, validate
 from vdiff.data.points import Points
-from vdiff.diffusion.control import GaussianReference
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import published
 from vdiff.diffusion.times import Uniform

@@ -3,26 +3,19 @@
 import torch
 from torch import Tensor
 
-from vdiff.diffusion.control import ControlVariates, GaussianReference, efficient, fit_controls
-from vdiff.diffusion.drift import Drift, checked, in_chunks
+from vdiff.diffusion.control import ControlVariates, efficient
+from vdiff.diffusion.drift import Drift, checked
 from vdiff.diffusion.sde import SDE, at
 from vdiff.stats.few import strata
 
 PILOT = 1024  # training examples that a fit takes of those there are
+PILOT_NUMBERS = 2**28  # in the pilot examples that a fit takes, at most: a gigabyte of float32
 OWN, OWN_STEPS = 256, 20  # samples that a fit makes where there are none, and their steps
 
 
 def eps_t_of(sde: SDE, s_min: float) -> float:
     """Where time distributions stop following log NSR: sigma / m = 0.01, or where nets do."""
     return max(s_min, float(sde.invert_log_nsr(at(torch.tensor(1e-4).log().item()))))
-
-
-def fitted(
-    sde: SDE, a: Drift, y: Tensor, rng: torch.Generator, eps_t: float, batch_size: int
-) -> ControlVariates:
-    """Control variates for the drift a, fitted on vectors y (N, ...) of training examples."""
-    reference = GaussianReference.fit(sde, y)
-    return fit_controls(in_chunks(checked(a), batch_size), y, reference, rng, eps_t)
 
 
 def times_of_one(draws: int) -> tuple[Tensor, float]:

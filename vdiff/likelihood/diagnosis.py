@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.ode import check_gradient
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, needed
 from vdiff.likelihood.conditions import Conditions, conditions_of
 from vdiff.likelihood.network import check_repeats, modules_of, noise_at_unit, precision_of
 from vdiff.likelihood.scan import LEAST, SHIFTS, Claim, Probe, by_shift, claims, ends, spread_levels
@@ -74,8 +74,8 @@ class Diagnosis:
 
     def to_pandas(self) -> Any:
         """A data frame with a row for each level."""
-        import pandas as pd
-
+        with needed():
+            import pandas as pd
         return pd.DataFrame(
             {
                 "noise": np.exp(self.log_nsr / 2),
@@ -90,8 +90,8 @@ class Diagnosis:
 
     def plot(self) -> Any:
         """A figure of both errors and of the nats, by noise level."""
-        import matplotlib.pyplot as plt
-
+        with needed():
+            import matplotlib.pyplot as plt
         figure, (top, bottom) = plt.subplots(2, sharex=True, layout="constrained")
         noise = np.exp(self.log_nsr / 2)
         top.loglog(noise, self.error**0.5, "o-", color="#0072b2", label="network")
@@ -192,7 +192,7 @@ def _denoiser(
             Finding(
                 "low noise", "likely",
                 f"At and below sigma / m = {below:.3g} the network is no better than leaving the "
-                "noise in, and the bound is the worse for it; a larger s_min leaves them out.",
+                "noise in; `fit` ends the bound above them, unless ends_at says otherwise.",
             )
         ]  # fmt: skip
     return [Finding("denoiser", "likely", f"{text}: it was hardly trained, or told wrongly.")]

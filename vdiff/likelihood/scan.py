@@ -34,6 +34,7 @@ SHIFTS = (-3.0, -1.5, -0.75, -0.35, 0.35, 0.75, 1.5, 3.0)
 ENDS = 0.003, 0.999  # of the range of log NSR, between which levels lie
 MIDDLE, OTHERS = (-7.0, 3.0), 5  # log NSR where claims differ, and levels in it
 LEAST, NUMBERS = 32, 4096  # examples asked about at least, numbers in them at most
+VARIANCES = 2**24  # numbers that variances of coordinates are taken of, at most
 CLOCKS: dict[str, Callable[[Tensor], Tensor] | None] = {
     "the default": None,
     "s": lambda s: s,
@@ -46,7 +47,7 @@ RANGES = ((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 255.0))
 @dataclass(frozen=True)
 class Probe:
     """What models are asked: vectors y (n, ...), their conditions and noise eps like y; var (d,):
-    of each coordinate of all the data; batch_size: how many are asked at once."""
+    of each coordinate of the data; batch_size: how many are asked at once."""
 
     y: Tensor
     eps: Tensor
@@ -60,8 +61,8 @@ class Probe:
         most: int = 256,
     ) -> "Probe":  # fmt: skip
         """Of examples x (N, ...), at most `most`, and fewer of many dimensions: each says more."""
-        every = torch.arange(len(x))
-        y, _ = model._vectors(x, every, Streams(x, "scan", seed))
+        every, x = torch.arange(len(x)), x[: max(most, VARIANCES // model.space.d)]
+        y = model._vectors(x, Streams(x, "scan", seed), batch_size)
         n = min(len(y), most, max(LEAST, NUMBERS // model.space.d))
         eps = Streams(x[:n], "scan eps", seed).normal(every[:n], y.shape[1:], "eps", y.dtype)
         var = y.double().var(0, correction=0).numpy().ravel()

@@ -54,6 +54,7 @@ def wrap(
     dequantisation: float | Literal["uniform"] = "uniform",
     time: Callable[[Tensor], Tensor] | None = None,
     s_min: float | None = None,
+    ends_at: float | None = None,
     sigma_data: float = 0.5,
     device: str = "cpu",
     check: bool = True,
@@ -68,12 +69,13 @@ def wrap(
     or the standard deviation of a truncated normal in grey levels. time: from the SDE's time (B,)
     to what the network takes, by default itself, for DDPM's tables the step from 0, in between a
     fraction; networks that take integers need lambda s: (N * s - 1).round().long(). s_min: the
-    least time the network was trained on. check: whether `fit` refuses a network that denoises
-    worse than a line through the data's mean.
+    least time the network was trained on. ends_at: the time below which a bound holds the score, at
+    least s_min; by default `fit` finds the best, and the result says it. check: whether `fit`
+    refuses a network that denoises worse than a line through the data's mean.
 
     The network gives a tensor like y, alone, first in a tuple or as `sample`; of outputs with twice
-    the channels the first half is taken, and a learned variance is not used. Raises VdiffError for
-    what is none of these; what only a call shows is said at the first.
+    the channels the first half is taken, and a learned variance for `Model.chain` alone. Raises
+    VdiffError for what is none of these; what only a call shows is said at the first.
     """
     if not isinstance(schedule, str):
         schedule = _schedule(schedule)
@@ -91,6 +93,8 @@ def wrap(
     s_min = least if s_min is None else s_min
     if not 0 < s_min < sde.T:
         raise VdiffError(f"s_min is {s_min}; it must lie in (0, T) = (0, {sde.T}).")
+    if ends_at is not None and not s_min <= ends_at < sde.T:
+        raise VdiffError(f"ends_at is {ends_at}; it must lie in [s_min, T) = [{s_min}, {sde.T}).")
     if len(range) != 2 or not -math.inf < range[0] < range[1] < math.inf:
         raise VdiffError(
             f"range is {range}; it must be two finite numbers, its first end below its second."
@@ -121,8 +125,8 @@ def wrap(
         return drift_of(timed, sde, predicts, s_min)(y, s)
 
     drift_of(net, sde, "x0" if predicts == "F" else predicts, s_min)  # says at once what is wrong
-    model = Model(sde, a, space, s_min, device=host_of(device), check=check)
-    model.given = {**given, "time": clock}
+    model = Model(sde, a, space, s_min, device=host_of(device), check=check, ends_at=ends_at)
+    model.given, model.learned = {**given, "time": clock}, lambda: network.learned
     return model
 
 

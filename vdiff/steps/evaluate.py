@@ -16,10 +16,11 @@ from torch import Tensor
 from vdiff.config import Evaluation
 from vdiff.data import Data
 from vdiff.diffusion.bits import bits_per_dim
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.divergence import probe_from_uniform
 from vdiff.diffusion.drift import UNUSABLE, Drift, checked, in_chunks, in_precision, on_device
 from vdiff.diffusion.elbo import published
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.times import stratified
 from vdiff.errors import VdiffError

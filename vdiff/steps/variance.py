@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from vdiff.config import Variance
-from vdiff.diffusion.control import GaussianReference, efficient, fit_controls
+from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.drift import Drift, in_chunks, on_device
 from vdiff.diffusion.elbo import published
 from vdiff.diffusion.fitted import SLICES
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.machine.seeds import generator
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import tail_of

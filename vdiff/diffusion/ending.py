@@ -1,0 +1,87 @@
+"""The level of noise where a bound ends: below a time s_0 the score is held at its value there.
+
+Whatever s_0, the plug-in reverse SDE with the score held below it is a generative model, and its
+bound is valid; but which bound is best depends on the network. Where it predicts x-hat, an error
+near the data costs |x-hat - x|^2 / (2 nsr) and vanishes with the noise, for x-hat is then near y.
+One that predicts noise or a velocity has to tell noise of size sigma from y to a relative error of
+its own, and pays d/2 times the square of that error in every unit of log SNR, down to s_0.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vdiff.diffusion.drift import Drift
+from vdiff.diffusion.elbo import stein_integrand
+from vdiff.diffusion.sde import SDE, at
+from vdiff.diffusion.tensors import expand_like
+from vdiff.diffusion.times import Debiased, stratified
+
+STEP, MANY = 2.0, 5  # of log NSR between levels that are tried, and how many above the least
+ROWS, NUMBERS = (128, 4096), 2**15  # draws: least and most, in between as many numbers
+ERRORS, LEAST = 3.0, 1e-3  # standard errors, and nats/dim, by which another level must be better
+
+
+def held(a: Drift, sde: SDE, s_0: float) -> Drift:
+    """The drift a = g * score, its score below s_0 that at s_0 of the same y / m."""
+
+    def below(y: Tensor, s: Tensor) -> Tensor:
+        s = s.double()
+        later = s.clamp(min=s_0)
+        ratio = expand_like((sde.m(later) / sde.m(s)).to(y.dtype), y)
+        g = expand_like((sde.g(s) / sde.g(later)).to(y.dtype), y)
+        # The score is a derivative by y, so what scales y scales it.
+        return ratio * g * a(ratio * y, later.to(y.dtype))
+
+    return below
+
+
+def levels_above(sde: SDE, s_min: float) -> list[float]:
+    """Times of levels to try, in steps of log NSR from s_min on, below the middle of its range."""
+    low, high = (float(sde.log_nsr(at(s))) for s in (s_min, sde.T))
+    tried = (low + STEP * k for k in range(1, MANY + 1))
+    return [float(sde.invert_log_nsr(at(v))) for v in tried if v < min((low + high) / 2, 0)]
+
+
+def rows_for(n: int, d: int) -> Tensor:
+    """Which of n pilot examples of d dimensions are looked at: all in turn."""
+    many = max(ROWS[0], min(ROWS[1], NUMBERS // d))
+    return torch.arange(many) % n
+
+
+@torch.no_grad()
+def gains(
+    sde: SDE, drift_of: Callable[[Tensor], Drift], x: Tensor, levels: list[float], eps_t: float,
+    tail: float, generator: torch.Generator, batch_size: int,
+) -> Tensor:  # fmt: skip
+    """(N, J): for one draw of each of x (N, ...), what a bound that ends at each of J ascending
+    levels is better by, in nats; its mean is the gain. drift_of(rows): the drift of rows (K,)."""
+    law = Debiased(sde, eps_t, tail=tail)
+    mass = law.cdf(at(levels[-1]))
+    s = law.icdf(stratified(len(x), generator) * mass).to(x.device)
+    eps = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+    found = torch.zeros(len(x), len(levels), dtype=torch.float64, device=x.device)
+    for rows in torch.arange(len(x)).split(batch_size):
+        a, given = drift_of(rows), (x[rows], s[rows], eps[rows])
+        own = stein_integrand(sde, a, *given)
+        weight = mass.to(x.device) / law.density(given[1])
+        for j, s_0 in enumerate(levels):
+            inside = given[1] < s_0
+            if inside.any():
+                k = inside.nonzero().flatten().cpu()
+                other = held(drift_of(rows[k]), sde, s_0)
+                h = stein_integrand(sde, other, *(v[inside] for v in given))
+                found[rows[k], j] = weight[inside] * (own[inside] - h)
+    return found
+
+
+def chosen(found: Tensor, levels: list[float], s_min: float, d: int) -> float:
+    """By gains (N, J): from s_min on, every level that is surely better than the last one taken."""
+    best, taken = s_min, torch.zeros_like(found[:, 0])
+    for level, gain in zip(levels, found.T, strict=True):
+        more = gain - taken
+        mean, error = float(more.mean()), float(more.std()) / len(more) ** 0.5
+        if mean > ERRORS * error and mean > LEAST * d:
+            best, taken = level, gain
+    return best
