@@ -6,12 +6,11 @@ found = model.log_prob(model.test_examples(8))
 
 from pathlib import Path
 
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, needed
 from vdiff.files.weights import ENDING, Snapshot
 from vdiff.likelihood.model import Model
 from vdiff.machine.devices import Wanted, choose
 from vdiff.pretrained import model_of, names, read_pretrained
-from vdiff.steps.opening import open_folder
 from vdiff.trained import Trained
 
 
@@ -32,6 +31,8 @@ def load(name: str | Path, data_root: str | Path = "data", device: str = "cpu") 
             f"{path / 'run.json'} does not exist, and no network of that name comes with vdiff; "
             f"those that do are {', '.join(known) or 'none'}."
         )
+    with needed():
+        from vdiff.steps.opening import open_folder
     return model_at(open_folder(path, Path(data_root), chosen))
 
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from vdiff.config import Run
-from vdiff.config.sections import Network
-from vdiff.data import Data
 from vdiff.diffusion.drift import Drift
 from vdiff.diffusion.levels import Groups, level_drift
 from vdiff.diffusion.predictions import drift_of
@@ -21,22 +19,27 @@ from vdiff.machine.seeds import generator
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
 
+if TYPE_CHECKING:
+    from vdiff.config import Run
+    from vdiff.config.sections import Network
+    from vdiff.data import Data
 
-def sde_of_run(run: Run) -> SDE:
-    return sde_of(**run.sde.model_dump(exclude={"eps_t"}))
+
+def sde_of_run(run: "Run") -> SDE:
+    return sde_of(**{name: value for name, value in vars(run.sde).items() if name != "eps_t"})
 
 
-def _further(n: Network) -> int:
+def _further(n: "Network") -> int:
     """Channels beside each of the image's, in and out."""
     return n.level_groups if n.parameterisation == "levels" else 0
 
 
-def input_shape(run: Run, shape: tuple[int, ...]) -> tuple[int, ...]:
+def input_shape(run: "Run", shape: tuple[int, ...]) -> tuple[int, ...]:
     """Of one example as the network sees it."""
     return (shape[0] * (1 + _further(run.network)), *shape[1:])
 
 
-def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
+def network_of(run: "Run", shape: tuple[int, ...]) -> nn.Module:
     """The run's network for data of that shape; raises VdiffError when they do not fit."""
     n, rng = run.network, generator("init", run.seed)
     if n.kind == "mlp":
@@ -67,7 +70,7 @@ def network_of(run: Run, shape: tuple[int, ...]) -> nn.Module:
 
 
 def drift_from(
-    network: Drift, run: Run, level_counts: Callable[[], Tensor], device: str = "cpu"
+    network: Drift, run: "Run", level_counts: Callable[[], Tensor], device: str = "cpu"
 ) -> Drift:
     """The drift a of what the run's network outputs; level_counts: of the training images' grey
     levels, for the parameterisation levels.
@@ -85,8 +88,8 @@ def drift_from(
 class Trained:
     """What every step after training works on; snapshots are in the order of training."""
 
-    run: Run
-    data: Data
+    run: "Run"
+    data: "Data"
     device: str = "cpu"
     snapshots: list[Snapshot] = field(default_factory=list)
 

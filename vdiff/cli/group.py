@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, needed
 from vdiff.files.atomic import WRITTEN
 from vdiff.files.objects import write_json
 
@@ -28,6 +28,16 @@ class Sentences(click.Group):
 
     With --log, a command that ends well leaves a record of what it made beside its log.
     """
+
+    lacking = ""  # in a light installation: why some commands are not there
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            if not self.lacking:
+                raise
+            raise VdiffError(f"vdiff {args[0]} is not here. {self.lacking}") from None
 
     def command(self, *args: Any, **kwargs: Any) -> Any:
         """As click's, but that help comes from the source where `python -OO` leaves none."""
@@ -44,11 +54,12 @@ class Sentences(click.Group):
         WRITTEN.set(made)
         ctx.obj = {}
         try:
-            result = super().invoke(ctx)
-            if ctx.params["log_file"] and FIRST:
-                seconds = round(time.monotonic() - started, 3)
-                record = _record(ctx.obj, made, seconds)
-                write_json(ctx.params["log_file"].with_suffix(".json"), record)
+            with needed():
+                result = super().invoke(ctx)
+                if ctx.params["log_file"] and FIRST:
+                    seconds = round(time.monotonic() - started, 3)
+                    record = _record(ctx.obj, made, seconds)
+                    write_json(ctx.params["log_file"].with_suffix(".json"), record)
             return result
         except VdiffError as error:
             log.error("%s", error)

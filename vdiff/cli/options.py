@@ -3,18 +3,19 @@
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import click
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from vdiff.cli.group import PATH
-from vdiff.config import validate
 from vdiff.machine.devices import Wanted
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
 Command = Callable[..., Any]
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound="BaseModel")
 
 
 def with_device(command: Command) -> Command:
@@ -49,7 +50,7 @@ SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snap
 
 
 def options_of(
-    model: type[BaseModel], aliases: Mapping[str, str] = {}
+    model: type["BaseModel"], aliases: Mapping[str, str] = {}
 ) -> Callable[[Command], Command]:
     """A decorator that gives a command one option per field; values arrive as text or None.
 
@@ -75,6 +76,8 @@ def options_of(
 
 def settings_of(model: type[M], given: Mapping[str, Any]) -> M:
     """The section from the options that were given; raises VdiffError naming a wrong one."""
+    from vdiff.config import validate
+
     content: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         value = given.get(name)
@@ -83,7 +86,7 @@ def settings_of(model: type[M], given: Mapping[str, Any]) -> M:
     return validate(model, content, lambda name: f"The option {_spelling(name)}")
 
 
-def words_of(settings: BaseModel) -> list[str]:
+def words_of(settings: "BaseModel") -> list[str]:
     """A section as options of the command line, the inverse of `settings_of`."""
     words = []
     for name, value in settings.model_dump().items():
@@ -97,11 +100,11 @@ def text_of(value: Any) -> str:
     return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def is_list(field: FieldInfo) -> bool:
+def is_list(field: "FieldInfo") -> bool:
     return get_origin(field.annotation) is list
 
 
-def metavar(field: FieldInfo) -> str:
+def metavar(field: "FieldInfo") -> str:
     """A field's type as a word: INTEGER, FLOAT, BOOLEAN, NAME or its choices."""
     kind = field.annotation
     while get_args(kind) and not _choices(kind) and get_origin(kind) is not dict:
@@ -118,7 +121,7 @@ NAMES: dict[Any, str] = {int: "INTEGER", float: "FLOAT", bool: "true|false", str
 
 
 def _is_mapping(kind: Any) -> bool:
-    return kind is dict or (isinstance(kind, type) and issubclass(kind, BaseModel))
+    return kind is dict or (isinstance(kind, type) and hasattr(kind, "model_fields"))
 
 
 def _choices(kind: Any) -> tuple:
@@ -126,7 +129,7 @@ def _choices(kind: Any) -> tuple:
     return args if args and all(isinstance(a, str) for a in args) else ()
 
 
-def _help(field: FieldInfo) -> str:
+def _help(field: "FieldInfo") -> str:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, list):
         default = ",".join(str(item) for item in default)

@@ -11,7 +11,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vdiff.config import DATASETS
 from vdiff.data import readers
 from vdiff.errors import VdiffError
 from vdiff.files.located import file_of
@@ -79,6 +78,6 @@ def load(name: str, root: Path = Path("data"), real: bool = True) -> Data:
     if name.startswith("npz:"):
         return readers.npz(file_of(name, root), real)
     if name not in readers.REGISTRY:
-        known = ", ".join([*DATASETS, "npz:PATH"])
+        known = ", ".join([*readers.REGISTRY, "npz:PATH"])
         raise VdiffError(f"The dataset is {name!r}; it must be one of {known}.")
     return readers.REGISTRY[name](root, real)

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdiff.config import DATASETS
 from vdiff.data.images import Images
 from vdiff.data.points import Points
-from vdiff.errors import VdiffError, first_line
+from vdiff.errors import VdiffError, first_line, needed
 from vdiff.files.tidy import read_npz
 from vdiff.machine.seeds import generator
 
@@ -19,7 +18,8 @@ FEW_LEVELS, DARK = 16, 128  # images with no more levels, or none as bright, may
 
 
 def _swissroll(root: Path, real: bool) -> Points:
-    from sklearn.datasets import make_swiss_roll
+    with needed():
+        from sklearn.datasets import make_swiss_roll
 
     def draw(n: int, rng: torch.Generator) -> Tensor:
         state = int(torch.randint(2**31, (1,), generator=rng))
@@ -30,7 +30,8 @@ def _swissroll(root: Path, real: bool) -> Points:
 
 
 def _digits(root: Path, real: bool) -> Images:
-    from sklearn.datasets import load_digits
+    with needed():
+        from sklearn.datasets import load_digits
 
     digits = load_digits()
     x = torch.from_numpy(digits.images.astype(np.uint8))[:, None]
@@ -41,7 +42,8 @@ def _digits(root: Path, real: bool) -> Images:
 
 def _photos(root: Path, real: bool) -> Images:
     """32x32 crops, every 4 pixels, of half-size photographs; the right quarter is for testing."""
-    from sklearn.datasets import load_sample_images
+    with needed():
+        from sklearn.datasets import load_sample_images
 
     train: list[Tensor] = []
     test: list[Tensor] = []
@@ -64,8 +66,10 @@ def _photos(root: Path, real: bool) -> Images:
 
 def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
     def read(root: Path, real: bool) -> Images:
-        from torchvision import datasets
+        with needed():
+            from torchvision import datasets
 
+            from vdiff.config import DATASETS
         parts = []
         for train in (True, False):
             try:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, needed
 
 MOST_EVALUATIONS = 5000
 """Of a smooth field, a tolerance of 1e-8 takes some hundreds and one of 1e-10 about a thousand."""
@@ -39,7 +39,8 @@ def solve(
 
     Raises VdiffError when the tolerance is not reached within MOST_EVALUATIONS, or by no step.
     """
-    from torchdiffeq import odeint  # here, for likelihoods do without it
+    with needed():
+        from torchdiffeq import odeint  # here, for likelihoods do without it
 
     evaluations = 0
 

@@ -33,12 +33,15 @@ class _Silent:
 def bar(
     total: int, description: str, initial: int = 0, unit: str = "it", silent: bool = False
 ) -> Any:
-    """A bar of tqdm's with rate and ETA; VDIFF_PROGRESS=lines forces lines, none silences it."""
+    """A bar of tqdm's with rate and ETA, if that is installed; VDIFF_PROGRESS=lines forces lines,
+    none silences it."""
     kind = os.environ.get("VDIFF_PROGRESS", "bar" if sys.stderr.isatty() else "lines")
     if silent or kind == "none":
         return _Silent()
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return _Silent()
     lines = kind == "lines"
     return tqdm(
         total=total,

@@ -12,7 +12,8 @@ than it has in 1% of samples of n normal draws (`most_share`; half decides from 
 RELIABLE: k-hat is below 1/2 - 0.8 / n^(1/4), as in at most 20% of samples of an infinite variance
 (Pareto, inverse gamma and t tails of k = 1/2 and more). So only some 40% of samples of normal draws
 are reliable at 64, 80% from about 110 on, 99% at 200; of exponential draws 88% at 200.
-CANNOT_TELL: the rest, so all that is not doubtful of fewer than 50 draws, or of too many ties.
+CANNOT_TELL: the rest, so all that is not doubtful of fewer than 50 draws, or of too many ties, or
+where arviz-stats, which fits the tail, is not installed.
 """
 
 import warnings
@@ -111,7 +112,7 @@ def tail_of(deviations: np.ndarray) -> Tail:
 
 def _k_hat(x: np.ndarray) -> float:
     """Of the right tail of sorted values (n,) up to 1, NaN if it has fewer than LEAST of them that
-    differ."""
+    differ, and where arviz-stats is not installed."""
     n = len(x)
     size = int(min(n / 5, 3 * n**0.5))
     if size < LEAST:
@@ -120,8 +121,10 @@ def _k_hat(x: np.ndarray) -> float:
     size = int((x[-size:] > x[-size - 1] + 1e-12).sum())
     if (np.diff(x[-size - 1 :]) > 1e-12).sum() < LEAST:
         return np.nan
-    from arviz_stats.base import array_stats
-
+    try:
+        from arviz_stats.base import array_stats
+    except ModuleNotFoundError:
+        return np.nan
     r_eff = 9 * n / (size + 0.5) ** 2  # which makes the library's rule 3 sqrt(n / r_eff) that size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
