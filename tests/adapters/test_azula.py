@@ -51,3 +51,26 @@ def test_azulas_preconditioned_networks_have_the_true_density(kind, rng):
     net = getattr(denoise, kind)(Backbone(kind == "KarrasDenoiser"), noise.VPSchedule())
     assert_gaussian(from_azula(net, data=(4,)), (4,), rng)
     assert all(part.training for part in net.modules())
+
+
+class Centred(Backbone):
+    """That of data about a centre of its own for each example, which it has to be told."""
+
+    def forward(self, y, time, centre):
+        far = (1 + (2 * time).exp()).rsqrt()[:, None] * centre  # the centre, as c_in scales y
+        return super().forward(y - far, time) + centre
+
+
+def test_denoisers_take_conditions_by_their_names(rng):
+    """The true density under each example's own centre, and not under another's."""
+    net = denoise.SimpleDenoiser(Centred(karras=False), noise.VPSchedule())
+    model = from_azula(net, data=(3,))
+    centre = torch.randn(1000, 3, generator=rng)
+    x = centre + MEAN + VARIANCE**0.5 * torch.randn(1000, 3, generator=rng)
+    truth = torch.distributions.Normal(MEAN, VARIANCE**0.5).log_prob(x - centre).sum(1).numpy()
+    model.fit(x, {"centre": centre})
+    found = model.log_prob(x, {"centre": centre}, draws=8)
+    off = found.value - truth
+    assert abs(off.mean()) < 4 * off.std() / len(x) ** 0.5 + 3 * 0.003
+    others = model.log_prob(x, {"centre": centre.flip(0)}, draws=8)
+    assert (found.value - others.value).mean() > 1

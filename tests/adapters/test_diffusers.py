@@ -258,8 +258,11 @@ def test_a_network_under_a_condition_takes_it(kind, rng):
         condition = torch.randn(8, 3, 8, generator=rng)
     model = from_diffusers(unet, diffusers.DDPMScheduler(), check=False)
     x = torch.randint(256, (8, 1, 8, 8), generator=rng).to(torch.uint8)
-    one, two = (model.log_prob(x, c, draws=2).value for c in (condition, condition.flip(0)))
+    name = "class_labels" if kind == "classes" else "encoder_hidden_states"
+    conditions = (condition, condition.flip(0), {name: condition})
+    one, two, named = (model.log_prob(x, c, draws=2).value for c in conditions)
     assert np.isfinite(one).all() and (one != two).any()
+    assert np.array_equal(named, one)
 
 
 def test_the_network_is_left_as_it_was():

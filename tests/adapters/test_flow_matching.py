@@ -109,3 +109,20 @@ def test_torchcfm_trains_towards_that_velocity(rng):
 def test_a_negative_sigma_is_refused():
     with pytest.raises(VdiffError, match="sigma is -1; it must be 0 or more"):
         from_velocity(lambda y, t: y, data=(4,), sigma=-1)
+
+
+@pytest.mark.parametrize("kind", ["straight", "with noise beside", "VP"])
+def test_conditions_are_told_by_name_too(kind, rng):
+    def net(y, t, label):
+        return y * t[:, None] + label[:, None]
+
+    scheduler = schedulers.VPScheduler()
+    model = {
+        "straight": lambda: from_velocity(net, data=(2,)),
+        "with noise beside": lambda: from_velocity(net, data=(2,), sigma=0.1),
+        "VP": lambda: from_flow_matching(net, scheduler, data=(2,)),
+    }[kind]()
+    y, s, label = torch.randn(3, 2, generator=rng), torch.full((3,), 0.4), torch.arange(3.0)
+    found = model.score(y, s, label)
+    assert torch.equal(model.score(y, s, {"label": label}), found)
+    assert not torch.equal(model.score(y, s, {"label": label + 1}), found)

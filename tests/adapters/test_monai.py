@@ -44,6 +44,8 @@ def test_the_packages_network_is_taken_and_left_as_it_was(kind, rng):
     found = model.score(y, torch.full((4,), 0.5), *condition)
     assert torch.isfinite(found).all()
     if condition:
+        named = {"class_labels" if kind == "classes" else kind: condition[0]}
+        assert torch.equal(model.score(y, torch.full((4,), 0.5), named), found)
         assert (found != model.score(y, torch.full((4,), 0.5), condition[0].flip(0))).any()
     assert unet.training and all(p.requires_grad for p in unet.parameters())
 

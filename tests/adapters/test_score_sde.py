@@ -68,3 +68,12 @@ def test_vectors_are_refused_where_the_sde_takes_images(kind):
     """Broadcast, they would have the shape (B, 1, B, 1)."""
     with pytest.raises(VdiffError, match=r"does not take examples of shape \(4,\)"):
         from_score_sde(exact(kind()), kind(), data=(4,))
+
+
+def test_conditions_are_told_by_name_too(rng):
+    sde = VP()
+    model = from_score_sde(lambda x, labels, y: x * y.reshape(-1, 1, 1, 1), sde, data=(1, 2, 2))
+    x, s, label = torch.randn(3, 1, 2, 2, generator=rng), torch.full((3,), 0.4), torch.arange(3.0)
+    found = model.score(x, s, label)
+    assert torch.equal(model.score(x, s, {"y": label}), found)
+    assert not torch.equal(model.score(x, s, {"y": label + 1}), found)

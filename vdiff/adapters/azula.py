@@ -17,15 +17,15 @@ from vdiff.likelihood.network import evaluating
 def from_azula(denoiser: Any, *, data: Sequence[int], **keys: Any) -> Model:
     """A denoiser(x_t, t) whose posterior has a mean, with any schedule (alpha, sigma) of azula's.
     One that takes a single time for all rows, as azula's GaussianDenoiser does, is asked row by
-    row.
+    row. Conditions are a dict, as azula's denoisers take arguments by their names.
 
     data: the shape of an example; keys: of `wrap`.
     """
 
-    def mean(y: Tensor, t: Tensor) -> Tensor:
-        return denoiser(y, t).mean
+    def mean(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
+        return denoiser(y, t, *condition, **named).mean
 
-    def each(y: Tensor, t: Tensor) -> Tensor:
+    def each(y: Tensor, t: Tensor, /) -> Tensor:
         return torch.vmap(mean)(y, t)
 
     batched = _takes_times(denoiser, tuple(data), keys.get("device", "cpu"))
@@ -42,12 +42,15 @@ def from_azula(denoiser: Any, *, data: Sequence[int], **keys: Any) -> Model:
 @torch.no_grad()
 def _takes_times(denoiser: Any, shape: tuple[int, ...], device: str) -> bool:
     """Whether a time for each of three rows gives what each row gives by itself. It is not enough
-    that it runs: three times also broadcast along data whose last axis has three entries."""
+    that it runs: three times also broadcast along data whose last axis has three entries. A
+    denoiser that cannot be asked without conditions is a network, which takes them."""
     t = torch.tensor([0.25, 0.5, 0.75], device=device)
     y = t.reshape(-1, *[1] * len(shape)).expand(3, *shape)
     with evaluating([denoiser]):
         try:
             together = denoiser(y, t).mean
+        except TypeError:
+            return True
         except RuntimeError:
             return False
         alone = torch.cat([denoiser(y[k : k + 1], t[k : k + 1]).mean for k in range(3)])

@@ -34,7 +34,8 @@ def from_diffusers(unet: Any, scheduler: Any = None, **keys: Any) -> Model:
     """A UNet2DModel, or another network unet(sample, timestep).sample, with the scheduler that it
     was trained with: DDPM's and those that share its table, EDM's, or flow matching's; or a
     pipeline in place of both. keys: of `wrap`, such as range and levels. A network for classes
-    takes their numbers as its condition, a UNet2DConditionModel its encoder_hidden_states.
+    takes their numbers as its condition, a UNet2DConditionModel its encoder_hidden_states, and both
+    a dict of their arguments.
 
     Raises VdiffError for schedulers of other kinds, and for pipelines whose network works on
     latents.
@@ -72,8 +73,8 @@ def from_diffusers(unet: Any, scheduler: Any = None, **keys: Any) -> Model:
         sde = TableSDE(tuple(scheduler.alphas_cumprod.double().tolist()))
         predicts = PREDICTS[config.prediction_type]
 
-    def net(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
-        return unet(y, t, *condition).sample
+    def net(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
+        return unet(y, t, *condition, **named).sample
 
     device = str(next(unet.parameters()).device)
     found: dict[str, Any] = {"schedule": sde, "predicts": predicts, "device": device}

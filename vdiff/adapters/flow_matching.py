@@ -33,16 +33,16 @@ def from_velocity(
     if not sigma >= 0:
         raise VdiffError(f"sigma is {sigma}; it must be 0 or more.")
 
-    def backwards(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
-        return -net(y, 1 - s, *condition)
+    def backwards(y: Tensor, s: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
+        return -net(y, 1 - s, *condition, **named)
 
     def path(t: Tensor) -> tuple[Tensor, Tensor]:
         """Of the data at t = 1, their noise included: t^2 sigma^2 of the variance is theirs."""
         return t, ((1 - t) ** 2 + sigma**2 * (1 - t**2)).sqrt()
 
-    def score(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+    def score(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
         """From velocity = x - (1 - t) (y - t x) / var, the mean of x less noise given y."""
-        t_, velocity = expand_like(t, y), net(y, t, *condition)
+        t_, velocity = expand_like(t, y), net(y, t, *condition, **named)
         var = (1 - t_) ** 2 + sigma**2
         x = (var * velocity + (1 - t_) * y) / (var + t_ * (1 - t_))
         return (t_ * x - y) / var
@@ -63,14 +63,14 @@ def from_flow_matching(
     def at(t: Tensor) -> Any:
         return scheduler(t)
 
-    def noise(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
+    def noise(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
         """From velocity = alpha' x + sigma' eps and y = alpha x + sigma eps."""
         found = at(t)
         alpha, sigma, d_alpha, d_sigma = (
             expand_like(v.to(y.dtype), y)
             for v in (found.alpha_t, found.sigma_t, found.d_alpha_t, found.d_sigma_t)
         )
-        velocity = net(y, t, *condition)
+        velocity = net(y, t, *condition, **named)
         return (alpha * velocity - d_alpha * y) / (alpha * d_sigma - d_alpha * sigma)
 
     return from_path(

@@ -22,7 +22,7 @@ def from_monai(
     """A DiffusionModelUNet, in two or three dimensions, with a DDPMScheduler, or another of the
     same table. data: the shape of an example; keys: of `wrap`; where the images were in [0, 1] in
     training, as in MONAI's tutorials, `range` is (0, 1). A network for classes takes them as its
-    condition, another its context.
+    condition, another its context, and both a dict of their arguments.
 
     Raises VdiffError for schedulers of other kinds.
     """
@@ -34,8 +34,8 @@ def from_monai(
         )
     name = "context" if getattr(unet, "num_class_embeds", None) is None else "class_labels"
 
-    def net(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
-        return unet(y, t, **dict(zip((name,), condition, strict=False)))
+    def net(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
+        return unet(y, t, **dict(zip((name,), condition, strict=False)), **named)
 
     sde = TableSDE(tuple(scheduler.alphas_cumprod.double().tolist()))
     return wrap(net, **{"schedule": sde, "predicts": predicts, "data": tuple(data), **keys})

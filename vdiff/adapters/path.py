@@ -28,7 +28,8 @@ def from_path(
     data: Sequence[int],
     **keys: Any,
 ) -> Model:
-    """A network net(y_t, t) or net(y_t, t, condition) that predicts x0, the noise or the score.
+    """A network net(y_t, t) that predicts x0, the noise or the score, with conditions as `wrap` has
+    them.
 
     ends: the path's times nearest the data and nearest the noise, in either order of size; data:
     the shape of an example; keys: of `wrap`.
@@ -46,10 +47,10 @@ def from_path(
             near, far = torch.where(below, middle, near), torch.where(below, far, middle)
         return (near + far) / 2
 
-    def of_level(y: Tensor, s: Tensor, *condition: Tensor) -> Tensor:
+    def of_level(y: Tensor, s: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
         t = time_at(s).to(y.dtype)
         alpha = expand_like(path(t)[0].to(y.dtype), y)
-        out = net(alpha * y, t, *condition)
+        out = net(alpha * y, t, *condition, **named)
         return alpha * out if predicts == "score" else out
 
     least, most = level(torch.tensor(ends, dtype=torch.float64)).tolist()

@@ -41,8 +41,8 @@ def from_score_sde(
             "(C, H, W)."
         ) from None
 
-    def labelled(y: Tensor, t: Tensor, *condition: Tensor) -> Tensor:
-        return net(y, path(t)[1] if explodes else 999 * t, *condition)
+    def labelled(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
+        return net(y, path(t)[1] if explodes else 999 * t, *condition, **named)
 
     return from_path(
         labelled,
