@@ -148,7 +148,7 @@ def test_scores_are_the_model_s_own_whatever_the_chunks(folder, monkeypatch):
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(torch.tensor(x), torch.zeros(150)), 40
     )
-    monkeypatch.setattr(rows, "CHUNK", 70)
+    monkeypatch.setattr(rows, "at_once", lambda *_: 70)
     for data in (x, "a.npz", loader, [x[:100], x[100:]], (v for v in [x])):
         found = score(model, data, draws=8, batch_size=100)
         assert np.allclose(found["log_prob"], truth.value, rtol=1e-5, atol=1e-5)
@@ -221,10 +221,12 @@ def test_looks_at_the_networks_take_little_of_the_time(folder, monkeypatch):
         time.sleep(0.02)
 
     monkeypatch.setattr(rows, "EVERY", 0.0)
-    monkeypatch.setattr(rows, "CHUNK", 5)
+    monkeypatch.setattr(rows, "at_once", lambda *_: 5)
     monkeypatch.setattr(rows, "_check_unchanged", slow)
     monkeypatch.setattr(
-        rows, "_scores", lambda model, x, *_: time.sleep(0.005) or np.zeros((len(x), 4))
+        rows,
+        "_scores",
+        lambda model, m, lot, some, *_: time.sleep(0.005) or np.zeros((len(some), 4)),
     )
     ask(*WORDS)
     assert 2 <= len(looks) <= 4
@@ -472,9 +474,9 @@ def test_the_page_about_scoring_runs_as_it_stands(folder):
     page = (ROOT / "docs/scoring.md").read_text()
     blocks = re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL)
     assert [kind for kind, _ in blocks] == [
-        "python", "python", "console", "yaml", "console", "python",
+        "python", "python", "console", "yaml", "console", "console", "text", "python",
     ]  # fmt: skip
-    (model, data, first, options, second, python) = (text for _, text in blocks)
+    (model, data, first, options, second, _, _, python) = (text for _, text in blocks)
     (folder / "model.py").write_text(model)
     (folder / "score.yaml").write_text(options)
     names: dict = {}

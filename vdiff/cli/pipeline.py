@@ -16,7 +16,7 @@ from vdiff.files.pipeline import snakefile
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--preset", help="Which preset, as `vdiff presets` lists them; demo by default.")
+@click.option("--preset", help="As `vdiff presets` lists them, or score; demo by default.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def run(preset: str | None, words: tuple[str, ...]) -> None:
     """Run the pipeline in this folder; results come into its folder results.
@@ -24,11 +24,14 @@ def run(preset: str | None, words: tuple[str, ...]) -> None:
     WORDS are Snakemake's own targets and options in its own order, such as `--cores 2`, `--dry-run`
     or `--config KEY=VALUE ...`; all cores are used unless they say otherwise.
     """
+    file = snakefile()
+    if preset == SCORE:
+        file, preset = file.with_name("workflow") / "score.smk", None
     if find_spec("snakemake") is None:
         raise VdiffError("snakemake is not installed; pip install snakemake.")
-    for file in _config_files(words):
-        read_yaml(file)  # refused here in one sentence
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile())]
+    for given in _config_files(words):
+        read_yaml(given)  # refused here in one sentence
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(file)]
     command += _with_preset(preset, list(words))
     if not any(word.split("=")[0] in CORES or word.startswith("-c") for word in words):
         command += ["--cores", "all"]
@@ -37,6 +40,8 @@ def run(preset: str | None, words: tuple[str, ...]) -> None:
     os.execve(sys.executable, command, {**os.environ, **_home(), "PATH": path})
 
 
+SCORE = "score"
+"""The preset that is a workflow of its own, whose keys are the options of `vdiff score`."""
 CORES = ("--cores", "--jobs", "-j", "--profile", "--workflow-profile")
 """Options of Snakemake that say, or may say, how many cores it has."""
 

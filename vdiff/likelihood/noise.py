@@ -7,7 +7,8 @@ noise.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,17 +20,28 @@ def digests(x: Tensor) -> list[bytes]:
     return [hashlib.sha256(row.tobytes()).digest() for row in x.contiguous().numpy()]
 
 
+def counted(found: Sequence[bytes], seen: Counter[bytes]) -> list[int]:
+    """Of each digest how many equal ones came before it, `seen` among them, which is updated."""
+    before = []
+    for digest in found:
+        before.append(seen[digest])
+        seen[digest] += 1
+    return before
+
+
 class Streams:
     """Streams of the examples x (N, ...). A row of noise is the next of its example's stream, so
-    that rows may be asked for in batches of any size, in the order of their examples."""
+    that rows may be asked for in batches of any size, in the order of their examples. earlier: how
+    often examples, by their digests, came before those of x, where x is a part of more."""
 
-    def __init__(self, x: Tensor, *keys: int | str) -> None:
-        seen: Counter[bytes] = Counter()
+    def __init__(
+        self, x: Tensor, *keys: int | str, earlier: Mapping[bytes, int] = MappingProxyType({})
+    ) -> None:
+        found = digests(x)
         self._keys: list[int] = []
-        for digest in digests(x):
-            text = repr((keys, seen[digest])).encode() + digest
+        for digest, n in zip(found, counted(found, Counter(earlier)), strict=True):
+            text = repr((keys, n)).encode() + digest
             self._keys.append(int.from_bytes(hashlib.sha256(text).digest()[:16], "little"))
-            seen[digest] += 1
         self._open: dict[tuple[int, str], np.random.Generator] = {}
 
     def normal(self, of: Tensor, shape: Sequence[int], name: str, dtype: torch.dtype) -> Tensor:
@@ -41,6 +53,13 @@ class Streams:
     def uniform(self, of: Tensor, shape: Sequence[int], name: str) -> Tensor:
         """As `normal`, uniform on [0, 1), float64."""
         return self._rows(of, name, lambda rng, n: rng.random((n, *shape)))
+
+    def same(self, of: Tensor, shape: Sequence[int], name: str, dtype: torch.dtype) -> Tensor:
+        """As `normal`, with one row for each example, the first of its stream, in every call."""
+        examples, rows = torch.unique_consecutive(of, return_inverse=True)
+        for k in examples.tolist():
+            self._open.pop((k, name), None)
+        return self.normal(examples, shape, name, dtype)[rows]
 
     def _rows(
         self, of: Tensor, name: str, draw: Callable[[np.random.Generator, int], np.ndarray]

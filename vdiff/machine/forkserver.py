@@ -32,6 +32,7 @@ BESIDE = {
     "plot": "figures.style",
     "animate": "figures.animation",
     "claims": "stats.controls",
+    "chunks": "scoring.chunks",
 }
 """Commands to the modules that they import; that of a step has its name."""
 PR_SET_PDEATHSIG = 1

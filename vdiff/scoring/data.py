@@ -1,48 +1,59 @@
 """The examples that are scored: files, folders of images, sets by name, arrays and batches."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vdiff.data import load
 from vdiff.data.readers import REGISTRY
-from vdiff.errors import VdiffError, first_line
+from vdiff.errors import VdiffError, first_line, needed
 from vdiff.files.tidy import read_npz
-from vdiff.likelihood.space import Space
+from vdiff.likelihood.space import Vectors
 
 log = logging.getLogger(__name__)
 IMAGES = {".png", ".jpg", ".jpeg"}
-MODES = {"L": "grey", "RGB": "colour"}
+MODES = ("L", "RGB")
 
 
 class Part(NamedTuple):
-    """Examples x (N, ...) from one place. name: of the place; labels: (N, ...) or None; files: of
-    each example its own, where they have one."""
+    """The n examples of one place. name: of the place; rows: those from a first to before an end,
+    (B, ...), read where they are asked for; labels: (n, ...) or None; files: of each example its
+    own, where they have one."""
 
     name: str
-    x: Tensor
+    n: int
+    rows: Callable[[int, int], Tensor]
     labels: Tensor | None = None
     files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, x: Tensor, labels: Tensor | None = None) -> "Part":
+        return cls(name, len(x), lambda first, end: x[first:end], labels)
+
+    @property
+    def x(self) -> Tensor:
+        """All examples, (n, ...)."""
+        return self.rows(0, self.n)
 
     def who(self) -> list[tuple[str, int]]:
         """(file, number in it) of each example."""
         if self.files:
             return [(file, 0) for file in self.files]
-        return [(self.name, k) for k in range(len(self.x))]
+        return [(self.name, k) for k in range(self.n)]
 
-    def fitting(self, space: Space) -> Tensor:
+    def fitting(self, space: Vectors) -> Tensor:
         """The examples as that space has them. Raises VdiffError naming the file that does not
         fit."""
+        x = self.x
         try:
-            return space.examples(self.x)
+            return space.examples(x)
         except VdiffError as error:
-            for file, row in zip(self.files, self.x, strict=False):
+            for file, row in zip(self.files, x, strict=False):
                 try:
                     space.examples(row[None])
                 except VdiffError as own:
@@ -67,7 +78,7 @@ def _part(place: Any, root: Path, train: bool) -> Part:
     if isinstance(place, str | Path):
         part = _read(place, root, train)
     elif isinstance(place, Tensor | np.ndarray):
-        part = Part("data", _tensor(place, "data: x"))
+        part = Part.of("data", _tensor(place, "data: x"))
     elif isinstance(place, Iterable):
         part = _batches(place)
     else:
@@ -75,10 +86,10 @@ def _part(place: Any, root: Path, train: bool) -> Part:
             f"data is a {type(place).__name__}; it must be a path, an array, or batches of x or "
             "of (x, y)."
         )
-    if part.labels is not None and len(part.labels) != len(part.x):
+    if part.labels is not None and len(part.labels) != part.n:
         raise VdiffError(
-            f"{part.name} has {len(part.labels)} labels y for {len(part.x)} examples; there must "
-            "be as many."
+            f"{part.name} has {len(part.labels)} labels y for {part.n} examples; there must be as "
+            "many."
         )
     return part
 
@@ -89,14 +100,33 @@ def _read(place: str | Path, root: Path, train: bool) -> Part:
         found = load(name, root)
         both = found.labels()
         x = found.train_examples() if train else found.test_examples(None)
-        return Part(name, x, None if both is None else both[0 if train else 1])
+        return Part.of(name, x, None if both is None else both[0 if train else 1])
     if path.is_dir():
         return _images(path)
     if path.suffix == ".npy":
-        return Part(name, array_of(path, "x"))
+        return _npy(path, name)
     arrays = read_npz(path, "x")
     labels = _tensor(arrays["y"], f"{path}: y") if "y" in arrays else None
-    return Part(name, _tensor(arrays["x"], f"{path}: x"), labels)
+    return Part.of(name, _tensor(arrays["x"], f"{path}: x"), labels)
+
+
+def real(x: Tensor) -> Tensor:
+    """Examples as `Space.examples` has them, whatever the space: whole numbers that grey levels can
+    be as uint8, others in float32, or float64 if they are that."""
+    if x.is_floating_point():
+        return x if x.dtype == torch.float64 else x.float()
+    array = x.numpy()
+    grey = array.dtype.kind in "iu" and array.size and 0 <= array.min() and array.max() <= 255
+    return torch.from_numpy(array.astype(np.uint8)) if grey else x
+
+
+def _npy(path: Path, name: str) -> Part:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        _tensor(array[:0], f"{path}: x")
+    except Exception:  # what cannot be mapped is read at once, or refused there
+        return Part.of(name, array_of(path, "x"))
+    return Part(name, len(array), lambda first, end: _tensor(array[first:end], f"{path}: x"))
 
 
 def array_of(path: Path, name: str) -> Tensor:
@@ -135,26 +165,45 @@ def _images(folder: Path) -> Part:
         log.info(
             "%s: %d files that are no PNG or JPEG are left out.", folder, len(files) - len(images)
         )
-    rows, first = [], ""
+    return Part(
+        str(folder),
+        len(images),
+        lambda first, end: _stacked(images[first:end], images[0]),
+        files=tuple(map(str, images)),
+    )
+
+
+def _stacked(images: Sequence[Path], like: Path) -> Tensor:
+    """Images (B, C, H, W), all of the size and mode of another."""
+    rows, alike = [], _image(like)
     for path in images:
-        try:
-            with Image.open(path) as image:
-                mode, array = image.mode, np.asarray(image)
-        except Exception as error:  # a damaged file can make the parser raise anything
-            raise VdiffError(f"{path} cannot be read as an image: {first_line(error)}.") from None
-        if mode not in MODES:
+        array = _image(path)
+        if array.shape != alike.shape:
             raise VdiffError(
-                f"{path} is an image of mode {mode}; it must be L (grey) or RGB (colour)."
-            )
-        kind = f"{array.shape[1]}x{array.shape[0]} of mode {mode}"
-        if kind != (first := first or kind):
-            raise VdiffError(
-                f"{path} is {kind}, {images[0]} is {first}; all images of a folder must be alike."
+                f"{path} is {_kind(array)}, {like} is {_kind(alike)}; all images of a folder must "
+                "be alike."
             )
         rows.append(torch.from_numpy(array.copy()))
     x = torch.stack(rows)
-    x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
-    return Part(str(folder), x, files=tuple(map(str, images)))
+    return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
+
+
+def _image(path: Path) -> np.ndarray:
+    """(H, W) or (H, W, 3) grey levels."""
+    with needed():
+        from PIL import Image
+    try:
+        with Image.open(path) as image:
+            mode, array = image.mode, np.asarray(image)
+    except Exception as error:  # a damaged file can make the parser raise anything
+        raise VdiffError(f"{path} cannot be read as an image: {first_line(error)}.") from None
+    if mode not in MODES:
+        raise VdiffError(f"{path} is an image of mode {mode}; it must be L (grey) or RGB (colour).")
+    return array
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]} of mode {'L' if array.ndim == 2 else 'RGB'}"
 
 
 def _batches(batches: Iterable) -> Part:
@@ -174,12 +223,13 @@ def _batches(batches: Iterable) -> Part:
         raise VdiffError("data has no batches; it must have at least one.")
     if ys and len(ys) < len(xs):
         raise VdiffError("Some batches of data have labels and some have none; give all or none.")
-    return Part(
-        "data", _joined(xs, "data: the batches"), _joined(ys, "data: labels") if ys else None
+    return Part.of(
+        "data", joined(xs, "data: the batches"), joined(ys, "data: labels") if ys else None
     )
 
 
-def _joined(parts: Sequence[Tensor], called: str) -> Tensor:
+def joined(parts: Sequence[Tensor], called: str) -> Tensor:
+    """One after the other; raises VdiffError unless they are of one dtype and shape."""
     kinds = {(p.dtype, p.shape[1:]) for p in parts}
     if len(kinds) > 1:
         found = " and ".join(
@@ -193,7 +243,7 @@ def conditions_of(parts: Sequence[Part], condition: Any, labels: bool) -> list[T
     """Of each part what its network is told: a number for all, the rows of an array or of a file
     for all examples in turn, the parts' own labels, or nothing. Whole numbers become int64,
     others float32. Raises VdiffError where there are not as many as examples."""
-    sizes = [len(p.x) for p in parts]
+    sizes = [p.n for p in parts]
     if condition is not None and labels:
         raise VdiffError("Both a condition and labels are given; give one of them.")
     if labels:

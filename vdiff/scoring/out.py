@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, needed
 
 
 def part_of(out: Path) -> Path:
@@ -38,11 +36,13 @@ def check_out(out: Path, inputs: Sequence[Path]) -> None:
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def alone(out: Path, wait: bool = False) -> Iterator[None]:
     """Holds the file inside the context, and takes away what a killed writer left half written.
-    Raises VdiffError where another process holds it."""
+    Waits where another process holds it, or raises VdiffError."""
+    with needed():
+        from filelock import FileLock, Timeout
     path = out.with_name(f".{out.name}.lock")
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:

@@ -5,36 +5,41 @@ import hashlib
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
-from vdiff.errors import VdiffError, first_line
-from vdiff.files.schemas import SCHEMAS
-from vdiff.files.tidy import read_npz, write_csv, write_npz
+from vdiff.errors import VdiffError, first_line, needed
+from vdiff.files.tidy import read_npz, write_columns, write_npz
 from vdiff.likelihood.bound import OWN, PILOT
 from vdiff.likelihood.model import Model
+from vdiff.likelihood.noise import counted, digests
+from vdiff.likelihood.space import Space
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
-from vdiff.scoring.data import Part, conditions_of, parts_of
+from vdiff.scoring.data import Part, conditions_of, joined, parts_of, real
 from vdiff.scoring.model import fingerprint, model_of, same
 from vdiff.scoring.out import alone, check_out, part_of
 from vdiff.stats.intervals import std_err
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 log = logging.getLogger(__name__)
-CHUNK = 64  # examples that are scored at once
 EVERY = 0.5  # seconds between two looks at the networks, after which scores are kept
 LOOKS = 0.05  # of the time at most, for looks
 MOST = 256  # rows that the network sees at once, unless that is too many for the memory
 COLUMNS = ("log_prob", "std_err", "bpd", "bpd_std_err")
-METHODS = ("elbo", "ode")
+METHODS = {"elbo": 32, "ode": 4}  # and their draws
 T = TypeVar("T")
+Table = dict[str, list]
+"""The columns of the schema `scores`; model by model, and so example by example."""
 
 
 def score(
@@ -51,7 +56,7 @@ def score(
     device: str = "cpu",
     data_root: Path = Path("data"),
     out: Path | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A row of the schema `scores` for each model and example, in the order of the input.
 
     model: a Model, FILE.py:FUNCTION, a diffusers pipeline's folder, or a mapping of names to
@@ -72,25 +77,42 @@ def score(
     models that are given are left as they are. Raises VdiffError for input that does not fit,
     before anything is scored, and for a network that changes meanwhile.
     """
-    return scored(
+    with needed():
+        import pandas as pd
+    found, _ = scored(
         model if isinstance(model, Mapping) else {_called(model): model}, data,
         condition=condition, labels=labels, train=train, method=method, draws=draws, seed=seed,
         batch_size=batch_size, make=lambda spec: model_of(spec, device), data_root=data_root,
         out=out,
-    )[0]  # fmt: skip
+    )  # fmt: skip
+    return pd.DataFrame(found)
 
 
 def _called(model: Any) -> str:
     return str(model) if isinstance(model, str | Path) else "model"
 
 
+def at_once(method: str, draws: int | None) -> int:
+    """Examples that are scored at once: a power of two, so that there are rows for a batch."""
+    draws = draws or METHODS[method]
+    return 64 if draws <= 8 else 32 if draws <= 16 else 16
+
+
 class Scorer(NamedTuple):
-    """A model under its name, what its network says, and the parts' examples as it has them."""
+    """A model under its name, a copy of its own, and what its network says."""
 
     name: str
     model: Model
     network: np.ndarray
+
+
+class Lot(NamedTuple):
+    """Examples that follow each other: as each model has them, what its network is told of them,
+    and how many equal ones came before each, (n,)."""
+
     xs: list[Tensor]
+    condition: Tensor | None
+    before: Sequence[int]
 
 
 def scored(
@@ -108,9 +130,49 @@ def scored(
     data_root: Path,
     out: Path | None,
     others: Sequence[Path] = (),
-) -> tuple[pd.DataFrame, list[int]]:
-    """What `score` returns, and how many examples each part of the data has. make: a model from
-    its specification; others: files that `out` must not be."""
+) -> tuple[Table, list[int]]:
+    """The columns of what `score` returns, and how many examples each part of the data has. make: a
+    model from its specification; others: files that `out` must not be."""
+    check_how(method, draws, batch_size)
+    if out is not None:
+        out = Path(out)
+        check_out(out, [*files_of([*models.values(), data, condition, train]), *others])
+    with nullcontext() if out is None else alone(out):
+        parts = parts_of(data, data_root)
+        conditions = conditions_of(parts, condition, labels)
+        trained = None if train is None else parts_of(train, data_root, train=True)
+        rows = Memory(batch_size)
+        scorers = scorers_of(models, make, conditions[0])
+        xs = [[part.fitting(s.model.space) for part in parts] for s in scorers]
+        for s, part in itertools.product(scorers, trained or []):
+            part.fitting(s.model.space)
+        pilot = None if trained is None else pilot_of(trained, condition, labels, seed)
+        seen: Counter[bytes] = Counter()
+        counts = [counted(digests(x), seen) for x in xs[0]]
+        lots = [
+            Lot(list(x), c, before)
+            for x, c, before in zip(zip(*xs, strict=True), conditions, counts, strict=True)
+        ]
+        key = key_of(
+            asked(scorers, method, draws, seed, fitted=True),
+            [*(v for lot in lots for v in (*lot.xs, lot.condition)), *(pilot or ())],
+        )
+        path = None if out is None else part_of(out)
+        kept = Kept(path, key, scorers, sum(part.n for part in parts))
+        if len(kept.done) < kept.total:
+            told = condition if isinstance(condition, int) else conditions[0]
+            for s in scorers:
+                fit(s.model, pilot, told, method, seed, rows)
+            go_on(kept, scorers, lots, rows, method=method, draws=draws, seed=seed)
+        found = table([s.name for s in scorers], [w for p in parts for w in p.who()], kept.done)
+        if out is not None:
+            write_columns(out, found)
+            part_of(out).unlink(missing_ok=True)
+    return found, [part.n for part in parts]
+
+
+def check_how(method: str, draws: int | None, batch_size: int | None) -> None:
+    """Raise VdiffError for a number or a method that there is none of."""
     if method not in METHODS:
         raise VdiffError(f"The method is {method!r}; it must be {' or '.join(METHODS)}.")
     least = 2 if method == "elbo" else 1
@@ -118,68 +180,65 @@ def scored(
         raise VdiffError(f"draws is {draws}; by {method} it must be at least {least}.")
     if batch_size is not None and batch_size < 1:
         raise VdiffError(f"batch_size is {batch_size}; it must be at least 1.")
-    if out is not None:
-        out = Path(out)
-        check_out(out, [*_files([*models.values(), data, condition, train]), *others])
-    with nullcontext() if out is None else alone(out):
-        parts = parts_of(data, data_root)
-        conditions = conditions_of(parts, condition, labels)
-        trained = None if train is None else parts_of(train, data_root, train=True)
-        rows = Memory(batch_size)
-        scorers = [
-            _scorer(name, make(str(m)) if isinstance(m, str | Path) else m, parts, conditions)
-            for name, m in models.items()
-        ]
-        pilots = [_pilot(s, trained, condition, labels, seed) for s in scorers]
-        key = _key(scorers, conditions, pilots, method, draws, seed)
-        kept = Kept(None if out is None else part_of(out), key, scorers, parts)
-        if len(kept.done) < kept.total:
-            for s, pilot in zip(scorers, pilots, strict=True):
-                _fit(s.model, pilot, method, seed, rows)
-            _go_on(kept, scorers, conditions, rows, method=method, draws=draws, seed=seed)
-        frame = pd.DataFrame(kept.done, columns=list(COLUMNS))
-        who = [w for part in parts for w in part.who()]
-        for k, name in enumerate(("file", "example")):
-            frame[name] = [w[k] for _ in scorers for w in who]
-        frame["model"] = np.repeat([s.name for s in scorers], len(who))
-        frame = frame[list(SCHEMAS["scores"])]
-        if out is not None:
-            write_csv(out, frame, "scores")
-            part_of(out).unlink(missing_ok=True)
-    return frame, [len(part.x) for part in parts]
 
 
-def differences(frame: pd.DataFrame) -> pd.DataFrame:
+def table(models: Sequence[str], who: Sequence[tuple[str, int]], done: np.ndarray) -> Table:
+    """Of scores (models * n, 4), model by model, of n examples `who`."""
+    return {
+        "model": [name for name in models for _ in who],
+        "file": [file for _ in models for file, _ in who],
+        "example": [k for _ in models for _, k in who],
+        **dict(zip(COLUMNS, done.T.tolist(), strict=True)),
+    }
+
+
+def differences(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Of each pair of models in what `score` returns: first, second, the mean difference first less
     second in bits/dim over the same examples, its standard error over them (NaN for one), and how
     many there are. Examples have the same noise under both, so that most of it cancels."""
-    of = {name: rows["bpd"].to_numpy() for name, rows in frame.groupby("model", sort=False)}
+    import pandas as pd
+
+    bpd = {name: rows["bpd"].to_numpy() for name, rows in frame.groupby("model", sort=False)}
+    columns = ["first", "second", "difference", "std_err", "examples"]
+    return pd.DataFrame(paired(bpd), columns=columns)
+
+
+def paired(of: Mapping[str, np.ndarray]) -> list[tuple[str, str, float, float, int]]:
+    """The rows of `differences`, of the bits/dim (n,) by each model."""
     rows = []
     for one, two in itertools.combinations(of, 2):
         z = of[one] - of[two]
         error = std_err(z) if len(z) > 1 else np.nan
         rows.append((one, two, float(z.mean()), error, len(z)))
-    return pd.DataFrame(rows, columns=["first", "second", "difference", "std_err", "examples"])
+    return rows
 
 
-def _files(given: Sequence[Any]) -> list[Path]:
+def files_of(given: Sequence[Any]) -> list[Path]:
     """The files and folders among what was given."""
     flat = [v for g in given for v in (g if isinstance(g, list | tuple) else [g])]
     words = [str(v) for v in flat if isinstance(v, str | Path)]
     return [Path(w.rpartition(":")[0] if ".py:" in w else w) for w in words]
 
 
-def _scorer(name: str, model: Any, parts: list[Part], conditions: list[Tensor | None]) -> Scorer:
-    if not isinstance(model, Model):
-        raise VdiffError(
-            f"The model is a {type(model).__name__}; it must be a vdiff.Model, FILE.py:FUNCTION or "
-            "a folder."
-        )
-    xs = [part.fitting(model.space) for part in parts]
-    return Scorer(name, copy.copy(model), _said(name, model, conditions[0]), xs)
+def scorers_of(
+    models: Mapping[str, Any], make: Callable[[str], Model], condition: Tensor | None
+) -> list[Scorer]:
+    """Of models, or what makes them, by their names. condition: its first is what a network is told
+    when it is asked who it is."""
+    found = []
+    for name, given in models.items():
+        model = make(str(given)) if isinstance(given, str | Path) else given
+        if not isinstance(model, Model):
+            raise VdiffError(
+                f"The model is a {type(model).__name__}; it must be a vdiff.Model, "
+                "FILE.py:FUNCTION or a folder."
+            )
+        found.append(Scorer(name, copy.copy(model), said(name, model, condition)))
+    return found
 
 
-def _said(name: str, model: Model, condition: Tensor | None) -> np.ndarray:
+def said(name: str, model: Model, condition: Tensor | None) -> np.ndarray:
+    """The fingerprint of the network of that name."""
     try:
         return fingerprint(model, condition)
     except VdiffError as error:
@@ -187,54 +246,73 @@ def _said(name: str, model: Model, condition: Tensor | None) -> np.ndarray:
 
 
 class Pilot(NamedTuple):
-    """What a model is fitted on: examples, or None for its own samples, under a condition."""
+    """The examples that models are fitted on, and their conditions."""
 
-    x: Tensor | None
+    x: Tensor
     condition: Tensor | None
 
 
-def _pilot(
-    scorer: Scorer, train: list[Part] | None, condition: Any, labels: bool, seed: int
-) -> Pilot | None:
-    """None where a model is not to be fitted, or fits itself."""
-    if train is None:
-        one = isinstance(condition, int)  # many conditions would make it depend on the examples
-        fresh = scorer.model.controls is None
-        return Pilot(None, torch.full((OWN,), condition)) if one and fresh else None
+def pilot_of(train: list[Part], condition: Any, labels: bool, seed: int) -> Pilot:
+    """At most PILOT of the examples of train, picked at random."""
     if condition is not None and not isinstance(condition, int):
         raise VdiffError(
             "The examples of train have no conditions; give labels, or one condition for all."
         )
     c = conditions_of(train, condition, labels)
-    x = torch.cat([part.fitting(scorer.model.space) for part in train])
-    rows = torch.randperm(len(x), generator=generator("pilot", seed))[:PILOT]
-    return Pilot(
-        x[rows], None if c[0] is None else torch.cat([v for v in c if v is not None])[rows]
-    )
+    places = [(part, k) for part in train for k in range(part.n)]
+    rows = torch.randperm(len(places), generator=generator("pilot", seed))[:PILOT]
+    picked = [places[row] for row in rows.tolist()]
+    x = joined([real(part.rows(k, k + 1)) for part, k in picked], "train: the examples")
+    return Pilot(x, None if c[0] is None else torch.cat([v for v in c if v is not None])[rows])
 
 
-def _key(
-    scorers: list[Scorer],
-    conditions: list[Tensor | None],
-    pilots: list[Pilot | None],
+def fit(
+    model: Model,
+    pilot: Pilot | None,
+    condition: int | Tensor | None,
     method: str,
-    draws: int | None,
     seed: int,
-) -> np.ndarray:
+    rows: "Memory",
+) -> None:
+    """On the pilot; without one as `Model.fit` does by itself, under one class for all on samples
+    of that class, and under conditions that differ not at all: what the model makes of an example
+    would depend on the others."""
+    if method != "elbo":
+        return
+    if pilot is not None:
+        x = model.space.examples(pilot.x)
+        rows.fit(lambda size: model.fit(x, pilot.condition, seed=seed, batch_size=size))
+    elif model.controls is None and isinstance(condition, int):
+        own = torch.full((OWN,), condition)
+        rows.fit(lambda size: model.fit(None, own, seed=seed, batch_size=size))
+    elif model.controls is None and condition is None:
+        rows.fit(lambda size: model.fit(batch_size=size))
+
+
+def asked(
+    scorers: list[Scorer], method: str, draws: int | None, seed: int, fitted: bool = False
+) -> bytes:
+    """What is asked of which models, in words. fitted: and what they come fitted to."""
+    words = [repr((method, draws, seed, at_once(method, draws)))]
+    for name, model, _ in scorers:
+        space = model.space
+        known = space if isinstance(space, Space) else (space.shape, space.levels, space.d_x)
+        words.append(repr((name, known, model.s_min, model.eps_t)))
+        if fitted and model.controls is not None:
+            c = model.controls
+            words.append(repr([v.tolist() for v in (c.c, c.c_bar, c.law.weights)]))
+    return "\n".join(words).encode()
+
+
+def key_of(asked: bytes, values: Sequence[Tensor | np.ndarray | None]) -> np.ndarray:
     """A checksum of all that scores depend on but the networks: (32,) uint8."""
-    digest = hashlib.sha256(repr((method, draws, seed, CHUNK)).encode())
-
-    def add(*values: Tensor | None) -> None:
-        for v in values:
-            digest.update(repr(None if v is None else (v.dtype, v.shape)).encode())
-            digest.update(b"" if v is None else v.contiguous().numpy().tobytes())
-
-    add(*conditions)
-    for (name, model, _, xs), pilot in zip(scorers, pilots, strict=True):
-        digest.update(repr((name, model.space, model.s_min, model.eps_t)).encode())
-        add(*xs, *(pilot or ()))
-        if model.controls is not None:
-            add(model.controls.c, model.controls.c_bar, model.controls.law.weights)
+    digest = hashlib.sha256(asked)
+    for v in values:
+        if v is not None:
+            v = np.ascontiguousarray(v)
+            digest.update(repr((str(v.dtype), v.shape)).encode())
+            digest.update(v.tobytes())
+        digest.update(b";")
     return np.frombuffer(digest.digest(), np.uint8)
 
 
@@ -242,11 +320,11 @@ class Kept:
     """done: scores (n, 4) of the first n of all models' examples, model by model."""
 
     def __init__(
-        self, path: Path | None, key: np.ndarray, scorers: list[Scorer], parts: list[Part]
+        self, path: Path | None, key: np.ndarray, scorers: list[Scorer], examples: int
     ) -> None:
         self.path, self.key = path, key
         self.networks = np.stack([s.network for s in scorers])
-        self.total = len(scorers) * sum(len(part.x) for part in parts)
+        self.total = len(scorers) * examples
         self.done = self._found()
         self.written = len(self.done)
 
@@ -278,56 +356,46 @@ class Kept:
             self.written = len(self.done)
 
 
-def _go_on(
-    kept: Kept,
-    scorers: list[Scorer],
-    conditions: list[Tensor | None],
-    rows: "Memory",
-    **how: Any,
-) -> None:
+def go_on(kept: Kept, scorers: list[Scorer], lots: list[Lot], rows: "Memory", **how: Any) -> None:
     """Scores what is left. What is kept was scored by networks that said the same before and
     after."""
     first, end, new = len(kept.done), 0, [kept.done]
+    size = at_once(how["method"], how["draws"])
     looked, pause = time.monotonic(), EVERY
     with bar(kept.total, "score", initial=first, unit="example") as progress:
-        for scorer in scorers:
-            for x, c in zip(scorer.xs, conditions, strict=True):
-                for chunk in torch.arange(len(x)).split(CHUNK):
-                    end += len(chunk)
+        for m, scorer in enumerate(scorers):
+            for lot in lots:
+                for some in torch.arange(len(lot.before)).split(size):
+                    end += len(some)
                     if end <= first:
                         continue
-                    own = None if c is None else c[chunk]
-                    new.append(_scores(scorer.model, x[chunk], own, rows, how))
-                    progress.update(len(chunk))
+                    new.append(_scores(scorer.model, m, lot, some, rows, how))
+                    progress.update(len(some))
                     if (now := time.monotonic()) - looked > pause or end == kept.total:
-                        _check_unchanged(kept, scorers, conditions[0])
+                        _check_unchanged(kept, scorers, lots[0].condition)
                         looked = time.monotonic()
                         pause = max(EVERY, (looked - now) / LOOKS)
                         kept.done = np.concatenate(new)
                         kept.write()
 
 
-def _scores(
-    model: Model, x: Tensor, condition: Tensor | None, rows: "Memory", how: dict
-) -> np.ndarray:
+def _scores(model: Model, m: int, lot: Lot, some: Tensor, rows: "Memory", how: dict) -> np.ndarray:
+    x, condition = lot.xs[m][some], None if lot.condition is None else lot.condition[some]
+    before = [int(lot.before[k]) for k in some.tolist()]
+    model.earlier = dict(zip(reversed(digests(x)), reversed(before), strict=True))
     found = rows.fit(lambda size: model.log_prob(x, condition, batch_size=size, **how))
-    return found.to_pandas()[list(COLUMNS)].to_numpy()
+    return np.stack([found.value, found.error, found.bits_per_dim, found.bits_error], 1)
 
 
 def _check_unchanged(kept: Kept, scorers: list[Scorer], condition: Tensor | None) -> None:
     for s in scorers:
-        if not same(s.network, _said(s.name, s.model, condition)):
+        if not same(s.network, said(s.name, s.model, condition)):
             if kept.path is not None:
                 kept.path.unlink(missing_ok=True)
             raise VdiffError(
                 f"The network of {s.name} changed while it was scored: its output at the same "
                 "input is another one; score it when it does not change."
             )
-
-
-def _fit(model: Model, pilot: Pilot | None, method: str, seed: int, rows: "Memory") -> None:
-    if method == "elbo" and pilot is not None:
-        rows.fit(lambda size: model.fit(*pilot, seed=seed, batch_size=size))
 
 
 class Memory:

@@ -11,11 +11,9 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
-import vdiff
 from vdiff.cli.options import text_of, words_of
-from vdiff.config import load_config, merge, read_yaml, run_of
+from vdiff.config import load_config, run_of
 from vdiff.config.specs import SPECS
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
@@ -25,22 +23,8 @@ from vdiff.files import layout
 from vdiff.files.records import record_of
 from vdiff.report import asked, contents
 
-# Without a shared disk every file is in a store (--default-storage-provider), jobs run AWAY from
-# the data, and what they need of them are inputs.
-STORE = workflow.storage_registry.default_storage_provider
-AWAY = (
-    not workflow.is_main_process
-    and SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage
-)
-
 try:
-    # Read strictly: Snakemake's own reading takes `on` for true and keeps the last of two keys. Of a
-    # module the configuration is what the workflow around it gives.
-    if workflow.modifier.parent_modifier is None:
-        for file in workflow.config_settings.configfiles:
-            config = merge(config, read_yaml(file))
-        config = merge(config, dict(workflow.config_settings.config))
-    CONFIG = load_config(config)
+    CONFIG = load_config(read_strictly(config))
     DATA = {
         name: fingerprint(e.dataset, Path(CONFIG.data_root))
         for name, e in CONFIG.experiments.items()
@@ -49,10 +33,8 @@ try:
 except VdiffError as error:
     sys.exit(str(error))
 
-ROOT = Path(str(workflow.current_basedir)).parents[1]
 R = str(CONFIG.folder)
 CAPTIONS = package_files("vdiff.report") / "captions"
-ENVIRONMENT = str(ROOT / "environment.yml")  # for --sdm conda
 GPU = 0 if CONFIG.device == "cpu" else 1
 MARKED = ".made/asked"
 MARK = f"{R}/{MARKED}"
@@ -84,25 +66,6 @@ wildcard_constraints:
     held="[A-Za-z0-9_.-]+",
 
 
-# Lines, not redrawn bars: parallel jobs share the terminal. The code is that whose hashes the rules
-# have, whatever lies in the working folder or on PYTHONPATH. Jobs of a user without a home, as in
-# containers, keep caches in the temporary folder.
-CODE = shlex.quote(str(Path(vdiff.__file__).with_name("__main__.py"))).replace(
-    "{", "{{"
-)
-# Jobs of this process are forks of one that has imported torch already, where there are such forks
-# and jobs are to have no other software than this process.
-PYTHON = "python -P"
-own_software = not workflow.deployment_settings.deployment_method
-if workflow.is_main_process and sys.platform == "linux" and own_software:
-    FORKED = shlex.quote(str(Path(vdiff.__file__).parent / "machine" / "forked.py"))
-    SOCKETS = shlex.quote(str(Path(".snakemake/forkserver").absolute()))
-    PYTHON = f"python -I -S {FORKED} {SOCKETS} {os.getpid()}".replace("{", "{{")
-shell.prefix(
-    "export VDIFF_PROGRESS=${{VDIFF_PROGRESS:-lines}} PYTHONSAFEPATH=1; "
-    '[ -w "${{HOME:-/nonexistent}}" ] || export HOME="${{TMPDIR:-/tmp}}"; '
-    f'vdiff() {{{{ {PYTHON} {CODE} "$@"; }}}}; '
-)
 # Where and on what to compute. No result depends on it, so rules have it as a resource, whose
 # changes rerun nothing.
 MACHINE = shlex.join(
@@ -125,7 +88,6 @@ if STORE:
         'for tar in {input.data:q} {input.before:q}; do tar -xf "$tar" -C "$own"; done; '
     )
     DATA_ROOT, AFTER = ' --data-root="$own"', ' --after="$own"'
-PACK = "tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf"
 
 
 def as_output(path):
