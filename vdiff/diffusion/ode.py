@@ -27,7 +27,7 @@ STEPS = tuple(0.3 * 3.0**-k for k in range(9))
 for one that tells grey levels apart."""
 DIRECTIONS = 8
 MISMATCH = 0.05  # of a derivative, relative, in a direction
-NEEDED = "method ode needs them, method elbo does not."
+NEEDED = "method ode and gradient need them, method elbo does not."
 
 
 @dataclass(frozen=True)

@@ -5,38 +5,51 @@ model.fit(training_images)
 found = model.log_prob(images)
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vdiff.diffusion.control import ControlVariates
-from vdiff.diffusion.drift import Drift
+from vdiff.diffusion.choice import fitted
+from vdiff.diffusion.control import TAIL, ControlVariates, Pilot
+from vdiff.diffusion.drift import Drift, checked
+from vdiff.diffusion.ending import chosen, gains, held, levels_above, rows_for
 from vdiff.diffusion.ode import check_gradient
 from vdiff.diffusion.reverse import check_lmbd
-from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.sde import SDE, at
 from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Histogram
 from vdiff.errors import VdiffError
-from vdiff.likelihood.bound import OWN, OWN_STEPS, PILOT, bound, eps_t_of, fitted, times_of_one
+from vdiff.likelihood.bound import (
+    OWN,
+    OWN_STEPS,
+    PILOT,
+    PILOT_NUMBERS,
+    bound,
+    eps_t_of,
+    times_of_one,
+)
 from vdiff.likelihood.conditions import conditions_of
+from vdiff.likelihood.gradient import Gradient, slope
 from vdiff.likelihood.layers import of_groups, path_weights
 from vdiff.likelihood.network import check_repeats, noise_at_unit
 from vdiff.likelihood.noise import Streams
 from vdiff.likelihood.ode import EXACT_UP_TO, error_of, solved
-from vdiff.likelihood.result import LogProb, Method
+from vdiff.likelihood.result import FITTED, LogProb, Method
 from vdiff.likelihood.sample import sample
-from vdiff.likelihood.space import Space
+from vdiff.likelihood.space import Space, Vectors
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.stats.few import mean_and_error
 from vdiff.stats.tails import Tail, tail_of
 
 if TYPE_CHECKING:
+    from vdiff.likelihood.classify import Classified
     from vdiff.likelihood.diagnosis import Diagnosis
 
 LEAST = 64  # examples that control variates are fitted on
@@ -53,12 +66,13 @@ class Examples(Protocol):
 
 
 class Batch(NamedTuple):
-    """Rows at once. of, draw: (B,) which example and which of its draws; y, log_det: its vectors
-    and what is added to their log density (nats); of_rows: the drift under the conditions of rows
-    (K,) of them; a: of all."""
+    """Rows at once. of, draw: (B,) which example and which of its draws; x: the examples; y,
+    log_det: their vectors and what is added to their log density (nats); of_rows: the drift under
+    the conditions of rows (K,) of them; a: of all."""
 
     of: Tensor
     draw: Tensor
+    x: Tensor
     y: Tensor
     log_det: Tensor
     of_rows: Callable[[Tensor], Drift]
@@ -70,13 +84,21 @@ class Batch(NamedTuple):
 
 class Model:
     """sde, a and space: the forward SDE, the drift a(y, s) or a(y, s, condition), and how data
-    become vectors. s_min: the least time at which the network was trained; eps_t: where time
+    become vectors. s_min: the least time at which the network was trained; ends_at: the time s_0
+    below which a bound holds the score, None for the one that `fit` finds best; eps_t: where time
     distributions stop following log NSR. data: of a run of vdiff its own, else None.
 
     What a method returns for an example depends on the model and its last `fit`, on the example,
     its condition, the draws and the seed; not on earlier calls, the other examples, their order, or
     `batch_size` (to the network's own rounding).
     """
+
+    learned: Callable[[], Tensor | None] = staticmethod(lambda: None)
+    """What the network gave in its last call beside its output, as a learned variance is."""
+
+    earlier: Mapping[bytes, int] = MappingProxyType({})
+    """How often examples, by their digests, came before those that `log_prob` is asked for, where
+    these are a part of more: a repeated example has other noise."""
 
     given: dict[str, Any] | None = None
     """What `wrap` was called with, its clock in place of the default; `diagnose` varies it."""
@@ -85,20 +107,24 @@ class Model:
         self,
         sde: SDE,
         a: Callable[..., Tensor],
-        space: Space,
+        space: Vectors,
         s_min: float,
         *,
         eps_t: float | None = None,
         device: str = "cpu",
         check: bool = True,
         data: Examples | None = None,
+        ends_at: float | None = None,
     ) -> None:
         self.sde, self.a, self.space, self.s_min = sde, a, space, s_min
+        self.ends_at, self.s_0 = ends_at, ends_at or s_min
         self.eps_t = eps_t or eps_t_of(sde, s_min)
         self.device, self.check, self.data = device, check, data
         self.controls: ControlVariates | None = None
         self.fitted_on = "nothing"
         self._repeats = False  # whether the network is known to say the same twice
+        self._pilot: tuple[Any, ...] | None = None  # what the last fit was given
+        self._centred: Model | None = None
 
     def drift(self, condition: Any = None, rows: Tensor | None = None) -> Drift:
         """The drift a(y, s), like y (B, ...), of examples whose condition is that, or `rows` of it;
@@ -159,12 +185,22 @@ class Model:
             )
         condition = conditions_of(condition, len(x))
         self._check_repeats(condition)
-        rng, every = generator("fit", seed), torch.arange(len(x))
-        y, _ = self._vectors(x, every, Streams(x, "fit", seed))
-        chunked = self._in_turn(condition, batch_size)
+        most = max(LEAST, PILOT_NUMBERS // self.space.d)
+        if len(x) > most:
+            rows = torch.linspace(0, len(x) - 1, most, dtype=torch.float64).round().long()
+            x, condition = x[rows], condition[rows]
         if self.check and not own:
             check(self, x, condition, seed, batch_size)
-        self.controls = fitted(self.sde, chunked, y, rng, self.eps_t, len(y))
+        self._pilot, self._centred = (x, condition, seed, batch_size), None
+        y = self._vectors(x, Streams(x, "fit", seed), batch_size).to(self.device)
+
+        def drift_of(rows: Tensor) -> Drift:
+            return checked(self.drift(condition, rows))
+
+        self.s_0 = self._level(drift_of, y, seed, batch_size)
+        of_bound = self._ended(drift_of)
+        pilot = Pilot.of(self.sde, of_bound, y, generator("fit", seed), self.eps_t, batch_size)
+        self.controls = fitted(self.sde, pilot)
         self.fitted_on = f"{len(x)} {'samples of its own' if own else 'examples'}"
         return self
 
@@ -214,11 +250,19 @@ class Model:
         ode: the likelihood of the probability-flow ODE (arXiv 2011.13456),
         another model unless the network is exact: the mean over `draws` (4) of dequantisation noise
         and of probes of its divergence, which is exact in up to 8 dimensions; its error is that of
-        the draws plus the solver's (`ode.error_of`). Raises
-        VdiffError when x does not fit, and for a network that the method cannot use.
+        the draws plus the solver's (`ode.error_of`). vdm: of grey levels, VDM's bound with its
+        categorical decoder (arXiv 2107.00630) at s_min, by `draws` (32) as elbo. Raises VdiffError
+        when x does not fit, and for a network that the method cannot use.
         """
         x = self.space.examples(x)
         self._check_repeats(condition)
+        if method == "vdm":
+            from vdiff.likelihood.vdm import draws_of
+
+            own, each = self._at_centres(), 32 if draws is None else draws
+            z = draws_of(own, x, condition, each, batch_size, seed, progress)
+            value, error = mean_and_error(z)
+            return own._result(value, own._covered(error), "vdm", z, z.size, seed)
         if method == "elbo":
             z = self.draws(
                 x, condition, draws=32 if draws is None else draws, batch_size=batch_size,
@@ -227,8 +271,8 @@ class Model:
             value, error = mean_and_error(z)
             return self._result(value, self._covered(error), "elbo", z, z.size, seed)
         if method != "ode":
-            raise VdiffError(f"The method is {method!r}; it must be elbo or ode.")
-        random = self.space.levels is not None or self.space.d > EXACT_UP_TO
+            raise VdiffError(f"The method is {method!r}; it must be elbo, ode or vdm.")
+        random = self.space.random or self.space.d > EXACT_UP_TO
         count = (4 if random else 1) if draws is None else draws
         z, change, evaluations = self._solutions(
             x, condition, count, tolerance, batch_size, seed, progress
@@ -269,6 +313,55 @@ class Model:
         error = self._covered(other._covered(error))
         return self._result(value, error, "elbo", z[0] - z[1], 2 * z[0].size, seed)
 
+    def gradient(
+        self,
+        x: Any,
+        condition: Any = None,
+        *,
+        draws: int = 32,
+        batch_size: int = 256,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Gradient:
+        """Of the bound by examples x (N, ...): the mean gradient of `draws` of the estimator of
+        `log_prob`, through the network and on the same noise; nats for each unit of x. Of grey
+        levels, which are differentiated as the real numbers that dequantisation adds to, nats for
+        each level. With its error, as `log_prob` has it. Raises VdiffError as `log_prob` does, and
+        for a network that blocks gradients."""
+        x = self.space.examples(x)
+        self._check_repeats(condition)
+        of = torch.arange(len(x))
+        self._check_gradient(self._of_rows(conditions_of(condition, len(x)), of), len(x))
+        controls = self._controls(condition, batch_size)
+        z = self._bounds(controls, x, condition, draws, batch_size, seed, progress, by_x=True)
+        each = np.moveaxis(z, 1, -1)
+        value, error = (v.reshape(x.shape) for v in mean_and_error(each.reshape(-1, draws)))
+        return Gradient(value, self._covered(error))
+
+    def classify(
+        self,
+        x: Any,
+        classes: Any,
+        *,
+        prior: Any = None,
+        draws: int = 32,
+        batch_size: int = 256,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> "Classified":
+        """Which of K classes examples x (N, ...) are of, by Bayes' rule from the bounds on
+        log p(x | y), `draws` for each class on shared times and noise. classes: K conditions, as
+        `log_prob` takes them for K examples; prior: (K,) probabilities, by default even.
+
+        The posterior is that of the bounds: where they are not equally tight, it is not the
+        model's; and a network under guidance is the score of no density. Errors are NaN for a
+        network that is not fitted. Raises VdiffError for fewer than two classes, a prior that is
+        none, and a network that says the same under all of them.
+        """
+        from vdiff.likelihood.classify import classify  # which asks models, as diagnosis does
+
+        return classify(self, x, classes, prior, draws, batch_size, seed, progress)
+
     def discrete(
         self,
         x: Any,
@@ -305,6 +398,44 @@ class Model:
         value, error = mean_and_error(z, np.zeros(repeats, int))
         return self._result(value, error, "layers", z, log_w.numel() * layers, seed, draws)
 
+    def chain(
+        self,
+        x: Any,
+        condition: Any = None,
+        *,
+        variance: Literal["small", "large", "learned"] = "small",
+        draws: int | None = 32,
+        clip: bool = True,
+        batch_size: int = 256,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> LogProb:
+        """Of grey levels x (N, ...), DDPM's bound by the chain of the steps of a table, with its
+        prior term and its discretised Gaussian decoder (arXiv 2006.11239). variance: of a step,
+        beta~_t (small), beta_t (large), or what a network with twice the channels has learned
+        between them (arXiv 2102.09672). draws: passes for each example, at least 8, of which 4 are
+        of the first step's decoder; None for every other step twice. clip: whether xhat is drawn
+        in to the values of grey levels, as in both papers' code.
+
+        Raises VdiffError when x does not fit, for vectors, schedules without steps, and a variance
+        that the network does not have."""
+        from vdiff.likelihood.chain import check_chain, draws_of
+
+        x = self.space.examples(x)
+        check_chain(self, variance, draws)
+        own = self._at_centres()
+        self._check_repeats(condition)
+        if variance == "learned" and self.learned() is None:
+            raise VdiffError(
+                "variance is learned; the network gives no more channels than the data have, so "
+                "that it must be small or large."
+            )
+        z, where = draws_of(own, x, condition, variance, draws, clip, batch_size, seed, progress)
+        value, error = mean_and_error(z, where)
+        for j in set(where):
+            z[:, where == j] -= z[:, where == j].mean(1, keepdims=True)
+        return own._result(value, own._covered(error), "chain", z, z.size, seed)
+
     def sample(
         self,
         n: int,
@@ -335,6 +466,25 @@ class Model:
             raise VdiffError("The model has no data with it; give examples, as in fit(x).")
         return self.data
 
+    def _at_centres(self) -> "Model":
+        """This model of grey levels at the centres of their cells, fitted on what this one was.
+        Raises VdiffError for vectors."""
+        if not isinstance(self.space, Space) or self.space.levels is None:
+            raise VdiffError(
+                "The examples are real vectors; vdm and chain are for grey levels, such as "
+                "levels=256."
+            )
+        if self._centred is None:
+            self._centred = copy(self)
+            self._centred.space = self.space._replace(spread=0.0)
+            self._centred.check, self._centred.controls = False, None
+            self._centred.ends_at = self._centred.s_0 = self.s_min
+            if self._pilot is not None:
+                x, condition, seed, batch_size = self._pilot
+                self._centred.fit(x, condition, seed=seed, batch_size=batch_size)
+                self._centred.fitted_on = self.fitted_on
+        return self._centred
+
     def _check_repeats(self, condition: Any) -> None:
         """Once a model: whether its network gives the same at the same input."""
         if not self._repeats:
@@ -345,6 +495,12 @@ class Model:
             )  # fmt: skip
             self._repeats = True
 
+    def _check_gradient(self, of_rows: Callable[[Tensor], Drift], n: int) -> None:
+        """Of the drift under the conditions of rows (K,) of n."""
+        first, rng = torch.arange(min(n, 4)), generator("gradient")
+        y, s = noise_at_unit(self.sde, len(first), self.space.shape, rng)
+        check_gradient(of_rows(first), y, s, rng)
+
     def _controls(self, condition: Any, batch_size: int) -> ControlVariates:
         """Those of the last fit. Where there was none, the model is fitted on what it has itself;
         under conditions it cannot be, for it does not know which there are, and a guess serves."""
@@ -352,7 +508,7 @@ class Model:
             self.fit(batch_size=batch_size)
         if self.controls is None:
             return ControlVariates.without_data(
-                self.sde, self.space.d, *self.space.guess, self.eps_t
+                self.sde, self.space.d, *self.space.guess, self.eps_t, self.device
             )
         return self.controls
 
@@ -361,9 +517,34 @@ class Model:
         are said not to be known."""
         return error if self.controls is not None else np.full_like(error, np.nan)
 
+    def _level(
+        self, drift_of: Callable[[Tensor], Drift], y: Tensor, seed: int, batch_size: int
+    ) -> float:
+        """Where the bound is to end, by a first look at some of y (N, ...)."""
+        levels = levels_above(self.sde, self.s_min) if self.ends_at is None else []
+        if not levels:
+            return self.ends_at or self.s_min
+        rows = rows_for(len(y), self.space.d)
+        found = gains(
+            self.sde, lambda k: drift_of(rows[k]), y[rows], levels, self.eps_t, TAIL,
+            generator("level", seed), batch_size,
+        )  # fmt: skip
+        return chosen(found, levels, self.s_min, self.space.d)
+
+    def _ended(self, drift_of: Callable[[Tensor], Drift]) -> Callable[[Tensor], Drift]:
+        """The drift of the bound, whose score is held below s_0."""
+        if self.s_0 <= self.s_min:
+            return drift_of
+        return lambda rows: held(drift_of(rows), self.sde, self.s_0)
+
     def _of_rows(self, condition: Any, of: Tensor) -> Callable[[Tensor], Drift]:
         """The drift for rows (K,) of those whose examples are `of`."""
         return lambda rows: self.drift(condition, of[rows])
+
+    def _vectors(self, x: Tensor, noise: Streams, batch_size: int) -> Tensor:
+        """Those of examples x (N, ...), one draw each."""
+        rows = torch.arange(len(x)).split(batch_size)
+        return torch.cat([self.space.drawn(x[k], k, noise)[0] for k in rows])
 
     def _in_turn(self, condition: Any, batch_size: int) -> Drift:
         """The drift of as many rows as there are conditions, `batch_size` of them at once."""
@@ -375,14 +556,6 @@ class Model:
 
         return a
 
-    def _vectors(self, x: Tensor, of: Tensor, noise: Streams) -> tuple[Tensor, Tensor]:
-        """Vectors of the examples of[k], and what is added to their log density, float64."""
-        u = None
-        if self.space.levels is not None:
-            u = noise.uniform(of, self.space.shape, "dequantisation")
-        y, log_det = self.space.vectors(x[of], u)
-        return y if u is None else y.float(), log_det.double() + self.space.log_cell
-
     def _batches(
         self,
         x: Tensor,
@@ -392,15 +565,21 @@ class Model:
         name: str,
         seed: int,
         progress: bool,
+        by_x: bool = False,
     ) -> Iterator[Batch]:
+        """by_x: that autograd leads from y and log_det to x."""
         _at_least(batch_size, 1, "batch_size")
         condition = conditions_of(condition, len(x))
-        noise = Streams(x, "vectors", seed)
+        noise = Streams(x, "vectors", seed, earlier=self.earlier)
         with bar(len(x) * draws, name, unit="draw", silent=not progress) as shown:
             for rows in torch.arange(len(x) * draws).split(batch_size):
                 of = rows // draws
-                y, log_det = self._vectors(x, of, noise)
-                yield Batch(of, rows % draws, y, log_det, self._of_rows(condition, of))
+                own = x[of]
+                if by_x:
+                    own = (own if own.is_floating_point() else own.double()).requires_grad_()
+                with torch.set_grad_enabled(by_x):
+                    y, log_det = self.space.drawn(own, of, noise)
+                yield Batch(of, rows % draws, own, y, log_det, self._of_rows(condition, of))
                 shown.update(len(rows))
 
     def _bounds(
@@ -412,15 +591,23 @@ class Model:
         batch_size: int,
         seed: int,
         progress: bool,
+        by_x: bool = False,
     ) -> np.ndarray:
-        """(N, draws) nats, by those controls."""
+        """(N, draws) nats, by those controls; by_x: their gradients, (N, draws, ...)."""
         _at_least(draws, 2, "draws")
-        (where, width), noise, parts = times_of_one(draws), Streams(x, "elbo", seed), []
-        for b in self._batches(x, condition, draws, batch_size, "elbo", seed, progress):
-            u = (where[b.draw] + noise.uniform(b.of, (), "times")) * width
-            eps = noise.normal(b.of, self.space.shape, "eps", b.y.dtype)
-            parts.append(bound(b.a, b.y, u, eps, controls) + b.log_det)
-        return torch.cat(parts).numpy().reshape(len(x), draws)
+        (where, width), parts = times_of_one(draws), []
+        noise = Streams(x, "elbo", seed, earlier=self.earlier)
+        for b in self._batches(x, condition, draws, batch_size, "elbo", seed, progress, by_x):
+            u = ((where[b.draw] + noise.uniform(b.of, (), "times")) * width).to(self.device)
+            eps = noise.normal(b.of, self.space.shape, "eps", b.y.dtype).to(self.device)
+            a = self._ended(b.of_rows)(torch.arange(len(b.y)))
+            y, log_det = b.y.to(self.device), b.log_det.to(self.device)
+            if by_x:
+                parts.append(slope(a, b.x, y, log_det, u, eps, controls))
+            else:
+                parts.append((bound(a, y, u, eps, controls) + log_det).cpu())
+        z = torch.cat(parts).numpy()
+        return z.reshape(len(x), draws, *z.shape[1:])
 
     def _solutions(
         self,
@@ -434,14 +621,12 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """(log_prob, change) of each draw of the ODE's, (N, draws) nats, and evaluations."""
         _at_least(draws, 1, "draws")
-        noise, parts, evaluations = Streams(x, "ode", seed), [], 0
+        noise, parts, evaluations = Streams(x, "ode", seed, earlier=self.earlier), [], 0
         for k, b in enumerate(
             self._batches(x, condition, draws, batch_size, "ode", seed, progress)
         ):
             if k == 0:
-                first, rng = torch.arange(min(len(b.y), 4)), generator("gradient")
-                y, s = noise_at_unit(self.sde, len(first), self.space.shape, rng)
-                check_gradient(b.of_rows(first), y, s, rng)
+                self._check_gradient(b.of_rows, len(b.y))
             probe = None
             if self.space.d > EXACT_UP_TO:
                 probe = noise.normal(b.of, self.space.shape, "probe", torch.float32)
@@ -464,10 +649,12 @@ class Model:
         tail: Tail | None = None
         if z.shape[1] > 1:
             tail = tail_of((z - z.mean(1, keepdims=True)).ravel())
-        fitted_on = self.fitted_on if method == "elbo" else "nothing"
+        fitted_on = self.fitted_on if method in FITTED else "nothing"
+        held = method == "elbo" and self.s_0 > self.s_min
+        ends_at = float(self.sde.log_nsr(at(self.s_0)).div(2).exp()) if held else None
         return LogProb(
-            value, error, self.space.d, method, draws or z.shape[1], evaluations, fitted_on, seed,
-            tail,
+            value, error, self.space.d_x, method, draws or z.shape[1], evaluations, fitted_on, seed,
+            tail, ends_at, self.space.of,
         )  # fmt: skip
 
 

@@ -138,6 +138,7 @@ class Asked:
         self.modules = modules_of(net)
         self.dtype = precision_of(self.modules)
         self.clock: Callable[[Tensor], Tensor] | None = None  # once a call has succeeded
+        self.learned: Tensor | None = None  # the second half of twice the channels, of the last
         parts = [part for m in self.modules for part in m.modules()]
         # A wrapper such as DataParallel is in train mode around a network in eval mode.
         if any(part.training and not [*part.children()] for part in parts):
@@ -165,10 +166,10 @@ class Asked:
             found = self._like(out, y)
         except VdiffError as error:
             raise VdiffError(f"{error}{self._flipped(ask, own, t)}") from None
-        if _tensor(out).numel() == 2 * y.numel():
+        if tensor_of(out).numel() == 2 * y.numel():
             warnings.warn(
                 "The network gives twice as many channels as the data have: the first half is "
-                "taken, the variance that it has learned is not used.",
+                "taken, the variance that it has learned is not used but by Model.chain.",
                 stacklevel=2,
             )
         return found.to(y)
@@ -213,7 +214,7 @@ class Asked:
 
     def _like(self, out: Any, y: Tensor) -> Tensor:
         """The output's tensor, in the shape of y."""
-        found = _tensor(out)
+        found = tensor_of(out)
         B, shape = len(y), tuple(y.shape[1:])
         if found.is_floating_point():
             if found.shape == y.shape:
@@ -221,6 +222,7 @@ class Asked:
             if found.shape == (B, math.prod(shape)):
                 return found.reshape(y.shape)
             if len(shape) > 1 and found.shape == (B, 2 * shape[0], *shape[1:]):
+                self.learned = found[:, shape[0] :]
                 return found[:, : shape[0]]
         raise VdiffError(
             f"The network gives {found.dtype} of shape {tuple(found.shape)} for y of shape "
@@ -265,7 +267,7 @@ def _wants_integers(error: Exception) -> bool:
     )
 
 
-def _tensor(out: Any) -> Tensor:
+def tensor_of(out: Any) -> Tensor:
     """The tensor that a network's output is or holds: the first of a tuple or list, `sample` of a
     dict or an object, or the only one that it has. Raises VdiffError where that is none."""
     if isinstance(out, Tensor):

@@ -6,10 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vdiff.errors import needed
 from vdiff.stats.intervals import std_err
 from vdiff.stats.tails import Tail
 
-Method = Literal["elbo", "ode", "layers"]
+Method = Literal["elbo", "ode", "layers", "vdm", "chain"]
+
+FITTED = ("elbo", "vdm", "chain")
+"""Those that depend on the last `Model.fit`, in their noise."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,11 +21,12 @@ class LogProb:
     """value, error: (N,) nats; value ± 1.96 error covers what is estimated in 95% of cases, for
     each example; NaN where an error cannot be known.
 
-    d: dimensions of an example; method: elbo, ode or layers; draws: of each example; evaluations:
-    passes of one example through the network, in all; fitted_on: how many examples, or samples of
-    its own, the control variates were fitted on, as `Model.fit` has it; seed: of the noise; tail:
-    of the draws about their example's mean, which says whether the errors can be believed; None
-    where nothing is drawn.
+    d: dimensions of an example; method: elbo, ode, layers, vdm or chain; draws: of each example;
+    evaluations: passes of one example through the network, in all; fitted_on: how many examples, or
+    samples of its own, the control variates were fitted on, as `Model.fit` has it; seed: of the
+    noise; tail: of the draws about their example's mean, which says whether the errors can be
+    believed; None where nothing is drawn; ends_at: the noise level sigma / m below which a bound
+    held the score; of: what the likelihood is of, in words.
     """
 
     value: np.ndarray
@@ -33,6 +38,8 @@ class LogProb:
     fitted_on: str = "nothing"
     seed: int = 0
     tail: Tail | None = None
+    ends_at: float | None = None
+    of: str = "log p(x)"
 
     @property
     def bits_per_dim(self) -> np.ndarray:
@@ -57,18 +64,22 @@ class LogProb:
     def __repr__(self) -> str:
         mean, error = self.mean
         how = [f"{self.method}, {self.draws} draw{'s' * (self.draws > 1)} each"]
-        if self.method == "elbo":
+        if self.method in FITTED:
             how.append(f"fitted on {self.fitted_on}")
+        if self.ends_at is not None:
+            how.append(f"to sigma / m = {self.ends_at:.2g}")
         if self.tail is not None:
             how.append(f"errors {self.tail.verdict}")
+        if self.of != "log p(x)":
+            how.insert(0, self.of)
         many = f"{len(self)} example{'s' * (len(self) > 1)}"
         return f"LogProb({many}: {mean:.4f} ± {error:.4f} bits/dim; {'; '.join(how)})"
 
     def to_pandas(self) -> Any:
         """A data frame of the columns log_prob, std_err (nats), bpd, bpd_std_err; a row for each
         example."""
-        import pandas as pd
-
+        with needed():
+            import pandas as pd
         return pd.DataFrame(
             {
                 "log_prob": self.value,

@@ -1,7 +1,7 @@
 """How data become the vectors that a network sees, and vectors data again."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -9,6 +9,32 @@ from torch import Tensor
 from vdiff.diffusion.bits import dequantise, to_real, to_unit
 from vdiff.diffusion.tensors import sum_features
 from vdiff.errors import VdiffError, first_line
+from vdiff.likelihood.noise import Streams
+
+
+class Vectors(Protocol):
+    """How examples become the vectors that a network sees. shape, d: of a vector, and its
+    dimensions; d_x: dimensions of what the likelihood is of; levels: grey levels, if these are
+    dequantised; random: whether the vectors of an example are; guess: a mean and variance of a
+    coordinate before any data are seen; of: what the likelihood is of, in words."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def levels(self) -> int | None: ...
+    @property
+    def d(self) -> int: ...
+    @property
+    def d_x(self) -> int: ...
+    @property
+    def random(self) -> bool: ...
+    @property
+    def guess(self) -> tuple[float, float]: ...
+    @property
+    def of(self) -> str: ...
+    def examples(self, x: Any) -> Tensor: ...
+    def drawn(self, x: Tensor, of: Tensor, noise: Streams) -> tuple[Tensor, Tensor]: ...
+    def of_vectors(self, y: Tensor) -> Tensor: ...
 
 
 class Space(NamedTuple):
@@ -17,7 +43,7 @@ class Space(NamedTuple):
     shape: of an example; levels: grey levels, None for real vectors; low, high: what the levels 0
     and `levels` become; logit: the paper's transform instead; spread: None for uniform
     dequantisation, else the standard deviation, in grey levels, of a truncated normal one
-    (arXiv 2305.03935).
+    (arXiv 2305.03935), 0 for the centres of the levels as they are, which have no density.
     """
 
     shape: tuple[int, ...]
@@ -33,6 +59,19 @@ class Space(NamedTuple):
         return math.prod(self.shape)
 
     @property
+    def d_x(self) -> int:
+        return self.d
+
+    @property
+    def random(self) -> bool:
+        """Whether an example has a vector for each draw, as a dequantised one has."""
+        return self.levels is not None and self.spread != 0
+
+    @property
+    def of(self) -> str:
+        return "log p(x)"
+
+    @property
     def log_cell(self) -> float:
         """Log volume, in nats, of the cell of an image's grey levels in [0, 1]^d; 0 for vectors."""
         return -self.d * math.log(self.levels or 1)
@@ -45,6 +84,13 @@ class Space(NamedTuple):
         if self.logit:
             return 0.0, 4.0
         return (self.low + self.high) / 2, (self.high - self.low) ** 2 / 8
+
+    def value(self, grey: Tensor) -> Tensor:
+        """What grey levels, real numbers from 0 to `levels`, become, float64: k and k + 1 are the
+        edges of the level k, k + 1/2 is its centre."""
+        assert self.levels is not None
+        unit = grey.double()[None] / self.levels
+        return to_real(unit, self.logit, self.low, self.high)[0][0]
 
     def examples(self, x: Any) -> Tensor:
         """x (N, ...), or what an array or a list holds, as grey levels (uint8) or as vectors
@@ -91,6 +137,15 @@ class Space(NamedTuple):
             log_q = log_q - self.d * (math.log(self.spread * math.sqrt(2 * math.pi) * half))
         y, log_det = to_real(dequantise(x, u, self.levels), self.logit, self.low, self.high)
         return y, log_det - log_q
+
+    def drawn(self, x: Tensor, of: Tensor, noise: Streams) -> tuple[Tensor, Tensor]:
+        """(y, log_det) of rows x (B, ...), row k being a draw of the example of[k], whose stream is
+        in `noise`: vectors like x, and what is added to their log density, (B,) nats, float64."""
+        if self.spread == 0:
+            return self.value(x + 0.5).float(), torch.zeros(len(x), dtype=torch.float64)
+        u = None if self.levels is None else noise.uniform(of, self.shape, "dequantisation")
+        y, log_det = self.vectors(x, u)
+        return y if u is None else y.float(), log_det.double() + self.log_cell
 
     def unit(self, y: Tensor) -> Tensor:
         """Vectors of images in [0, 1]; samples may fall outside."""
