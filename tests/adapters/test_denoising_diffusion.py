@@ -1,5 +1,7 @@
 """GaussianDiffusion of denoising-diffusion-pytorch, with exact networks and with its own Unet."""
 
+import math
+
 import pytest
 import torch
 from adapters.exact import of_table
@@ -10,8 +12,11 @@ package = pytest.importorskip(
 )
 from ema_pytorch import EMA  # noqa: E402
 
+import vdiff  # noqa: E402
 from vdiff.adapters.denoising_diffusion import PREDICTS, from_denoising_diffusion  # noqa: E402
+from vdiff.diffusion.chain import Chain  # noqa: E402
 from vdiff.errors import VdiffError  # noqa: E402
+from vdiff.likelihood.chain import terms  # noqa: E402
 
 
 class Exact(torch.nn.Module):
@@ -78,3 +83,45 @@ REFUSED = {
 def test_other_kinds_are_refused(said):
     with pytest.raises(VdiffError, match=said):
         from_denoising_diffusion(REFUSED[said]())
+
+
+class Learned(torch.nn.Module):
+    """Of images y0 the noise, nearly, and a variance; in the first step that is beta_1, for the
+    package puts the other end, where beta~_1 is 0, at 1e-20."""
+
+    channels, out_dim, self_condition = 1, 2, False
+
+    def forward(self, y, t):
+        t = t.long()[:, None, None, None]
+        m, var = self.abar[t].sqrt(), 1 - self.abar[t]
+        noise = (y - m * self.y0) / var.sqrt() + 0.2 * torch.sin(3 * y)
+        return torch.cat([noise, torch.where(t == 0, 1.0, torch.cos(2 * y + t))], 1)
+
+
+@pytest.mark.filterwarnings("ignore:The network gives twice as many")
+def test_the_terms_of_the_chain_are_those_of_the_packages_variational_bound():
+    """On the same noise, step by step: of a learned variance to 1e-4 nats per dimension, but for
+    the first step's decoder, of whose law the package has an approximation. The control: steps of
+    the small variance are others, as long as beta and beta~ differ."""
+    weight = 1e6  # of the bound in the package's loss, beside which its squared error is nothing
+    diffusion = package.LearnedGaussianDiffusion(Learned(), weight, image_size=8, timesteps=30)
+    net, rng = diffusion.model.eval(), torch.Generator().manual_seed(0)
+    x = torch.randint(256, (12, 1, 8, 8), generator=rng).to(torch.uint8)
+    net.abar, net.y0 = diffusion.alphas_cumprod, 2 * x.float() / 255 - 1
+    model = vdiff.wrap(
+        net, schedule={"alphas_cumprod": diffusion.alphas_cumprod}, predicts="noise",
+        data=(1, 8, 8), range=(-256 / 255, 256 / 255),
+    )  # fmt: skip
+    a, off = model.drift(), {"small": [], "learned": []}
+    for k in range(30):
+        noise, at = torch.randn(net.y0.shape, generator=rng), torch.full((12,), k)
+        theirs = diffusion.p_losses(net.y0, at, noise=noise, loss_reduction="none") / weight
+        for variance, found in off.items():
+            ours = terms(
+                model, Chain.of(model.sde), a, x, model.space.value(x + 0.5), at, noise.double(),
+                variance, clip=False,
+            )  # fmt: skip
+            found.append(float((ours / 64 - theirs * math.log(2)).abs().max()))
+    assert max(off["learned"][1:]) < 1e-4
+    assert off["learned"][0] < 0.01
+    assert min(off["small"][1:15]) > 1e-3

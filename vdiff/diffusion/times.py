@@ -56,12 +56,13 @@ class Debiased(TimeLaw):
 
     Above eps_t the law is uniform in log SNR, for g^2 / sigma^2 = d/ds log NSR. tail = 0 is the
     paper's law, flat below eps_t. There the ELBO integrand has second moment of order 1/s, so an
-    importance weight 1/q of finite variance needs 0 < tail < 1.
+    importance weight 1/q of finite variance needs 0 < tail < 1. Below s_0 there are no times.
     """
 
     sde: SDE
     eps_t: float = 1e-3
     tail: float = 0.0
+    s_0: float = 0.0
 
     @classmethod
     def to_the_end(cls, sde: SDE, eps_t: float) -> "Debiased":
@@ -74,16 +75,27 @@ class Debiased(TimeLaw):
             raise VdiffError(f"eps_t is {self.eps_t}; it must lie in (0, T) = (0, {self.sde.T}).")
         if not 0 <= self.tail < 1:
             raise VdiffError(f"tail is {self.tail}; it must lie in [0, 1).")
+        if not 0 <= self.s_0 < self.sde.T:
+            raise VdiffError(f"s_0 is {self.s_0}; it must lie in [0, T) = [0, {self.sde.T}).")
 
     @cached_property
     def _mass_below(self) -> Tensor:
         return self.eps_t * self.sde.weight(at(self.eps_t)) / (1 - self.tail)
 
+    def _mass(self, s: Tensor) -> Tensor:
+        """The integral of `unnormalized` over [0, s]."""
+        below = self._mass_below * (s / self.eps_t).clamp(max=1) ** (1 - self.tail)
+        above = self.sde.log_nsr(s.clamp(min=self.eps_t)) - self.sde.log_nsr(at(self.eps_t))
+        return below + above
+
+    @cached_property
+    def _left_out(self) -> float:
+        return float(self._mass(at(self.s_0)))
+
     @cached_property
     def normaliser(self) -> float:
-        """The integral of `unnormalized` over [0, T]."""
-        above = self.sde.log_nsr(at(self.sde.T)) - self.sde.log_nsr(at(self.eps_t))
-        return float(self._mass_below + above)
+        """The integral of `unnormalized` over [s_0, T]."""
+        return float(self._mass(at(self.sde.T))) - self._left_out
 
     def unnormalized(self, s: Tensor) -> Tensor:
         """g^2 / sigma^2 for s >= eps_t, its value at eps_t times (s / eps_t)^-tail below."""
@@ -91,23 +103,19 @@ class Debiased(TimeLaw):
         return self.sde.weight(s.clamp(min=self.eps_t)) * below
 
     def density(self, s: Tensor) -> Tensor:
-        inside = (s >= 0) & (s <= self.sde.T)
+        inside = (s >= self.s_0) & (s <= self.sde.T)
         return torch.where(inside, self.unnormalized(s) / self.normaliser, torch.zeros_like(s))
 
     def cdf(self, s: Tensor) -> Tensor:
-        s = s.clamp(0, self.sde.T)
-        held = s.clamp(min=self.eps_t)
-        below = self._mass_below * (s / self.eps_t).clamp(max=1) ** (1 - self.tail)
-        above = self.sde.log_nsr(held) - self.sde.log_nsr(at(self.eps_t))
-        return (below + above) / self.normaliser
+        return (self._mass(s.clamp(self.s_0, self.sde.T)) - self._left_out) / self.normaliser
 
     def icdf(self, u: Tensor) -> Tensor:
-        mass = u * self.normaliser
+        mass = u * self.normaliser + self._left_out
         share = (mass / self._mass_below).clamp(0, 1)
         below = self.eps_t * share ** (1 / (1 - self.tail))
         log_nsr = (mass - self._mass_below).clamp(min=0) + self.sde.log_nsr(at(self.eps_t))
         s = torch.where(share < 1, below, self.sde.invert_log_nsr(log_nsr))
-        return s.clamp(0, self.sde.T)
+        return s.clamp(self.s_0, self.sde.T)
 
 
 @dataclass(frozen=True, eq=False)
