@@ -8,6 +8,7 @@ HOMES = {
     "Model": "vdiff.likelihood.model",
     "LogProb": "vdiff.likelihood.result",
     "wrap": "vdiff.likelihood.wrap",
+    "with_vae": "vdiff.likelihood.latent",
     "load": "vdiff.loading",
 }
 

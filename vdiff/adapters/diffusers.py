@@ -144,7 +144,8 @@ def _refuse_latents(owner: Any, classes: dict[str, str]) -> None:
         if LATENT.search(kind) or name in ("vae", "vqvae", "movq"):
             raise VdiffError(
                 f"{owner} is a latent pipeline ({name}: {kind}): its network works on latents, "
-                "whose likelihood is none of images."
+                "whose likelihood is none of images. Give from_diffusers(unet, scheduler, "
+                "levels=None) and an AutoencoderKL to vdiff.with_vae."
             )
 
 
