@@ -11,7 +11,8 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder"
 # shellcheck disable=SC2086 # options are words
-"$folder/bin/pip" install --quiet ${PIP_ARGS:-} torch==2.14.1 denoising-diffusion-pytorch==2.3.4
+"$folder/bin/pip" install --quiet ${PIP_ARGS:-} \
+    torch==2.14.1 denoising-diffusion-pytorch==2.3.4
 "$folder/bin/python" - <<'END'
 import sys
 from importlib.metadata import version

@@ -4,14 +4,14 @@
 # its output by it, as suits a noise level sigma: with DDPM's steps, counted from 0, the output at
 # step 0 is NaN, and that of step 999 is a thousandth of that of step 1. Seen in diffusers 0.42.1.
 # It meets whoever trains such a network with DDPM's steps: one image in 1,000 makes the loss NaN,
-# and every likelihood includes step 0. vdiff refuses a network whose output is not finite, and
-# says at which time.
+# and every likelihood includes step 0. vdiff refuses a network whose output is not finite.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder"
 # shellcheck disable=SC2086 # options are words
-"$folder/bin/pip" install --quiet ${PIP_ARGS:-} torch==2.14.1 diffusers==0.42.1
+"$folder/bin/pip" install --quiet ${PIP_ARGS:-} \
+    torch==2.14.1 diffusers==0.42.1
 "$folder/bin/python" - <<'END'
 import sys
 

@@ -11,7 +11,8 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder"
 # shellcheck disable=SC2086 # options are words
-"$folder/bin/pip" install --quiet ${PIP_ARGS:-} torch==2.14.1 flow_matching==1.0.10 tqdm==4.70.1
+"$folder/bin/pip" install --quiet ${PIP_ARGS:-} \
+    torch==2.14.1 flow_matching==1.0.10 tqdm==4.70.1
 "$folder/bin/python" - <<'END'
 import sys
 from importlib.metadata import version

@@ -12,7 +12,8 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder"
 # shellcheck disable=SC2086 # options are words
-"$folder/bin/pip" install --quiet ${PIP_ARGS:-} torch==2.14.1 diffusers==0.42.1
+"$folder/bin/pip" install --quiet ${PIP_ARGS:-} \
+    torch==2.14.1 diffusers==0.42.1
 "$folder/bin/python" - <<'END'
 import sys
 
