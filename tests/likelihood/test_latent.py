@@ -254,6 +254,21 @@ def test_diffusers_own_autoencoder_by_its_conventions(keys, rng):
     assert model.sample(2, steps=3).shape == (2, 1, 8, 8)
 
 
+def test_the_text_of_a_space_stands_for_the_weights():
+    """By it `vdiff score` tells whose rows it has: the same in another process, another for other
+    weights."""
+    vae = small_vae()
+    one, same = (repr(with_vae(of_zeros(), v, sd=0.2).space) for v in (vae, small_vae()))
+    assert one == same and "0x" not in one
+    next(vae.decoder.parameters()).data[0] += 0.01
+    assert repr(with_vae(of_zeros(), vae, sd=0.2).space) != one
+
+
+def test_a_model_behind_an_autoencoder_is_diagnosed():
+    vae, model = pair()
+    assert not any(f.severity == "certain" for f in model.diagnose(vae.draw(64, 1)).findings)
+
+
 def test_an_autoencoder_in_half_precision_and_train_mode_is_asked_as_it_is(rng):
     x = torch.randint(256, (2, 1, 8, 8), generator=rng).to(torch.uint8)
     vae = small_vae().train()

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from support.pipeline import ROOT
 
 from vdiff.cli.reference import PAGES
@@ -75,3 +76,39 @@ def test_the_example_of_any_model_runs_as_it_stands(monkeypatch, tmp_path):
     assert 0 < float(found["ddpm"].mean()) - bits[:64].mean() < most
     assert found["samples"].shape == (16, 1, 8, 8)
     assert (tmp_path / "any-model.png").stat().st_size > 3000
+
+
+@pytest.mark.slow
+def test_the_examples_of_latents_and_classes_run_as_they_stand(monkeypatch, tmp_path):
+    """Two moons are told apart; where gradients point, the density rises; of digits, the bound
+    through an autoencoder beats a uniform law, and log p(z) is of fewer dimensions."""
+    pytest.importorskip("diffusers", reason="the extra models is not installed")
+    text = (ROOT / "docs/latents-and-classes.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, found)
+    assert found["right"].mean() > 0.9
+    assert abs(found["alone"].value.mean() - found["found"].marginal.value.mean()) < 0.5
+    assert (np.abs(found["slope"].value) > 1.96 * found["slope"].error).mean() > 0.5
+    assert 1 < found["images"].bits_per_dim.mean() < 3.5 and found["images"].d == 64
+    assert found["means"].space.d_x == 32
+
+
+@pytest.mark.slow
+def test_the_example_of_likelihoods_that_papers_report_runs_as_it_stands():
+    """Of a network that knows no levels the uniform dequantisation costs least; and a chain whose
+    xhat is not drawn in costs more than VDM's by what its steps do, at most."""
+    text = (ROOT / "docs/likelihood.md").read_text()
+    found: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, found)
+    bits = {name: of.bits_per_dim.mean() for name, of in found["reported"].items()}
+    assert bits["bound, uniform dequantisation"] < bits["bound, truncated normal"] < bits["VDM"]
+    plain, vdm = found["unclipped"], found["reported"]["VDM"]
+    error = np.hypot(plain.bits_error, vdm.bits_error).mean() / len(plain) ** 0.5
+    sde = found["sde"]
+    r = sde.log_nsr(torch.arange(1, 1001, dtype=torch.float64) / 1000).diff().exp()
+    most = float(((r - 1 - r.log()) / 2).sum()) / np.log(2)
+    assert -4 * error < plain.bits_per_dim.mean() - bits["VDM"] < most + 4 * error
+    assert plain.bits_per_dim.mean() > bits["DDPM, variance beta~"] + 4 * error
