@@ -80,8 +80,8 @@ def test_the_example_of_any_model_runs_as_it_stands(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_examples_of_latents_and_classes_run_as_they_stand(monkeypatch, tmp_path):
-    """Two moons are told apart; where gradients point, the density rises; of digits, the bound
-    through an autoencoder beats a uniform law, and log p(z) is of fewer dimensions."""
+    """Two moons are told apart; most coordinates of gradients are told from 0; of digits, the bound
+    through an autoencoder beats a uniform law (4.09 bits/dim), and log p(z) is of 32 numbers."""
     pytest.importorskip("diffusers", reason="the extra models is not installed")
     text = (ROOT / "docs/latents-and-classes.md").read_text()
     monkeypatch.chdir(tmp_path)
