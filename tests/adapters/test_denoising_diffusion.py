@@ -12,7 +12,6 @@ package = pytest.importorskip(
 )
 from ema_pytorch import EMA  # noqa: E402
 
-import vdiff  # noqa: E402
 from vdiff.adapters.denoising_diffusion import PREDICTS, from_denoising_diffusion  # noqa: E402
 from vdiff.diffusion.chain import Chain  # noqa: E402
 from vdiff.errors import VdiffError  # noqa: E402
@@ -69,9 +68,6 @@ REFUSED = {
         unet(self_condition=True), image_size=8
     ),
     "immiscible is True": lambda: package.GaussianDiffusion(unet(), image_size=8, immiscible=True),
-    "2 output channels for 1": lambda: package.LearnedGaussianDiffusion(
-        unet(learned_variance=True), image_size=8
-    ),
     "is a ElucidatedDiffusion": lambda: package.ElucidatedDiffusion(
         unet(learned_sinusoidal_cond=True), image_size=8, channels=1
     ),
@@ -108,10 +104,7 @@ def test_the_terms_of_the_chain_are_those_of_the_packages_variational_bound():
     net, rng = diffusion.model.eval(), torch.Generator().manual_seed(0)
     x = torch.randint(256, (12, 1, 8, 8), generator=rng).to(torch.uint8)
     net.abar, net.y0 = diffusion.alphas_cumprod, 2 * x.float() / 255 - 1
-    model = vdiff.wrap(
-        net, schedule={"alphas_cumprod": diffusion.alphas_cumprod}, predicts="noise",
-        data=(1, 8, 8), range=(-256 / 255, 256 / 255),
-    )  # fmt: skip
+    model = from_denoising_diffusion(diffusion, range=(-256 / 255, 256 / 255))
     a, off = model.drift(), {"small": [], "learned": []}
     for k in range(30):
         noise, at = torch.randn(net.y0.shape, generator=rng), torch.full((12,), k)

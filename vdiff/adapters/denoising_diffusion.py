@@ -16,8 +16,9 @@ PREDICTS = {"pred_noise": "noise", "pred_x0": "x0", "pred_v": "v"}
 
 
 def from_denoising_diffusion(diffusion: Any, **keys: Any) -> Model:
-    """A GaussianDiffusion, or an ema_pytorch.EMA of one, whose averaged weights it then is. Images
-    are grey levels, which it maps to [-1, 1] unless its auto_normalize is off. keys: of `wrap`.
+    """A GaussianDiffusion, one of a learned variance too (`Model.chain` takes it), or an
+    ema_pytorch.EMA of one, whose averaged weights it then is. Images are grey levels, which it maps
+    to [-1, 1] unless its auto_normalize is off. keys: of `wrap`.
 
     Raises VdiffError for the package's other kinds, and for networks that see more than y and t.
     """
@@ -36,11 +37,6 @@ def from_denoising_diffusion(diffusion: Any, **keys: Any) -> Model:
             "self_condition is True: the network also sees its own last estimate, so that it is no "
             "function of y and t; it must be False."
         )
-    if net.out_dim != diffusion.channels:
-        raise VdiffError(
-            f"The network of the {kind} has {net.out_dim} output channels for "
-            f"{diffusion.channels}; it must have as many (learned_variance=False)."
-        )
     if diffusion.immiscible:
         raise VdiffError(
             "immiscible is True: noise was matched to the images in training, and what the network "
@@ -49,7 +45,8 @@ def from_denoising_diffusion(diffusion: Any, **keys: Any) -> Model:
     ends = diffusion.normalize(torch.tensor([0.0, 1.0])).tolist()
     found = {
         "schedule": TableSDE(tuple(diffusion.alphas_cumprod.double().tolist())),
-        "predicts": PREDICTS[diffusion.objective],
+        # With a learned variance its loss takes the output for the noise, whatever its objective.
+        "predicts": PREDICTS[diffusion.objective] if net.out_dim == net.channels else "noise",
         "data": (diffusion.channels, *diffusion.image_size),
         "range": tuple(ends),
         "device": str(diffusion.device),
