@@ -111,6 +111,23 @@ CASES = {
 FEW = {"one outlier": (920, 1000), "rare far components": (860, 1000)}
 
 
+def ten_estimates(case, rng, estimate):
+    """Of ten draws of test images: x (10, n, D), and z and u (10, passes, n) as NumPy arrays.
+
+    estimate(x, u, eps): the estimator's values of all of them at once, an example a row.
+    """
+    _, draw_test, n, _, passes = CASES[case]
+    x, u, eps = [], [], []
+    for _ in range(10):
+        x.append(draw_test(n, rng))
+        u.append(torch.stack([stratified(n, rng) for _ in range(passes)]))
+        eps.append(torch.stack([white(n, rng) for _ in range(passes)]))
+    x, u, eps = map(torch.stack, (x, u, eps))
+    each = x[:, None].expand(eps.shape).reshape(-1, D)
+    z = estimate(each, u.flatten(), eps.reshape(-1, D)).reshape(u.shape)
+    return x, z.numpy(), u.numpy()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_95_percent_intervals_cover(case):
     """Of the mean over these images by se_mc, of that over all images by std_err.
@@ -120,22 +137,25 @@ def test_95_percent_intervals_cover(case):
     fifty is far away, 82% cover these images and 84% the population (Student's t of true values:
     90%), and 93% and 88% cover or are refused. One dominant grey level makes std_err too large.
     """
-    draw_train, draw_test, n, pilot, passes = CASES[case]
+    draw_train, draw_test, n, pilot, _ = CASES[case]
     rng = torch.Generator().manual_seed(0)
     population = true_elbo(draw_test(300_000, rng)).mean().item()
-    of_images = of_population = 0
+    of_images, of_population, limit = 0, 0, t95(n - 1)
     for _ in range(100):
         train = draw_train(1000, rng)
         controls = fit_controls(a, train[:pilot], GaussianReference.fit(SDE, train), rng)
-        for _ in range(10):
-            x = draw_test(n, rng)
-            u = torch.stack([stratified(n, rng) for _ in range(passes)])
-            z = torch.stack([efficient(a, x, v, white(n, rng), controls).value for v in u])
-            found = summarise(z.numpy(), u.numpy())
-            error = found.mean - true_elbo(x).mean().item()
-            covered = abs(error) < t95(n - 1) * found.se_mc
+
+        def estimate(*draws, controls=controls):
+            return efficient(a, *draws, controls).value
+
+        x, z, u = ten_estimates(case, rng, estimate)
+        truth = true_elbo(x.reshape(-1, D)).reshape(10, n).mean(1)
+        for k in range(10):
+            found = summarise(z[k], u[k])
+            error = found.mean - float(truth[k])
+            covered = abs(error) < limit * found.se_mc
             of_images += covered or (case in FEW and found.tail.doubtful)
-            covered = abs(found.mean - population) < t95(n - 1) * found.std_err
+            covered = abs(found.mean - population) < limit * found.std_err
             of_population += covered or (case in FEW and found.tail.doubtful)
     low, high = FEW.get(case, (930, 970))
     assert low <= of_images <= high
@@ -152,29 +172,29 @@ def test_intervals_of_differences_between_arms_cover(case):
     """Two drifts on the same images, times and noise, each with controls of its own; errors of one
     dominant grey level are too large, as those of its means are, and of levels a little (97.4% of
     intervals cover)."""
-    draw_train, draw_test, n, pilot, passes = CASES[case]
+    draw_train, draw_test, n, pilot, _ = CASES[case]
     rng = torch.Generator().manual_seed(0)
 
     def true(x):
         return true_elbo(x) - true_elbo(x, 0.7)
 
     population = true(draw_test(300_000, rng)).mean().item()
-    of_images = of_population = 0
+    of_images, of_population, limit = 0, 0, t95(n - 1)
     for _ in range(100):
         train = draw_train(1000, rng)
         reference = GaussianReference.fit(SDE, train)
         controls = [fit_controls(drift, train[:pilot], reference, rng) for drift in (a, other)]
-        for _ in range(10):
-            x = draw_test(n, rng)
-            u = torch.stack([stratified(n, rng) for _ in range(passes)])
-            z = []
-            for v in u:
-                eps = white(n, rng)
-                each = zip((a, other), controls, strict=True)
-                first, second = (efficient(drift, x, v, eps, c).value for drift, c in each)
-                z.append(first - second)
-            found = summarise(torch.stack(z).numpy(), u.numpy())
-            of_images += abs(found.mean - true(x).mean().item()) < t95(n - 1) * found.se_mc
-            of_population += abs(found.mean - population) < t95(n - 1) * found.std_err
+
+        def estimate(*draws, controls=controls):
+            each = zip((a, other), controls, strict=True)
+            first, second = (efficient(drift, *draws, c).value for drift, c in each)
+            return first - second
+
+        x, z, u = ten_estimates(case, rng, estimate)
+        truth = true(x.reshape(-1, D)).reshape(10, n).mean(1)
+        for k in range(10):
+            found = summarise(z[k], u[k])
+            of_images += abs(found.mean - float(truth[k])) < limit * found.se_mc
+            of_population += abs(found.mean - population) < limit * found.std_err
     assert 930 <= of_images <= 970
     assert 930 <= of_population <= MOST.get(case, 970)
