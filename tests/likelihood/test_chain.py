@@ -29,12 +29,12 @@ def net(y, t):
     return torch.stack([eps, learned_of(y, t[:, None])], 1)[:, :, None]
 
 
-def wrapped(**keys):
+def wrapped(network=net, **keys):
     more = {
         "schedule": {"betas": BETAS}, "predicts": "noise", "data": SHAPE, "levels": LEVELS,
         "check": False,
     }  # fmt: skip
-    return vdiff.wrap(net, **{**more, **keys})
+    return vdiff.wrap(network, **{**more, **keys})
 
 
 @cache
@@ -174,6 +174,8 @@ def test_a_thousand_steps_are_drawn_from_and_not_all_taken():
 def test_an_example_has_the_number_that_it_has_among_others(how):
     model, x = wrapped(), examples(1)[5:12]
     every = ask(model, x, how)
+    assert every.fitted_on == "256 samples of its own" and np.isfinite(every.error).all()
+    model.log_prob(x, draws=4)  # fits the model itself
     for rows, batch_size in (([0, 1, 2, 3, 4, 5, 6], 5), ([4, 2, 0, 6, 1, 5, 3], 999), ([3], 10)):
         found = ask(model, x[rows], how, batch_size)
         assert np.allclose(found.value, every.value[rows], rtol=1e-5, atol=1e-5)
@@ -181,10 +183,40 @@ def test_an_example_has_the_number_that_it_has_among_others(how):
     assert not np.allclose(ask(model, x, how, seed=1).value, every.value, rtol=1e-3)
 
 
-def ask(model, x, how, batch_size=256, seed=0):
+def ask(model, x, how, batch_size=256, **keys):
     if how == "vdm":
-        return model.log_prob(x, method="vdm", draws=8, batch_size=batch_size, seed=seed)
-    return model.chain(x, variance=how, draws=8, batch_size=batch_size, seed=seed)
+        return model.log_prob(x, method="vdm", draws=8, batch_size=batch_size, **keys)
+    return model.chain(x, variance=how, draws=8, batch_size=batch_size, **keys)
+
+
+@pytest.mark.filterwarnings(TWICE)
+@pytest.mark.parametrize("how", ["large", "vdm"])
+def test_conditions_are_fitted_on_or_the_error_is_not_known(how):
+    """Of a network that under the condition 1 turns its images round: what it says of turned
+    images under it is what it says of them without, on other noise."""
+
+    def told(y, t, c):
+        turned = torch.where(c.reshape(-1, 1, 1, 1) > 0, y.flip(3), y)
+        out = net(turned, t)
+        return torch.where(c.reshape(-1, 1, 1, 1) > 0, out.flip(3), out)
+
+    model, x, c = wrapped(told), examples(200), torch.arange(3200) % 2
+    x[c > 0] = x[c > 0].flip(3)
+    assert np.isnan(ask(model, x[:3], how, condition=c[:3]).error).all()
+    model.fit(x[::5], c[::5])
+    found = ask(model, x, how, 5_000, condition=c)
+    swapped = ask(model, x, how, 5_000, condition=1 - c)
+    one, two, other = (
+        v.reshape(16, 100)
+        for v in (found.value[c == 0], found.value[c == 1], swapped.value[c == 1])
+    )
+
+    def chi2(two):
+        error = np.sqrt((one.var(1) + two.var(1)) / 100)
+        return np.square((one.mean(1) - two.mean(1)) / error).sum()
+
+    assert chi2(two) < 40
+    assert chi2(other) > 80
 
 
 @pytest.mark.filterwarnings(TWICE)
