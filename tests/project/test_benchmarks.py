@@ -32,6 +32,7 @@ SMALL = {
     "neighbours.py": ["digits-demo", "--count=9", "--steps=3", "--figure=near.png"],
     "oracle.py": ["--examples=64", "--draws=2"],
     "overfitting.py": ["--images=4", "--draws=2", DIGITS],
+    "packages.py": ["--steps=2", "--images=2", "--draws=2", "--repeats=2", "--spacing=1"],
     "pretrained.py": ["digits-demo", "--images=4", "--draws=2", "--out=records.csv"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
@@ -62,6 +63,7 @@ SLOW = (
     "any_model.py",
     "gpu.py",
     "intervals.py",
+    "packages.py",
     "samplers.py of images",
     "startup.py",
     "training.py",
