@@ -29,10 +29,6 @@ MODELS = f"{FOLDER}/models.tar"
 UNPACK = "tar --skip-old-files -xf {input.models:q}; " if STORE else ""
 
 
-def models(wildcards):
-    return MODELS if STORE else KEYS.models
-
-
 rule all:
     default_target: True
     input:
@@ -82,7 +78,7 @@ rule score_models:
 rule score_fit:
     input:
         shared=f"{FOLDER}/shared.npz",
-        models=models,
+        models=lambda wildcards: MODELS if STORE else KEYS.models,
     output:
         f"{FOLDER}/fit.npz",
     log:
@@ -99,7 +95,8 @@ rule score_fit:
         words=lambda wildcards: WORDS,
         code=code_hash("scoring.chunks"),
     shell:
-        UNPACK + "vdiff --log {log:q} --threads {threads} chunks fit {params.words}"
+        f"{UNPACK}"
+        "vdiff --log {log:q} --threads {threads} chunks fit {params.words}"
         " {resources.machine} --shared {input.shared:q} --out {output:q}"
 
 
@@ -127,7 +124,8 @@ rule score_chunk:
         words=lambda wildcards: WORDS,
         code=code_hash("scoring.chunks"),
     shell:
-        UNPACK + "vdiff --log {log:q} --threads {threads} chunks score {params.words}"
+        f"{UNPACK}"
+        "vdiff --log {log:q} --threads {threads} chunks score {params.words}"
         " {resources.machine} --examples {input.examples:q} --fitted {input.fitted:q}"
         " --out {output:q}"
 

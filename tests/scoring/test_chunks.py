@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.commands import forked
-from support.pipeline import ROOT, environment
+from support.pipeline import ROOT, environment, planned
+from support.stores import Away, s3_server
 
 import vdiff
 from vdiff.cli import main
@@ -221,6 +223,7 @@ GIVEN = {"model": "m.py:make", "data": ["a.npz"], "out": "s.csv", "chunk_size": 
         ({"out": None}, "Missing option '--out'"),
         ({"out": "s.txt"}, "out is s.txt; it must end in .csv"),
         ({"out": "{k}.csv"}, "out is {k}.csv; it must end in .csv, with letters"),
+        ({"out": "no/s.csv"}, "The folder no of out is not there"),
         ({"out": "data.csv"}, "out is data.csv, which a.npz is"),
         ({"labels": "yes"}, "labels is 'yes'; it must be true or false"),
         ({"range": [0]}, "range is [0]; it must be a list of 2 values"),
@@ -242,6 +245,7 @@ def test_wrong_keys_are_one_sentence(folder, change, said):
 
 def test_the_keys_are_the_options_of_the_jobs(folder):
     more = {"labels": True, "range": [-1, 1], "draws": 32, "device": "cpu", "batch_size": 7}
+    more["part_iterations"] = 25000  # as the profiles of clouds say, for trainings
     keys = keys_of({**GIVEN, **more, "against": "b.npy", "share": False, "files": "variance.npy"})
     assert keys.planned() == 4 + 2
     assert keys.words == [
@@ -347,3 +351,54 @@ def test_the_run_of_the_page_killed_in_the_middle_ends_with_the_bytes_of_one_pro
     assert "rule score_cut" not in said
     assert "rule score_fit" not in said
     assert not list(folder.glob("scores.chunks/examples/*"))
+
+
+@pytest.mark.slow
+def test_a_workflow_of_one_s_own_has_it_as_a_module(folder):
+    """With the keys that it gives, whatever its own are; the GPUs that jobs ask for are said."""
+    (folder / "Snakefile").write_text(
+        f"""
+module scoring:
+    snakefile: "{ROOT}/workflow/score.smk"
+    config: config["scoring"]
+
+use rule * from scoring as scoring_*
+
+rule mine:
+    default_target: True
+    input: "s.csv"
+    output: "mine.txt"
+    shell: "cp {{input}} {{output}}"
+"""
+    )
+    keys = "{model: 'm.py:make', data: a.npz, out: s.csv, chunk_size: 16}"
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "2"]
+    done = subprocess.run(
+        [*command, "--config", f"scoring={keys}", "other=1"],
+        cwd=folder, env=environment(ROOT), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    jobs = planned(done.stdout + done.stderr)
+    assert jobs == {
+        "mine": "1", "scoring_score_cut": "1", "scoring_score_fit": "1",
+        "scoring_score_chunk": "4", "scoring_score_gather": "1",
+    }  # fmt: skip
+    assert (done.stdout + done.stderr).count(" gpu=1,") == 5
+
+
+@pytest.mark.slow
+def test_chunks_elsewhere_share_nothing_but_an_s3_store(folder):
+    """Each job has its own chunk, the fit and the models' archive, and no other file."""
+    pytest.importorskip("moto", reason="needs moto, of the extra `test`")
+    ask("score", *ONE, "--out", "one.csv")
+    with s3_server() as s3:
+        away = Away(folder / "away", s3.words())
+        for name in ("m.py", "variance.npy", "a.npz"):
+            shutil.copy(name, away.main)
+        keys = ["data=a.npz", "files=variance.npy", "out=s.csv", "chunk_size=32", "device=cpu"]
+        away.run("-s", "workflow/score.smk", "--", *keys, preset="model=m.py:make")
+        files = s3.files()
+        assert files["s.csv"] == (folder / "one.csv").read_bytes()
+        assert [s3.moved("GET", f"s.chunks/examples/{k}.npz") for k in (1, 2)] == [1, 1]
+    assert not [name for name in files if "examples" in name]
+    assert not (away.main / "s.csv").exists()

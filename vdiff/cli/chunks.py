@@ -78,7 +78,8 @@ def keys_of(config: Mapping[str, Any]) -> Keys:
     words: list[str] = []
     machine: list[str] = []
     every: list[str] = []
-    for option, value in by_option(KEYS, config, ""):
+    own_keys = {key: value for key, value in config.items() if key != "part_iterations"}
+    for option, value in by_option(KEYS, own_keys, ""):  # that one profiles set, for trainings
         own = _words(option, value)
         every += own
         if option.name in MACHINE:

@@ -179,9 +179,10 @@ def with_scoring(command: Callable[..., None]) -> Callable[..., Any]:
         own = {name: given.pop(name) for name in Scoring._fields}
         command(asked=Scoring(**own), **given)
 
+    found: Callable[..., Any] = wanted
     for option in reversed(OPTIONS):
-        wanted = option(wanted)
-    return wanted
+        found = option(found)
+    return found
 
 
 @main.command()

@@ -45,7 +45,6 @@ def chunks_in(parts: Sequence[Part], size: int) -> list[tuple[int, int, int]]:
 def planned(data: Any, others: Sequence[str], out: Path, size: int, data_root: Path) -> int:
     """How many chunks there are. others: what else is read. Raises VdiffError for data that are not
     there, and for an `out` that cannot be written or is one of the inputs."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     check_out(out, rows.files_of([data, *others]))
     return len(chunks_in(parts_of(data, data_root), size))
 
@@ -120,7 +119,8 @@ def fit(
     pilot = None
     if "pilot" in told:
         pilot = Pilot(torch.from_numpy(told["pilot"]), _tensor(told.get("pilot_condition")))
-    memory, arrays = Memory(batch_size), {}
+    memory = Memory(batch_size)
+    arrays: Arrays = {}
     for m, s in enumerate(scorers):
         told_all = condition if isinstance(condition, int) else first
         rows.fit(s.model, pilot, told_all, method, seed, memory)
@@ -194,7 +194,8 @@ def gather(
     shared = read_npz(fitted, "chunks", "sizes", "networks")
     if len(shared["networks"]) != len(models):
         raise VdiffError(f"{fitted} was made for other models; make it anew.")
-    who, done = [], []
+    who: list[tuple[str, int]] = []
+    done = []
     for k in range(1, len(shared["chunks"]) + 1):
         path = scores / f"{k}.npz"
         found = read_npz(path, "key", "done", "files", "examples")
@@ -202,9 +203,9 @@ def gather(
             raise VdiffError(f"{path} was not made by {fitted}; make it anew.")
         done.append(found["done"].reshape(len(models), len(found["files"]), -1))
         who += zip(found["files"].tolist(), found["examples"].tolist(), strict=True)
-    found = rows.table(models, who, np.concatenate(done, 1).reshape(-1, len(rows.COLUMNS)))
-    write_columns(out, found)
-    return found, shared["sizes"].tolist()
+    table = rows.table(models, who, np.concatenate(done, 1).reshape(-1, len(rows.COLUMNS)))
+    write_columns(out, table)
+    return table, shared["sizes"].tolist()
 
 
 def _key(arrays: Arrays) -> np.ndarray:
