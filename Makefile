@@ -30,6 +30,7 @@ lint: $(READY)
 	$(RUN) ruff format --check .
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint --config preset=smoke
+	$(RUN) snakemake --lint --snakefile workflow/score.smk --config model=setup.py:make data=digits out=scores.csv
 	$(RUN) mypy
 	$(RUN) codespell
 
