@@ -9,7 +9,7 @@ import vdiff
 from vdiff.diffusion.control import ControlVariates
 from vdiff.diffusion.sdes.table import TableSDE, linear
 from vdiff.diffusion.sdes.vp import VPSDE
-from vdiff.likelihood.vdm import above, known
+from vdiff.likelihood.vdm import above, known, least
 
 SDES = {"vp": VPSDE(), "ddpm": TableSDE(linear(40, 0.01, 0.07))}
 
@@ -22,7 +22,7 @@ def wrapped(name, s_min, **keys):
         return denoised(y.double().flatten(1), sde.m(s), sde.sigma(s)).reshape(-1, *SHAPE)
 
     return vdiff.wrap(
-        net, schedule=sde, predicts="x0", data=SHAPE, levels=LEVELS, s_min=s_min,
+        net, schedule=sde, predicts="x0", data=SHAPE, levels=LEVELS, s_min=0.002, ends_at=s_min,
         time=lambda s: s, check=False, **keys,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_the_controls_are_cut_where_the_integral_ends():
     own = model._at_centres()
     guess = ControlVariates.without_data(model.sde, 2, *model.space.guess, model.eps_t)
     log_P, posterior, end, _ = parts("vp", 0.05)
-    truth = np.repeat(log_P + posterior + end, 100) - known(own, x).numpy()
+    truth = np.repeat(log_P + posterior + end, 100) - known(own, 0.05, x).numpy()
 
     def far(controls):
         off = own._bounds(controls, x, None, 64, 20_000, 0, False).mean(1) - truth
@@ -99,3 +99,18 @@ def test_the_controls_are_cut_where_the_integral_ends():
         assert cut.law.density(torch.tensor([0.04, 0.06])).sign().tolist() == [0, 1]
         assert far(cut) < 4
         assert far(controls) > 10
+
+
+def test_it_ends_where_vdm_does():
+    """At a log SNR of 13.3 for 256 levels in [-1, 1], or at the least noise of training; and says
+    it."""
+    keys = {"predicts": "score", "data": (1, 1, 1), "check": False}
+    vp = vdiff.wrap(lambda y, s: -y, schedule="vp", **keys)
+    s_0 = torch.tensor(least(vp), dtype=torch.float64)
+    assert -float(vp.sde.log_nsr(s_0)) == pytest.approx(13.3, abs=0.05)
+    table = vdiff.wrap(lambda y, s: -y, schedule="ddpm-linear", **keys)
+    assert least(table) == 1e-3
+    x = torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
+    found = vp.log_prob(x, method="vdm", draws=4)
+    assert found.ends_at == pytest.approx(2 / 256 / 6, rel=1e-6)
+    assert "to sigma / m = 0.0013" in repr(found)

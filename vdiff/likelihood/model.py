@@ -251,18 +251,21 @@ class Model:
         another model unless the network is exact: the mean over `draws` (4) of dequantisation noise
         and of probes of its divergence, which is exact in up to 8 dimensions; its error is that of
         the draws plus the solver's (`ode.error_of`). vdm: of grey levels, VDM's bound with its
-        categorical decoder (arXiv 2107.00630) at s_min, by `draws` (32) as elbo. Raises VdiffError
+        categorical decoder (arXiv 2107.00630), by `draws` (32) as elbo; it ends where sigma / m is
+        a sixth of the levels' distance, as VDM does, or at s_min, or ends_at. Raises VdiffError
         when x does not fit, and for a network that the method cannot use.
         """
         x = self.space.examples(x)
         self._check_repeats(condition)
         if method == "vdm":
-            from vdiff.likelihood.vdm import draws_of
+            from vdiff.likelihood.vdm import draws_of, least
 
             own, each = self._at_centres(), 32 if draws is None else draws
-            z = draws_of(own, x, condition, each, batch_size, seed, progress)
+            s_0 = least(self)
+            z = draws_of(own, s_0, x, condition, each, batch_size, seed, progress)
             value, error = mean_and_error(z)
-            return own._result(value, own._covered(error), "vdm", z, z.size, seed)
+            found = own._result(value, own._covered(error), "vdm", z, z.size, seed)
+            return replace(found, ends_at=float(self.sde.log_nsr(at(s_0)).div(2).exp()))
         if method == "elbo":
             z = self.draws(
                 x, condition, draws=32 if draws is None else draws, batch_size=batch_size,

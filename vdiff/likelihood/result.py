@@ -26,7 +26,7 @@ class LogProb:
     samples of its own, the control variates were fitted on, as `Model.fit` has it; seed: of the
     noise; tail: of the draws about their example's mean, which says whether the errors can be
     believed; None where nothing is drawn; ends_at: the noise level sigma / m below which a bound
-    held the score; of: what the likelihood is of, in words.
+    held the score, or at which VDM's decoder stands; of: what the likelihood is of, in words.
     """
 
     value: np.ndarray
