@@ -50,13 +50,17 @@ def test_the_forms_of_points_and_images_cost_what_they_take(tmp_path):
     assert found == {"swissroll": 2 * 100 * 10, "digits": 2 * 100 * 4}
 
 
-def test_the_command_adds_up():
+def test_the_command_adds_up(tmp_path):
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
     assert result.exit_code == 0, result.output
     assert "hours, given" in result.output
     assert "Together 33 jobs" in result.output
     assert "fits" not in result.output
-    result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100", "--memory"])
+    (tmp_path / "one.yaml").write_text(
+        "only: [digits]\nexperiments: {digits: {arms: {debias-False: null}}}\n"
+    )
+    words = ["plan", "smoke", f"--configfile={tmp_path / 'one.yaml'}", "--memory"]
+    result = CliRunner().invoke(main, [*words, "--gflops", "100"])
     assert re.search(r"digits +debias-True +0\.\d\d \(32 at once\) +0\.\d\d \(256\)", result.output)
     result = CliRunner().invoke(main, ["plan", "huge"])
     assert result.exit_code == 1

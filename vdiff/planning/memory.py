@@ -87,7 +87,9 @@ def _peak(run: Run, shape: tuple[int, ...], step: Callable, n: int, trains: bool
         x, s = torch.randn(n, *input_shape(run, shape)), torch.rand(n)
         tracker = MemTracker()
         if optimiser:  # its moments are made by the first step
-            step(net, optimiser, x, s)
+            for p in net.parameters():
+                p.grad = torch.zeros_like(p)
+            optimiser.step()
             tracker.track_external(optimiser)
         tracker.track_external(net, x, s)
         with tracker:
