@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 
 import pytest
 from support.commands import forked
@@ -36,10 +35,11 @@ def test_an_addition_works_as_described(finished_copy, title):
     apply = ["git", "apply", "--unidiff-zero", "-"]
     subprocess.run(apply, cwd=finished_copy, input=patch, text=True, check=True)
     commands = re.search(r"```bash\n(.*?)```", text, re.S)[1].strip().splitlines()
+    workflow = forked(ROOT / "tests/support/snakemaker.py", finished_copy)
     for command in commands:
         program = shlex.join(forked(finished_copy / "vdiff" / "__main__.py"))
         command = re.sub("^vdiff ", f"{program} ", command)
-        command = re.sub("^snakemake ", f"{sys.executable} -m snakemake ", command)
+        command = re.sub("^snakemake ", f"env -u PYTHONPATH {shlex.join(workflow)} ", command)
         done = subprocess.run(
             command, shell=True, cwd=finished_copy, env=environment(finished_copy),
             capture_output=True, text=True,

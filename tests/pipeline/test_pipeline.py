@@ -1,5 +1,6 @@
 """The whole smoke DAG through Snakemake, in a copy of the project."""
 
+import functools
 import hashlib
 import json
 import os
@@ -259,19 +260,29 @@ def test_results_become_a_research_object(finished, tmp_path, monkeypatch):
     assert not (tmp_path / "no.zip").exists()
 
 
+@pytest.fixture(scope="module")
+def dry_runs(tmp_path_factory):
+    """profile -> what a dry run with it says, without one for None; each is run once."""
+    folder = copy_project(tmp_path_factory.mktemp("profiles"))
+
+    @functools.cache
+    def said(profile):
+        words = ["--profile", f"workflow/profiles/{profile}"] if profile else []
+        return snakemake(folder, "-n", *words)
+
+    return said
+
+
 @pytest.mark.parametrize("profile", ["gpu", "slurm", "cluster-generic"])
-def test_every_profile_plans_the_same_jobs(tmp_path, profile):
-    copy_project(tmp_path)
-    plain = planned(snakemake(tmp_path, "-n"))
+def test_every_profile_plans_the_same_jobs(dry_runs, profile):
+    plain = planned(dry_runs(None))
     assert plain["train"] == "6"
-    words = ["-n", "--quiet", "rules", "--profile", f"workflow/profiles/{profile}"]
-    assert planned(snakemake(tmp_path, *words)) == plain
+    assert planned(dry_runs(profile)) == plain
 
 
 @pytest.mark.parametrize("profile", ["default", "gpu", "slurm", "cluster-generic"])
-def test_every_job_with_a_network_asks_for_a_gpu_and_no_other(tmp_path, profile):
-    copy_project(tmp_path)
-    output = snakemake(tmp_path, "-n", "--profile", f"workflow/profiles/{profile}")
+def test_every_job_with_a_network_asks_for_a_gpu_and_no_other(dry_runs, profile):
+    output = dry_runs(profile)
     jobs = re.findall(r"^(?:local)?rule (\w+):\n(.*?)^\[", output, re.S | re.M)
     asking = {name: set() for name, _ in jobs}
     for name, block in jobs:
@@ -326,16 +337,12 @@ def rows_of(path):
 
 
 def test_what_no_result_depends_on_reruns_nothing(finished):
-    for word in (
-        "device=cpu",
-        "data_root=other",
-        "slice_minutes=60",
-        "threads=2",
-        "slices=3",
-        "gpus=2",
+    for words in (
+        ["device=cpu", "data_root=other", "slice_minutes=60"],
+        ["threads=2", "slices=3", "gpus=2"],
     ):
-        output = snakemake(finished[0], "-n", "--config", "preset=smoke", word)
-        assert "Nothing to be done" in output, word
+        output = snakemake(finished[0], "-n", "--config", "preset=smoke", *words)
+        assert "Nothing to be done" in output, words
 
 
 @pytest.mark.slow

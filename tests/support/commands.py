@@ -7,7 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-SOCKETS = Path(tempfile.gettempdir()) / f"vdiff-tests-{os.getpid()}"
+# Of the process that all workers of pytest-xdist are started by, so that they share servers.
+OWNER = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+SOCKETS = Path(tempfile.gettempdir()) / f"vdiff-tests-{OWNER}"
+# A server is that of one environment, and these differ with each test and worker.
+CHANGING = ["env", "-u", "PYTEST_CURRENT_TEST", "-u", "PYTEST_XDIST_WORKER"]
 
 
 def forked(program: Path, *words: object) -> list[str]:
@@ -15,7 +19,7 @@ def forked(program: Path, *words: object) -> list[str]:
     python: list[object] = [sys.executable, "-P"]
     if sys.platform == "linux":
         client = ROOT / "vdiff" / "machine" / "forked.py"
-        python = [sys.executable, "-I", "-S", client, SOCKETS, os.getpid()]
+        python = [*CHANGING, sys.executable, "-I", "-S", client, SOCKETS, OWNER]
     return [str(word) for word in (*python, program, *words)]
 
 
