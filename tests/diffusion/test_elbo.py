@@ -10,9 +10,9 @@ from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.elbo import published, stein_integrand
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.reference import GaussianReference
-from vdiff.diffusion.transforms.identity import identity
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.diffusion.times import Uniform
+from vdiff.diffusion.transforms.identity import identity
 
 
 def draws(rng, n, d):

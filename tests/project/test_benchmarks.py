@@ -14,6 +14,7 @@ SMALL = {
     "brute_force.py": ["--images=4", "--times=8", DIGITS],
     "intervals.py": ["--examples=8"],
     "coverage.py": ["--images=4", "--truth=32", DIGITS],
+    "diagnosis.py": ["--steps=20", "--nets=1", "--claims=1"],
     "estimators.py": [
         "--images=16",
         "--passes=2",
@@ -30,9 +31,17 @@ SMALL = {
         f"{RUN}/swissroll/debias-False/seed-0",
     ],
     "neighbours.py": ["digits-demo", "--count=9", "--steps=3", "--figure=near.png"],
-    "oracle.py": ["--examples=64", "--draws=2"],
+    "oracle.py": ["--examples=64", "--draws=2", "--schedules=ddpm-linear,edm"],
     "overfitting.py": ["--images=4", "--draws=2", DIGITS],
     "packages.py": ["--steps=2", "--images=2", "--draws=2", "--repeats=2", "--spacing=1"],
+    "peers.py": [
+        "--images=2",
+        "--passes=8",
+        "--pilot=64",
+        "--truth=8",
+        "--steps=5",
+        "--tolerance=0.01",
+    ],
     "pretrained.py": ["digits-demo", "--images=4", "--draws=2", "--out=records.csv"],
     "quality.py": ["--dataset=digits", "--n=40", "--repeats=2", "--feature-steps=2"],
     "recipes.py": [
@@ -46,8 +55,14 @@ SMALL = {
         "--recipe=b: optimiser=muon draws_per_image=2 draw=antithetic network.fourier=[3.14]",
     ],
     "record_course.py": [f"--reference={ROOT}/results/reference/recipes", "--out=course.png"],
-    "samplers.py": ["--batches=2", "--batch=20", f"{RUN}/swissroll/debias-False/seed-0"],
+    "samplers.py": [
+        "--batches=2",
+        "--batch=20",
+        "--turns=1",
+        f"{RUN}/swissroll/debias-False/seed-0",
+    ],
     "samplers.py of images": ["--count=6", "--feature-steps=2", DIGITS],
+    "sizes.py": ["--sides=4", "--examples=64"],
     "startup.py": ["--repeats=1", "--only=train,aggregate"],
     "training.py": ["--batch=2", "--steps=1", "--rounds=1", "--threads=1"],
 }
@@ -61,9 +76,11 @@ def test_every_script_is_known():
 
 SLOW = (
     "any_model.py",
+    "diagnosis.py",
     "gpu.py",
     "intervals.py",
     "packages.py",
+    "peers.py",
     "samplers.py of images",
     "startup.py",
     "training.py",

@@ -10,8 +10,8 @@ import torch
 from scipy import stats
 
 from vdiff.diffusion.control import efficient, fit_controls
-from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.mixture import Mixture
+from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sdes.vp import VPSDE
 from vdiff.stats.few import mean_and_error, strata
 from vdiff.stats.intervals import Z95

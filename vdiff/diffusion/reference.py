@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from vdiff.diffusion.sde import SDE
-from vdiff.diffusion.transforms import Fit, Transform, dense, parts
+from vdiff.diffusion.transforms import Fit, Transform, dense, mean, parts
+from vdiff.diffusion.transforms.identity import identity
 
 WITHIN = 0.5
 """The share of the training examples that the controls take as they are; others are drawn in.
@@ -51,7 +52,7 @@ class GaussianReference:
     def fit(cls, sde: SDE, x: Tensor, kind: Fit = dense.fit) -> "GaussianReference":
         """Mean and covariance of x (N, ...), by a kind of transform."""
         transform, eigenvalues = kind(x)
-        mu = sum(p.flatten(1).double().sum(0) for p in parts(x)) / len(x)
+        mu = mean(identity, x)
         far = cls(sde, mu, transform, eigenvalues, torch.inf)
         distance = [_mahalanobis(far.coordinates(p, p)[0], eigenvalues) for p in parts(x)]
         radius = float(torch.quantile(torch.cat(distance), WITHIN))

@@ -28,12 +28,21 @@ def parts(x: Tensor) -> Iterator[Tensor]:
     yield from x.split(max(1, NUMBERS // max(x[0].numel(), 1)))
 
 
+def mean(transform: Transform, x: Tensor) -> Tensor:
+    """Of the coordinates of x (N, ...), (d,) float64."""
+    total = torch.zeros(x[0].numel(), dtype=torch.float64, device=x.device)
+    for p in parts(x):
+        total += transform(p).double().sum(0)
+    return total / len(x)
+
+
 def variances(transform: Transform, x: Tensor) -> Tensor:
     """Of the coordinates of x (N, ...), (d,) float64, a millionth of their mean at least."""
-    n = len(x)
-    mean = sum(transform(p).double().sum(0) for p in parts(x)) / n
-    found = sum((transform(p).double() - mean).square().sum(0) for p in parts(x)) / max(n - 1, 1)
-    assert isinstance(found, Tensor)
+    middle = mean(transform, x)
+    total = torch.zeros_like(middle)
+    for p in parts(x):
+        total += (transform(p).double() - middle).square().sum(0)
+    found = total / max(len(x) - 1, 1)
     return found.clamp(min=max(1e-6 * float(found.mean()), 1e-9))
 
 

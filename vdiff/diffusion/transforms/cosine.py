@@ -44,7 +44,7 @@ def fit(x: Tensor) -> tuple[Transform, Tensor]:
     if x.ndim > 3:
         n, mean = x[:, 0].numel(), x.transpose(0, 1).flatten(1).double().mean(1)[:, None]
         each = (p.transpose(0, 1).flatten(1).double() - mean for p in parts(x))
-        colours = torch.linalg.eigh(sum(z @ z.T for z in each) / n)[1]  # type: ignore[call-overload]
+        colours = torch.linalg.eigh(torch.stack([z @ z.T for z in each]).sum(0) / n)[1]
     axes = x.shape[2:] if colours is not None else x.shape[1:]
     transform = Cosine(colours, tuple(cosines(n).to(x.device) for n in axes))
     return transform, variances(transform, x)
