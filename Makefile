@@ -12,7 +12,7 @@ demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
 
 test: $(READY)
-	$(RUN) pytest -n $(CORES)
+	$(RUN) pytest -n $(CORES) --dist loadfile
 
 # What takes tens of seconds a test; with `test` it is what continuous integration runs.
 test-slow: $(READY)

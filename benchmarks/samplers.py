@@ -6,7 +6,7 @@
 Points in the plane: for the trained net of that run folder and for the exact drift of a mixture
 of Gaussians, every sampler starts from the same points. Its distance to a large sample of the
 data is taken in each of some independent batches; shown are the mean and a 95% t interval. Times
-are medians over five turns in which all samplers take part in turn.
+are medians over turns in which all samplers take part in turn.
 
 Images: the kernel distance in learned features of each sampler's images to others that the first
 sampler drew, whose own distance to them is 0 in expectation; their distance to test images less
@@ -47,7 +47,6 @@ CASES = [  # sampler, grid, steps, lmbd; the first is the paper's
     ("heun", "quadratic", 20, 1),
     ("adaptive", "uniform", 1, 1),
 ]
-TURNS = 5
 IMAGE_CASES = [
     ("euler_maruyama", "uniform", 1000, 0),
     ("euler_maruyama", "uniform", 300, 0),
@@ -89,8 +88,8 @@ def table(title, a, sde, draw, options):
     data, again = (draw(n, generator("benchmark data", k)).double().numpy() for k in (0, 1))
     with torch.no_grad():
         found = [run(a, sde, *case, n) for case in CASES]
-        seconds = np.zeros((TURNS, len(CASES)))
-        for turn in range(TURNS):
+        seconds = np.zeros((options.turns, len(CASES)))
+        for turn in range(options.turns):
             for k, case in enumerate(CASES):
                 start = time.perf_counter()
                 run(a, sde, *case, options.batch)
@@ -150,6 +149,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--batch", type=int, default=2000)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--count", type=int, default=1000, help="images a sampler")
     parser.add_argument("--feature-steps", type=int, default=Quality().feature_steps)
     options = parser.parse_args()
