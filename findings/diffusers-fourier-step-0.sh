@@ -26,8 +26,14 @@ x = torch.randn(1, 1, 8, 8)
 def size(kind, t):
     """The root mean square of the output, untrained, on a noisy image of step t."""
     net = diffusers.UNet2DModel(
-        8, 1, 1, time_embedding_type=kind, block_out_channels=(32,), norm_num_groups=8,
-        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
+        8,
+        1,
+        1,
+        time_embedding_type=kind,
+        block_out_channels=(32,),
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
     ).eval()
     with torch.no_grad():
         return float(net(scheduler.add_noise(x, x, t), t).sample.square().mean().sqrt())

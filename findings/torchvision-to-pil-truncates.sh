@@ -37,7 +37,9 @@ def saved(x):
 
 
 ways = {
-    "to_pil_image": old.to_pil_image, "v2.to_pil_image": new.to_pil_image, "save_image": saved,
+    "to_pil_image": old.to_pil_image,
+    "v2.to_pil_image": new.to_pil_image,
+    "save_image": saved,
     "convert_image_dtype": lambda x: old.convert_image_dtype(x, torch.uint8).permute(1, 2, 0),
 }
 print(f"torchvision {torchvision.__version__}, torch {torch.__version__}")
