@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CORES ?= auto
 JOBS ?= all
 
-.PHONY: demo test test-slow test-all test-cluster figures lint pages notebooks article docs clean
+.PHONY: demo test test-slow test-both test-all test-cluster figures lint pages notebooks article docs clean
 
 demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
@@ -14,9 +14,13 @@ demo: $(READY)
 test: $(READY)
 	$(RUN) pytest -n $(CORES) --dist loadfile
 
-# What takes tens of seconds a test; with `test` it is what continuous integration runs.
+# What takes tens of seconds a test.
 test-slow: $(READY)
 	$(RUN) pytest -n $(CORES) --dist loadfile -m "slow and not long"
+
+# Both in continuous integration, where what both need is then made once.
+test-both: $(READY)
+	$(RUN) pytest -n $(CORES) --dist loadfile -m "not long and not cluster"
 
 test-all: $(READY)
 	$(RUN) pytest -n $(CORES) -m "not cluster"
