@@ -51,10 +51,10 @@ def describe(folder, **over):
     return config
 
 
-@pytest.fixture
-def results(tmp_path):
-    folder = tmp_path / "demo"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A results folder with its figures; made once, not changed."""
+    folder = tmp_path_factory.mktemp("drawn")
     row = dict.fromkeys(SCHEMAS["claims"], 0.5)
     words = {
         "claim": "A <b>claim</b>",
@@ -79,6 +79,11 @@ def results(tmp_path):
     draw("published-curves", [], [path for path in pictures if path.suffix == ".png"])
     draw("published-curves", [], [folder / "figures/bpd-of-a-former-run.png"])
     return folder
+
+
+@pytest.fixture
+def results(drawn, tmp_path):
+    return shutil.copytree(drawn, tmp_path / "demo")
 
 
 def test_the_page_stands_beside_what_was_published(results):
