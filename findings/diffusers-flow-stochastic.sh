@@ -5,7 +5,7 @@
 # the present estimate of the data, and that estimate is too narrow by what the noise hides:
 # samples of N(0, 1/4) have a standard deviation of 0.33 in 20 steps and 0.35 in 500, without it
 # 0.50. Seen in 0.42.1. It meets whoever compares samples with a likelihood, or judges samples by
-# FID. vdiff's samplers are checked against exact networks for every amount of noise.
+# FID. vdiff's samplers are tested with exact networks.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

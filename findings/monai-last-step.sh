@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# MONAI's `DiffusionInferer.get_likelihood` sums the terms of the variational bound, and the bound
-# of an exact network should be near the true entropy. With the scheduler's default
-# `variance_type`, fixed_small, the standard deviation of the last step is 1e-10, so that the last
-# term of a pixel is either 0 or -log(1e-12) = 27.63 nats, whatever the network: 34 bits/dim where
-# the truth is 8. `fixed_large` is near it. Seen in 1.6.1. It meets whoever reports likelihoods
-# with MONAI's defaults. vdiff reads the network and the table alone (`from_monai`); below the
-# least noise its bound keeps to the score that the network has there.
+# MONAI's `DiffusionInferer.get_likelihood` sums the terms of the variational bound, and that of
+# an exact network should be near the true entropy. With the scheduler's default `variance_type`,
+# fixed_small, the standard deviation of the last step is 1e-10, so that the last term of a pixel
+# is either 0 or -log(1e-12) = 27.63 nats, whatever the network: for an exact network 32 bits/dim
+# where the truth is 8. `fixed_large` is near it. Seen in 1.6.1. It meets whoever reports
+# likelihoods with MONAI's defaults. vdiff reads the network and the table alone (`from_monai`);
+# below the least noise its bound keeps to the score that the network has there.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

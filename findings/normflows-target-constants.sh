@@ -3,9 +3,9 @@
 # distribution, and `sample`. A reader expects the density of the samples. It lacks the constant:
 # that of `TwoMoons` adds up to 2.23 and that of `RingMixture` to 5.9, though that of
 # `CircularGaussianMixture` to 1. A model that has the distribution exactly seems 0.8 and 1.8 nats
-# below the truth, and a Kullback-Leibler divergence comes out negative. Seen in 1.7.3. It meets
-# whoever measures a likelihood against these known densities. vdiff measures itself against
-# Gaussians and mixtures of them.
+# below the truth, and its reverse Kullback-Leibler divergence comes out negative. Seen in 1.7.3.
+# It meets whoever measures a likelihood against these known densities. vdiff measures itself
+# against Gaussians and mixtures of them.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

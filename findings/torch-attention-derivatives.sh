@@ -4,8 +4,7 @@
 # are. On the CPU both raise errors, from the fused kernel that it picks by itself; under
 # `sdpa_kernel(SDPBackend.MATH)` both work. Seen in torch 2.14.1. It meets whoever takes the
 # divergence of a network with attention by forward mode, or differentiates a likelihood with
-# respect to its input or weights. vdiff takes divergences in reverse mode, which works, and
-# counts passes under the plain kernel.
+# respect to its input or weights. vdiff takes divergences in reverse mode, which works.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

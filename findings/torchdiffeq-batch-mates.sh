@@ -3,9 +3,9 @@
 # example to keep to them whatever else is in the batch. The error is measured by the root mean
 # square over the whole batch, so that one hard example among easy ones gets steps that are too
 # long for it: with the same tolerance of 1e-4 the error of its logarithm is 0.0006 alone and 0.3
-# among 10,000 others. Seen in 0.2.5. It meets whoever computes likelihoods by the probability-
-# flow ODE in batches: they depend on batch size and batch mates. vdiff gives each example steps
-# and tolerance of its own.
+# among 10,000 others. Seen in 0.2.5. It meets whoever computes likelihoods by the
+# probability-flow ODE in batches: they depend on batch size and batch mates. vdiff gives each
+# example steps and tolerance of its own.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

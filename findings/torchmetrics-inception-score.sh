@@ -5,7 +5,7 @@
 # torch's own stream moves on, and few images score far too low: 50 about 4, 100 about 6, 1,000
 # about 9.6. Its error is the spread of the splits, which does not cover that. Seen in 1.9.0. It
 # meets whoever compares samples by it with few images or between runs. vdiff compares samples by
-# distances with errors that cover, and its randomness is an argument.
+# other distances, with errors, and its randomness is an argument.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

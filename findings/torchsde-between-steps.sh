@@ -4,8 +4,7 @@
 # two steps get what lies on the straight line between them, without the noise of the bridge: of
 # Brownian motion with steps of 0.1 the variance at 0.05 is 0.025 instead of 0.05. Seen in 0.2.6.
 # It meets whoever reads off marginals, noise levels or path likelihoods between steps: choose
-# times that are multiples of `dt`. vdiff's samplers step from one time that is asked for to the
-# next.
+# times that are multiples of `dt`. vdiff has samplers of its own.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
