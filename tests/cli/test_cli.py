@@ -2,11 +2,13 @@
 
 import json
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from vdiff.cli import main
+from vdiff.cli.group import Output
 
 RUN = {
     "experiment": "digits", "arm": "debias-True", "dataset": "digits", "debias": True, "seed": 0,
@@ -91,3 +93,63 @@ def test_faults_are_one_sentence(trained, tmp_path):
 def test_presets_are_listed_and_shown_in_full():
     assert "demo" in vdiff("presets").split()
     assert json.loads(vdiff("presets", "paper"))["experiments"]["cifar10"]["training"]["lr"] == 1e-4
+
+
+def outputs():
+    """(command, its words, an option that says what it writes, whether that is a folder)."""
+    groups = [((), main), (("chunks",), main.commands["chunks"])]
+    return [
+        pytest.param((*words, name), command, option, id=f"{name}-{option.name}")
+        for words, group in groups
+        for name, command in group.commands.items()
+        for option in command.params
+        if isinstance(option.type, Output)
+    ]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("words", "command", "option"), outputs())
+def test_outputs_that_cannot_be_written_are_found_before_anything_runs(
+    tmp_path, monkeypatch, words, command, option, missing
+):
+    """A file where a folder must be, there or above; and what can be written gets to the work."""
+    monkeypatch.setattr(command, "callback", lambda **given: click.echo("It ran."))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    required = [p for p in command.params if p.required and p is not option]
+    others = []
+    for p in required:
+        choices = getattr(p.type, "choices", ["1"])
+        value = str(tmp_path / "out") if isinstance(p.type, Output) else choices[0]
+        others += [value] if isinstance(p, click.Argument) else [p.opts[0], value]
+    wrong = "file" if option.type.folder else "folder"
+
+    def ask(path, code):
+        own = [] if isinstance(option, click.Argument) else [option.opts[0]]
+        return vdiff(*words, *others, *own, tmp_path / path, code=code)
+
+    said = ask("file/below/x" if missing else wrong, 1)
+    assert str(tmp_path) in said
+    assert said.strip().endswith(".")
+    assert "It ran" not in said
+    assert "It ran" in ask("new/below/x", 0)
+    assert "It ran" in ask("folder" if option.type.folder else "file", 0)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_no_output_is_missed():
+    """Every option called out takes what can be written; that of scores is seen to by itself."""
+    plain = [
+        command
+        for group in (main, main.commands["chunks"])
+        for command in group.commands.values()
+        for option in command.params
+        if option.name in ("out", "into", "kept", "state") and not isinstance(option.type, Output)
+    ]
+    assert plain == [main.commands["score"]]
+
+
+def test_an_output_by_default_is_seen_to_as_well(tmp_path):
+    (tmp_path / "file").write_text("")
+    said = refused("train", "--preset", "smoke", "--dataset=digits", f"--saveroot={tmp_path}/file")
+    assert "cannot be written" in said

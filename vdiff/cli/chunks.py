@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from vdiff.cli.group import PATH, main
+from vdiff.cli.group import FOLDER, OUT, PATH, main
 from vdiff.cli.scoring import Scoring, by_option, said_of, score, with_scoring
 from vdiff.errors import VdiffError
 
@@ -23,7 +23,7 @@ KEYS = click.Command(
 models read, which goes where they go."""
 MACHINE = {"batch_size", "data_root", "device", "share", "wait"}
 """Where to compute: no score depends on it, and a change of it reruns nothing."""
-OUT = re.compile(r"(?!-)[\w./ -]+\.csv")
+CSV = re.compile(r"(?!-)[\w./ -]+\.csv")
 
 
 class Keys(NamedTuple):
@@ -90,7 +90,7 @@ def keys_of(config: Mapping[str, Any]) -> Keys:
         values = KEYS.make_context("score", every).params
     except click.UsageError as error:
         raise VdiffError(error.format_message()) from None
-    if not OUT.fullmatch(str(values["out"])):
+    if not CSV.fullmatch(str(values["out"])):
         raise VdiffError(
             f"out is {values['out']}; it must end in .csv, with letters, digits, spaces and _ . / -"
         )
@@ -124,7 +124,7 @@ def chunks() -> None:
 @chunks.command(help="Write the examples in chunks, and what `fit` takes, to a folder.")
 @with_scoring
 @click.option("--chunk-size", type=click.IntRange(1), default=4096, help="Examples of a chunk.")
-@click.option("--into", type=PATH, required=True, help="The folder.")
+@click.option("--into", type=FOLDER, required=True, help="The folder.")
 def cut(asked: Scoring, chunk_size: int, into: Path) -> None:
     from vdiff.scoring.chunks import cut
 
@@ -134,7 +134,7 @@ def cut(asked: Scoring, chunk_size: int, into: Path) -> None:
 @chunks.command(help="Fit the models, once for all chunks.")
 @with_scoring
 @click.option("--shared", type=PATH, required=True, help="The shared.npz of `cut`.")
-@click.option("--out", type=PATH, required=True, help="The NPZ file to write.")
+@click.option("--out", type=OUT, required=True, help="The NPZ file to write.")
 def fit(asked: Scoring, shared: Path, out: Path) -> None:
     from vdiff.scoring.chunks import fit
 
@@ -146,7 +146,7 @@ def fit(asked: Scoring, shared: Path, out: Path) -> None:
 @with_scoring
 @click.option("--examples", type=PATH, required=True, help="The chunk, by `cut`.")
 @click.option("--fitted", type=PATH, required=True, help="The file of `fit`.")
-@click.option("--out", type=PATH, required=True, help="The NPZ file to write.")
+@click.option("--out", type=OUT, required=True, help="The NPZ file to write.")
 def score_chunk(asked: Scoring, examples: Path, fitted: Path, out: Path) -> None:
     from vdiff.scoring.chunks import score_chunk
 
@@ -157,7 +157,7 @@ def score_chunk(asked: Scoring, examples: Path, fitted: Path, out: Path) -> None
 @with_scoring
 @click.option("--scores", type=PATH, required=True, help="The folder of 1.npz, 2.npz, ...")
 @click.option("--fitted", type=PATH, required=True, help="The file of `fit`.")
-@click.option("--out", type=PATH, required=True, help="The CSV file to write.")
+@click.option("--out", type=OUT, required=True, help="The CSV file to write.")
 def gather(asked: Scoring, scores: Path, fitted: Path, out: Path) -> None:
     from vdiff.scoring.chunks import gather
 

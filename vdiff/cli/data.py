@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vdiff.cli.group import PATH, main
+from vdiff.cli.group import FOLDER, main
 from vdiff.cli.options import ROOT
 from vdiff.errors import VdiffError
 
@@ -15,7 +15,7 @@ log = logging.getLogger("vdiff")
 
 @main.command()
 @click.argument("dataset")
-@click.option("--out", type=PATH, required=True, help="A folder for it, new or empty.")
+@click.option("--out", type=FOLDER, required=True, help="A folder for it, new or empty.")
 @ROOT
 def fetch(dataset: str, out: Path, data_root: Path) -> None:
     """Put DATASET (mnist, cifar10 or npz:PATH) into a folder that can be a --data-root elsewhere.

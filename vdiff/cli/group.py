@@ -15,12 +15,29 @@ from typing import Any
 import click
 
 from vdiff.errors import VdiffError, needed
-from vdiff.files.atomic import WRITTEN
+from vdiff.files.atomic import WRITTEN, check_writable
 from vdiff.files.objects import write_json
 
 log = logging.getLogger("vdiff")
 FIRST = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, whose files are one's
 PATH = click.Path(path_type=Path)
+
+
+class Output(click.Path):
+    """A file, or a folder, that a command writes: refused before it runs where it cannot be."""
+
+    def __init__(self, folder: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self.folder = folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if FIRST:
+            check_writable(path, self.folder)
+        return path
+
+
+OUT, FOLDER = Output(), Output(folder=True)
 
 
 class Sentences(click.Group):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vdiff.cli.group import doc_of, main, note
+from vdiff.cli.group import OUT, doc_of, main, note
 from vdiff.cli.options import PATH, ROOT, RUN, SNAPSHOTS, options_of, settings_of, with_device
 from vdiff.config import read_run
 from vdiff.config.specs import SPECS
@@ -57,7 +57,7 @@ def _command(step: Spec) -> click.Command:
         command = click.option(
             f"--{output.option.replace('_', '-')}",
             f"{output.option}_file",
-            type=PATH,
+            type=OUT,
             required=output.option == "out",
             help=f"The {kind} to write.",
         )(command)
@@ -87,7 +87,7 @@ for _step in SPECS.values():
 @main.command()
 @click.argument("minuend", type=PATH)
 @click.argument("subtrahend", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The CSV to write.")
+@click.option("--out", type=OUT, required=True, help="The CSV to write.")
 @click.option("--experiment", required=True, help="Its name, for the table.")
 @click.option("--first", required=True, help="The arm of MINUEND, for the table.")
 @click.option("--second", required=True, help="The arm of SUBTRAHEND, for the table.")

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from vdiff.cli.group import PATH, from_json, main
+from vdiff.cli.group import FOLDER, OUT, PATH, from_json, main
 from vdiff.cli.options import ROOT
 from vdiff.errors import VdiffError
 from vdiff.files.objects import write_json
@@ -18,7 +18,7 @@ log = logging.getLogger("vdiff")
 
 @main.command()
 @click.argument("config", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The JSON to write.")
+@click.option("--out", type=OUT, required=True, help="The JSON to write.")
 def describe(config: Path, out: Path) -> None:
     """Write CONFIG, a whole configuration (JSON), to config.json of a results folder."""
     from vdiff.report.contents import described, read_described
@@ -29,7 +29,7 @@ def describe(config: Path, out: Path) -> None:
 @main.command()
 @click.argument("results", type=PATH)
 @click.option("--rules", default="{}", help="Patterns of logs to Snakemake rules, as JSON.")
-@click.option("--out", type=PATH, required=True, help="The JSON to write.")
+@click.option("--out", type=OUT, required=True, help="The JSON to write.")
 def manifest(results: Path, rules: str, out: Path) -> None:
     """Configuration, versions, commit and machine, and what made every file of RESULTS."""
     from vdiff.config.specs import SPECS
@@ -44,7 +44,7 @@ def manifest(results: Path, rules: str, out: Path) -> None:
 
 @main.command()
 @click.argument("results", type=PATH)
-@click.argument("kept", type=PATH)
+@click.argument("kept", type=FOLDER)
 def keep(results: Path, kept: Path) -> None:
     """Copy into the folder KEPT what the report of a finished RESULTS folder is made from.
 
@@ -69,7 +69,7 @@ def keep(results: Path, kept: Path) -> None:
 
 @main.command()
 @click.argument("results", type=PATH)
-@click.option("--out", type=PATH, help="The HTML page to write; by default RESULTS/report.html.")
+@click.option("--out", type=OUT, help="The HTML page to write; by default RESULTS/report.html.")
 @click.option("--page-only", is_flag=True, help="Take the figures as they are.")
 def report(results: Path, out: Path | None, page_only: bool) -> None:
     """Every figure of RESULTS and one self-contained page, from its tables; no torch needed.
@@ -83,7 +83,7 @@ def report(results: Path, out: Path | None, page_only: bool) -> None:
     from vdiff.report.page import write_report
     from vdiff.report.redraw import redraw
 
-    out = out or results / "report.html"
+    out = out or OUT.convert(results / "report.html", None, None)
     drawn = results
     if not page_only:
         if not os.access(results, os.W_OK):  # such as an archive: the figures go beside the page
@@ -124,7 +124,7 @@ def clean(results: Path, delete: bool) -> None:
 
 @main.command()
 @click.argument("results", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The ZIP file to write.")
+@click.option("--out", type=OUT, required=True, help="The ZIP file to write.")
 @click.option(
     "--author", "authors", multiple=True, metavar='"NAME [ORCID]"',
     help="Who ran it, with the address of an ORCID or without; may be repeated.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vdiff.cli.group import PATH, main
+from vdiff.cli.group import OUT, PATH, main
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES, FPS
 from vdiff.files.objects import write_json
@@ -21,7 +21,7 @@ STILL = [figure.name for figure in FIGURES.values() if not figure.moving]
 @click.argument("tables", nargs=-1, type=PATH)
 @click.option("--of", "results", type=PATH, help="Instead of TABLES: all of a results folder.")
 @click.option("--config", type=PATH, help="Its configuration, by default its config.json.")
-@click.option("--out", type=PATH, required=True, help="The CSV of all rows.")
+@click.option("--out", type=OUT, required=True, help="The CSV of all rows.")
 def aggregate(
     schema: str, tables: Sequence[Path], results: Path | None, config: Path | None, out: Path
 ) -> None:
@@ -44,7 +44,7 @@ def aggregate(
 
 @main.command()
 @click.argument("evaluation", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The CSV of curves to write.")
+@click.option("--out", type=OUT, required=True, help="The CSV of curves to write.")
 def curves(evaluation: Path, out: Path) -> None:
     """Means over seeds of a gathered EVALUATION table."""
     from vdiff.files.records import read_record, write_record
@@ -60,8 +60,8 @@ def curves(evaluation: Path, out: Path) -> None:
 @main.command()
 @click.argument("figure", type=click.Choice(STILL))
 @click.argument("inputs", nargs=-1, type=PATH)
-@click.option("--out", type=PATH, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")
-@click.option("--dark", type=PATH, multiple=True, help="The same for a dark page; repeatable.")
+@click.option("--out", type=OUT, multiple=True, required=True, help="PNG, SVG or PDF; repeatable.")
+@click.option("--dark", type=OUT, multiple=True, help="The same for a dark page; repeatable.")
 @click.option("--experiment", help="The experiment to show, where the input has several.")
 @click.option("--columns", help="Steps to show, comma-separated (lambda figures).")
 @click.option("--lmbds", help="Rows to show, comma-separated (lambda figures).")
@@ -99,7 +99,7 @@ def _numbers(option: str, text: str, kind: type) -> list:
 
 @main.command()
 @click.argument("inputs", nargs=-1, type=PATH, required=True)
-@click.option("--out", type=PATH, multiple=True, required=True, help="GIF or WebP; repeatable.")
+@click.option("--out", type=OUT, multiple=True, required=True, help="GIF or WebP; repeatable.")
 @click.option("--fps", type=click.IntRange(1, 60), default=FPS, help="Frames a second.")
 def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
     """A moving picture of sampling from INPUTS side by side: NPZ files with frames.
@@ -119,9 +119,9 @@ def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
 
 @main.command()
 @click.argument("results", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The CSV to write.")
-@click.option("--json", "json_file", type=PATH, help="Also the same as JSON.")
-@click.option("--controls", "controls_file", type=PATH, help="Also the wrong formulas rejected.")
+@click.option("--out", type=OUT, required=True, help="The CSV to write.")
+@click.option("--json", "json_file", type=OUT, help="Also the same as JSON.")
+@click.option("--controls", "controls_file", type=OUT, help="Also the wrong formulas rejected.")
 def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path | None) -> None:
     """Test the paper's claims on the tables of a RESULTS folder, such as results/demo.
 
@@ -166,8 +166,8 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
 @main.command()
 @click.argument("first", type=PATH)
 @click.argument("second", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The CSV to write.")
-@click.option("--figure", type=PATH, multiple=True, help="Also draw it: PNG, SVG or PDF.")
+@click.option("--out", type=OUT, required=True, help="The CSV to write.")
+@click.option("--figure", type=OUT, multiple=True, help="Also draw it: PNG, SVG or PDF.")
 def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
     """Paired differences of two results folders, run by run: FIRST minus SECOND, bits/dim.
 

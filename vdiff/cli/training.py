@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vdiff.cli.group import from_json, main, note
+from vdiff.cli.group import FOLDER, OUT, from_json, main, note
 from vdiff.cli.options import PATH, ROOT, options_of, settings_of, with_device
 from vdiff.config import (
     DATASETS,
@@ -31,7 +31,7 @@ log = logging.getLogger("vdiff")
 
 @main.command()
 @click.argument("run")
-@click.option("--out", type=PATH, required=True, help="The run file to write (JSON).")
+@click.option("--out", type=OUT, required=True, help="The run file to write (JSON).")
 def configure(run: str, out: Path) -> None:
     """Validate RUN, a run configuration as JSON text, and write it to a file."""
     write_json(out, validate(Run, from_json(run)).model_dump())
@@ -55,15 +55,15 @@ def configure(run: str, out: Path) -> None:
 @click.option("--test-batch-size", type=int, default=256, help="Test images at once.")
 @click.option("--saveroot", type=PATH, default=Path("results/byhand"), help="Parent of --expname.")
 @click.option("--expname", help="Folder of the results; by default named after the run.")
-@click.option("--out", type=PATH, help="Folder of the results, instead of --saveroot/--expname.")
-@click.option("--state", type=PATH, help="Folder of the training state; by default OUT/state.")
+@click.option("--out", type=FOLDER, help="Folder of the results, instead of --saveroot/--expname.")
+@click.option("--state", type=FOLDER, help="Folder of the training state; by default OUT/state.")
 @click.option(
     "--slice-minutes",
     type=click.FloatRange(0, min_open=True),
     help="After N minutes, save and exit with code 1.",
 )
 @click.option("--until", type=click.IntRange(1), help="Stop after that iteration; needs --into.")
-@click.option("--into", type=PATH, help="A folder for the state of --until, instead of results.")
+@click.option("--into", type=FOLDER, help="A folder for the state of --until, instead of results.")
 @click.option("--after", type=PATH, help="Go on from a folder that --into made elsewhere.")
 @ROOT
 @with_device
@@ -84,7 +84,8 @@ def train(
         raise VdiffError("The options --until and --into go together; give both or neither.")
     run = _run(run_file, given)
     watching = _watching(given)
-    out = out or saveroot / (expname or f"{run.experiment}-{run.arm}-seed-{run.seed}")
+    name = expname or f"{run.experiment}-{run.arm}-seed-{run.seed}"
+    out = out or FOLDER.convert(saveroot / name, None, None)
 
     from vdiff.data import load
     from vdiff.files import checkpoint
@@ -179,7 +180,7 @@ def _experiment(dataset: str) -> str:
 @click.option("--dataset", default="mnist", help="An experiment of the preset; cifar is cifar10.")
 @click.option("--debias", type=bool, default=False, help="How the weights were trained.")
 @click.option("--iteration", type=click.IntRange(0), default=0, help="For how many steps.")
-@click.option("--out", type=PATH, required=True, help="Folder for run.json and snapshots.csv.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for run.json and snapshots.csv.")
 @ROOT
 def import_weights(
     file: Path, preset: str, dataset: str, debias: bool, iteration: int, out: Path, data_root: Path
@@ -222,7 +223,7 @@ def import_weights(
 @main.command("export-weights")
 @click.argument("folder", type=PATH)
 @click.option("--bfloat16", is_flag=True, help="Half as large, and rounded.")
-@click.option("--out", type=PATH, required=True, help="The file NAME.safetensors to write.")
+@click.option("--out", type=OUT, required=True, help="The file NAME.safetensors to write.")
 @ROOT
 def export_weights(folder: Path, bfloat16: bool, out: Path, data_root: Path) -> None:
     """The last weights of the run FOLDER in one file that needs no data, for vdiff.load."""

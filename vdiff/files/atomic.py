@@ -38,6 +38,21 @@ def write_bytes(path: Path, content: bytes) -> None:
     WRITTEN.get({})[str(path)] = hashlib.sha256(content).hexdigest()
 
 
+def check_writable(path: Path, folder: bool = False) -> None:
+    """Raise VdiffError unless a file, or a folder with files in it, can be written there; the
+    folders above need not be there."""
+    if path.exists() and not (path.is_dir() if folder else path.is_file()):
+        raise VdiffError(f"{path} is no {'folder' if folder else 'file'}; give another name.")
+    above = path.absolute() if folder else path.absolute().parent
+    while not above.exists() and not above.is_symlink():
+        above = above.parent
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise VdiffError(f"{path} cannot be written: {above}: {error.strerror}.") from None
+
+
 def _flush(folder: Path) -> None:
     """Make the names in a folder durable."""
     number = os.open(folder, os.O_RDONLY)
