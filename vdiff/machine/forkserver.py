@@ -26,8 +26,10 @@ from typing import Any, NamedTuple, NoReturn
 PACKAGE = Path(__file__).parents[1]
 OF_ALL = ("vdiff.cli", "vdiff.files.records", "vdiff.report.asked")
 # The last two are imported in passing, by an optimiser's first step and the first tail of an error.
-OF_STEPS = ("vdiff.steps.opening", "vdiff.machine.devices", "sklearn.datasets", "torch._dynamo")
-OF_STEPS += ("arviz_stats.base",)
+OF_STEPS = (
+    "vdiff.steps.opening", "vdiff.machine.devices", "sklearn.datasets", "torch._dynamo",
+    "arviz_stats.base",
+)  # fmt: skip
 OF_TORCH = ("vdiff.steps.", "vdiff.training.")
 BESIDE = {
     "train": "training.loop",
