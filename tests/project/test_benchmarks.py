@@ -15,6 +15,7 @@ SMALL = {
     "intervals.py": ["--examples=8"],
     "coverage.py": ["--images=4", "--truth=32", DIGITS],
     "diagnosis.py": ["--steps=20", "--nets=1", "--claims=1"],
+    "ending.py": ["--steps=5", "--examples=4"],
     "estimators.py": [
         "--images=16",
         "--passes=2",

@@ -1,10 +1,11 @@
 """The level of noise where a bound ends: below a time s_0 the score is held at its value there.
 
 Whatever s_0, the plug-in reverse SDE with the score held below it is a generative model, and its
-bound is valid; but which bound is best depends on the network. Where it predicts x-hat, an error
-near the data costs |x-hat - x|^2 / (2 nsr) and vanishes with the noise, for x-hat is then near y.
-One that predicts noise or a velocity has to tell noise of size sigma from y to a relative error of
-its own, and pays d/2 times the square of that error in every unit of log SNR, down to s_0.
+bound is valid; but which is best depends on the network. An error e of x-hat costs e^2 / (2 nsr)
+nats in a unit of log SNR, one of eps-hat e^2 / 2. Near the data, x-hat of a network that predicts x
+itself keeps an error of its own, so that the cost grows without limit as the noise falls; one that
+predicts noise or a velocity, or EDM's F between its skips, keeps an error of eps-hat, and pays the
+same in every unit down to s_0.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Debiased, stratified
 
 STEP, MANY = 2.0, 5  # of log NSR between levels that are tried, and how many above the least
-ROWS, NUMBERS = (128, 4096), 2**15  # draws: least and most, in between as many numbers
-ERRORS, LEAST = 3.0, 1e-3  # standard errors, and nats/dim, by which another level must be better
+ROWS, NUMBERS = (128, 2048), 2**13  # draws: least and most, in between as many numbers
+ERRORS, LEAST = 2.0, 1e-3  # standard errors, and nats/dim, by which another level must be better
 
 
 def held(a: Drift, sde: SDE, s_0: float) -> Drift:
