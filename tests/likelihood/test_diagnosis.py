@@ -121,6 +121,16 @@ def test_what_a_network_is_like_is_said():
         model.diagnose(torch.zeros(3, 2))
 
 
+def test_of_data_that_are_one_point_the_arithmetic_says_nothing():
+    """The linear denoiser is then exact; numpy would warn of divisions by its error."""
+    model, x = wrapped("vp", "noise"), torch.zeros(64, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = model.diagnose(x)
+    assert (found.linear == 0).all()
+    assert {f.kind for f in found.findings} & {"denoiser", "low noise"}
+
+
 def test_the_figure_has_both_errors():
     figure = wrapped("ve", "x0").diagnose(X).plot()
     top, bottom = figure.axes

@@ -95,9 +95,9 @@ def test_what_does_not_fit_is_one_sentence(finished):
     if not torch.cuda.is_available():
         with pytest.raises(VdiffError, match="torch sees no GPU"):
             vdiff.load(of_points, device="cuda")
-    with pytest.raises(VdiffError, match="'exact'; it must be elbo or ode"):
+    with pytest.raises(VdiffError, match="'exact'; it must be elbo, ode or vdm"):
         model.log_prob(x, method="exact")
-    with pytest.raises(VdiffError, match="draws is 0; it must be at least 2"):
+    with pytest.raises(VdiffError, match="draws is 0; it must be a whole number of at least 2"):
         model.log_prob(x, draws=0)
     with pytest.raises(VdiffError, match="The sampler is 'ddim'"):
         model.sample(2, sampler="ddim")

@@ -399,7 +399,23 @@ def test_what_the_network_raises_is_said_in_a_sentence_and_kept():
     assert isinstance(found.value.__cause__, KeyError)
 
 
-def test_what_it_raises_later_comes_as_it_is():
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (None, r"takes a condition: give one \(TypeError, .*label"),
+        ({"class": 0}, "cannot be asked: TypeError.*'class'"),
+        ((0, 0, 0), "cannot be asked: TypeError"),
+        ([0, 10], "cannot be asked: IndexError, index out of range"),
+    ],
+)
+def test_conditions_that_do_not_fit_are_refused_once_others_did(condition, words):
+    model = vdiff.wrap(Labelled().eval(), **KEYS, data=SHAPE, levels=None)
+    assert np.allclose(model.draws(X, 0, draws=2).mean(1), RIGHT(), rtol=1e-4, atol=1e-3)
+    with pytest.raises(VdiffError, match=words):
+        model.draws(X, condition, draws=2)
+
+
+def test_want_of_memory_comes_as_it_is():
     """The sentence is on how it is asked; a network that ran out of memory says so itself."""
     calls = []
 

@@ -198,6 +198,7 @@ class Scheduler:
         ({"data": (3, 4.0, 4.0)}, r"data is \(3, 4.0, 4.0\)"),
         ({"data": 3}, "data is 3; it must be the shape"),
         ({"data": None}, "data is None"),
+        ({"data": ()}, r"data is \(\)"),
         ({"data": "3x4"}, "data is '3x4'"),
         ({"levels": 1}, "levels is 1; it must be 2 to 256"),
         ({"levels": 0}, "levels is 0"),
@@ -209,6 +210,14 @@ class Scheduler:
         ({"range": (0, float("inf"))}, "range is"),
         ({"range": (float("nan"), 1)}, "range is"),
         ({"range": (0, 1, 2)}, "range is"),
+        ({"range": 1}, "range is 1"),
+        ({"range": ("a", "b")}, "range is"),
+        ({"s_min": "a"}, "s_min is 'a'; it must be a number"),
+        ({"ends_at": "a"}, "ends_at is 'a'"),
+        ({"dequantisation": "normal"}, "dequantisation is 'normal'"),
+        ({"dequantisation": float("inf")}, "dequantisation is inf"),
+        ({"time": 3}, "time is 3; it must be a function"),
+        ({"device": "gpu"}, "device is 'gpu', which torch cannot use here"),
     ],
 )
 def test_what_is_wrong_is_said_at_once(keys, words):

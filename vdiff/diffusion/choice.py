@@ -31,11 +31,11 @@ def fitted(sde: SDE, pilot: Pilot) -> ControlVariates:
     kinds = kinds_for(pilot.x)
     best = next(iter(kinds))
     if len(kinds) > 1:
-        half = len(pilot.x) // 2
-        held = pilot[half : half + HELD]
+        half = len(pilot.examples) // 2 * pilot.each
+        first, held = pilot[:half].examples, pilot[half : half + HELD]
         left = {
-            name: held.fit(GaussianReference.fit(sde, pilot.x[:half], kind)).variance
+            name: held.fit(GaussianReference.fit(sde, first, kind)).variance
             for name, kind in kinds.items()
         }
         best = min(left, key=lambda name: left[name])
-    return pilot.fit(GaussianReference.fit(sde, pilot.x, kinds[best])).controls()
+    return pilot.fit(GaussianReference.fit(sde, pilot.examples, kinds[best])).controls()

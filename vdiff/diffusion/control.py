@@ -101,34 +101,42 @@ def efficient(a: Drift, x: Tensor, u: Tensor, eps: Tensor, controls: ControlVari
 
 @dataclass(frozen=True)
 class Pilot:
-    """One draw of each of some training examples x (N, ...): times s (N,) from the base law, noise
-    eps like x, and the integrand h (N,)."""
+    """Draws of training examples, `each` of one after those of another: x (N, ...), times s (N,)
+    from the base law, noise eps like x, and the integrand h (N,)."""
 
     base: Debiased
     x: Tensor
     s: Tensor
     eps: Tensor
     h: Tensor
+    each: int = 1
 
     @classmethod
     def of(
         cls, sde: SDE, drift_of: Callable[[Tensor], Drift], x: Tensor, generator: torch.Generator,
-        eps_t: float, batch_size: int, s_0: float = 0.0,
+        eps_t: float, batch_size: int, s_0: float = 0.0, each: int = 1,
     ) -> "Pilot":  # fmt: skip
-        """Asks drift_of(rows) (K,) for the drift of those rows, `batch_size` of them at once; no
-        times are below s_0."""
+        """Asks drift_of(rows) (K,) for the drift of those examples, `batch_size` of them at once;
+        no times are below s_0."""
         base = Debiased(sde, eps_t, TAIL, s_0)
+        x = x.repeat_interleave(each, 0) if each > 1 else x
         s = base.icdf(stratified(len(x), generator)).to(x.device)
         eps = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
         with torch.no_grad():
             h = [
-                stein_integrand(sde, drift_of(k), x[k], s[k], eps[k])
+                stein_integrand(sde, drift_of(k // each), x[k], s[k], eps[k])
                 for k in torch.arange(len(x)).split(batch_size)
             ]
-        return cls(base, x, s, eps, torch.cat(h))
+        return cls(base, x, s, eps, torch.cat(h), each)
 
     def __getitem__(self, rows: slice) -> "Pilot":
-        return Pilot(self.base, self.x[rows], self.s[rows], self.eps[rows], self.h[rows])
+        x, s, eps, h = (v[rows] for v in (self.x, self.s, self.eps, self.h))
+        return Pilot(self.base, x, s, eps, h, self.each)
+
+    @property
+    def examples(self) -> Tensor:
+        """Once each."""
+        return self.x[:: self.each]
 
     def fit(self, reference: GaussianReference, slices: int | None = None) -> "Fitted":
         """In each slice of the base law the integrand is regressed on the controls; by default

@@ -10,6 +10,7 @@ from vdiff.stats.few import strata
 
 PILOT = 1024  # training examples that a fit takes of those there are
 PILOT_NUMBERS = 2**28  # in the pilot examples that a fit takes, at most: a gigabyte of float32
+DRAWS = 256  # that a fit takes at least, several of each example where these are fewer
 OWN, OWN_STEPS = 256, 20  # samples that a fit makes where there are none, and their steps
 
 

@@ -146,7 +146,10 @@ def _prior(prior: Any, K: int) -> np.ndarray:
     """(K,) float64; even where None. Raises VdiffError for what is no prior of K classes."""
     if prior is None:
         return np.full(K, 1 / K)
-    p = np.asarray(prior, np.float64)
+    try:
+        p = np.asarray(prior, np.float64)
+    except (TypeError, ValueError) as error:
+        raise VdiffError(f"The prior is {prior!r}; it must be {K} numbers: {error}.") from None
     if p.shape != (K,):
         raise VdiffError(f"The prior is of shape {p.shape}; it must be ({K},), one for each class.")
     if not (p > 0).all() or abs(p.sum() - 1) > SUM:
@@ -161,10 +164,7 @@ def _prior(prior: Any, K: int) -> np.ndarray:
 def _check_told_apart(model: "Model", classes: Conditions, K: int) -> None:
     """Raise VdiffError unless the network takes conditions and tells one class from another."""
     y, s = noise_at_unit(model.sde, 1, model.space.shape, torch.Generator().manual_seed(0))
-    try:
-        said = [model.drift(of_all(classes, k, 1))(y, s) for k in range(K)]
-    except TypeError as error:
-        raise VdiffError(f"The network takes no such condition: {error}.") from None
+    said = [model.drift(of_all(classes, k, 1))(y, s) for k in range(K)]
     if all(torch.equal(v, said[0]) for v in said):
         raise VdiffError(
             "The network says the same under every class; it has no conditions, or the classes are "

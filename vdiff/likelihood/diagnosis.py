@@ -174,7 +174,7 @@ def _denoiser(
     if not worse.any():
         return []
     low = int(np.cumprod(worse).sum())  # levels, from the least on
-    k = int(np.argmax(np.where(worse, error / linear, 0)))
+    k = int(np.argmax(np.where(worse, error / np.maximum(linear, 1e-300), 0)))
     text = (
         f"At the noise level sigma / m = {nsr[k] ** 0.5:.3g} the network denoises with a root mean "
         f"square error of {error[k] ** 0.5:.3g}, where a straight line would have "

@@ -8,6 +8,7 @@ found = model.log_prob(images)
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
+from numbers import Integral
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -26,6 +27,7 @@ from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Histogram
 from vdiff.errors import VdiffError
 from vdiff.likelihood.bound import (
+    DRAWS,
     OWN,
     OWN_STEPS,
     PILOT,
@@ -177,8 +179,10 @@ class Model:
         elif x is None:
             x = self._data().pick(PILOT, generator("pilot", seed))
         elif isinstance(x, Iterable) and not isinstance(x, Tensor | np.ndarray | list):
-            x = torch.cat([self.space.examples(part) for part in x])
+            parts = [self.space.examples(part) for part in x]
+            x = torch.cat(parts) if parts else []
         x = self.space.examples(x)
+        _at_least(batch_size, 1, "batch_size")
         if len(x) < LEAST:
             raise VdiffError(
                 f"There are {len(x)} examples to fit on; there must be at least {LEAST}."
@@ -199,7 +203,10 @@ class Model:
 
         self.s_0 = self._level(drift_of, y, seed, batch_size)
         of_bound = self._ended(drift_of)
-        pilot = Pilot.of(self.sde, of_bound, y, generator("fit", seed), self.eps_t, batch_size)
+        each = max(1, min(DRAWS, PILOT_NUMBERS // self.space.d) // len(x))
+        pilot = Pilot.of(
+            self.sde, of_bound, y, generator("fit", seed), self.eps_t, batch_size, each=each
+        )
         self.controls = fitted(self.sde, pilot)
         self.fitted_on = f"{len(x)} {'samples of its own' if own else 'examples'}"
         return self
@@ -454,6 +461,7 @@ class Model:
         """n examples, as `log_prob` takes them, of the member lmbd of the family; sample k depends
         on k, its condition and the seed alone."""
         _at_least(n, 1, "n")
+        _at_least(batch_size, 1, "batch_size")
         check_lmbd(lmbd)
         condition = conditions_of(condition, n)
         how, parts = SimpleNamespace(sampler=sampler, grid=grid, steps=steps), []
@@ -674,5 +682,5 @@ def shared(
 
 
 def _at_least(value: int, least: int, name: str) -> None:
-    if value < least:
-        raise VdiffError(f"{name} is {value}; it must be at least {least}.")
+    if not isinstance(value, Integral) or value < least:
+        raise VdiffError(f"{name} is {value!r}; it must be a whole number of at least {least}.")

@@ -160,7 +160,13 @@ class Asked:
                 return self.net(first, second.to(self.device), *rest, **by_name)
 
         if self.clock is not None:
-            return self._like(ask(own, self.clock(t)), y).to(y)
+            try:
+                later = ask(own, self.clock(t))
+            except Exception as error:
+                if isinstance(error, VdiffError | MemoryError) or "memory" in str(error):
+                    raise  # memory is a matter of the batch's size
+                raise self._refusal(error, y, t, bool(rest or by_name), "") from error
+            return self._like(later, y).to(y)
         out = self._first(ask, own, t, bool(rest or by_name))
         try:
             found = self._like(out, y)

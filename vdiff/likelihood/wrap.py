@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from vdiff.diffusion.predictions import drift_of, edm_output
@@ -22,7 +23,7 @@ from vdiff.diffusion.sdes.table import (
 )
 from vdiff.diffusion.sdes.ve import VESDE
 from vdiff.diffusion.sdes.vp import VPSDE
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, first_line
 from vdiff.likelihood.model import Model
 from vdiff.likelihood.network import Asked, Network
 from vdiff.likelihood.space import Space
@@ -90,17 +91,28 @@ def wrap(
     else:
         sde = schedule
         least = 1 / sde.N if isinstance(sde, TableSDE) else 1e-4 * sde.T
-    s_min = least if s_min is None else s_min
+    s_min = least if s_min is None else _number(s_min, "s_min")
+    ends_at = None if ends_at is None else _number(ends_at, "ends_at")
+    sigma_data = _number(sigma_data, "sigma_data")
     if not 0 < s_min < sde.T:
         raise VdiffError(f"s_min is {s_min}; it must lie in (0, T) = (0, {sde.T}).")
     if ends_at is not None and not s_min <= ends_at < sde.T:
         raise VdiffError(f"ends_at is {ends_at}; it must lie in [s_min, T) = [{s_min}, {sde.T}).")
-    if len(range) != 2 or not -math.inf < range[0] < range[1] < math.inf:
+    try:
+        low, high = map(float, range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
         raise VdiffError(
-            f"range is {range}; it must be two finite numbers, its first end below its second."
+            f"range is {range!r}; it must be two finite numbers, its first end below its second."
         )
-    if dequantisation != "uniform" and not dequantisation > 0:
-        raise VdiffError(f"dequantisation is {dequantisation}; it must be uniform or above 0.")
+    spread = None if dequantisation == "uniform" else _number(dequantisation, "dequantisation")
+    if spread is not None and not 0 < spread < math.inf:
+        raise VdiffError(
+            f"dequantisation is {dequantisation}; it must be uniform or above 0 and finite."
+        )
+    if time is not None and not callable(time):
+        raise VdiffError(f"time is {time!r}; it must be a function from the SDE's times (B,).")
     if predicts == "F" and not isinstance(sde, VESDE):
         raise VdiffError("predicts is F, which is for the schedules edm and ve.")
     shape = _shape(data)
@@ -108,8 +120,13 @@ def wrap(
         levels = 256 if len(shape) == 3 else None
     if levels is not None and not (_is_whole(levels) and 2 <= levels <= 256):
         raise VdiffError(f"levels is {levels!r}; it must be 2 to 256, or None for real vectors.")
-    spread = None if dequantisation == "uniform" else float(dequantisation)
-    space = Space(shape, levels, *range, logit, spread)
+    space = Space(shape, levels, low, high, logit, spread)
+    try:
+        torch.zeros(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
+        raise VdiffError(
+            f"device is {device!r}, which torch cannot use here: {first_line(error)}."
+        ) from None
     clock = time or (_step(sde) if isinstance(sde, TableSDE) else lambda s: s)
     network = Asked(net, device)
 
@@ -154,12 +171,19 @@ def _schedule(schedule: Any) -> SDE:
 
 
 def _shape(data: Any) -> tuple[int, ...]:
-    if isinstance(data, Sequence) and all(_is_whole(n) and n > 0 for n in data):
+    if isinstance(data, Sequence) and data and all(_is_whole(n) and n > 0 for n in data):
         return tuple(operator.index(n) for n in data)
     raise VdiffError(
         f"data is {data!r}; it must be the shape of an example in positive whole numbers, such as "
         "(3, 32, 32)."
     )
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise VdiffError(f"{name} is {value!r}; it must be a number.") from None
 
 
 def _is_whole(n: Any) -> bool:
