@@ -84,7 +84,6 @@ SLOW = (
     "intervals.py",
     "packages.py",
     "peers.py",
-    "peers.py of a trained one",
     "samplers.py of images",
     "startup.py",
     "training.py",
