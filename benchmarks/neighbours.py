@@ -23,7 +23,8 @@ from vdiff.stats.quality import copies
 
 def nearest(x, train):
     """The training image (N, ...) nearest to each of x in pixels."""
-    distance = torch.cdist(x.flatten(1).float(), train.flatten(1).float())
+    exact = "donot_use_mm_for_euclid_dist"  # the default loses near distances among many rows
+    distance = torch.cdist(x.flatten(1).float(), train.flatten(1).float(), compute_mode=exact)
     return train[distance.argmin(1)]
 
 

@@ -20,7 +20,7 @@ from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Debiased, stratified
 
 STEP, MANY = 2.0, 5  # of log NSR between levels that are tried, and how many above the least
-ROWS, NUMBERS = (128, 2048), 2**13  # draws: least and most, in between as many numbers
+ROWS, NUMBERS = (64, 2048), 2**13  # draws: least and most, in between as many numbers
 ERRORS, LEAST = 2.0, 1e-3  # standard errors, and nats/dim, by which another level must be better
 
 
