@@ -41,9 +41,11 @@ def weights(chain: Chain, variance: str) -> tuple[Tensor, Tensor]:
     return w, unlike(chain.log_small, log_v)
 
 
-def probabilities(chain: Chain, w: Tensor, controls: ControlVariates) -> Tensor:
+def probabilities(chain: Chain, w: Tensor, controls: ControlVariates) -> tuple[Tensor, Tensor]:
     """q (N,), by the loss of an example one deviation off the reference's mean: half of the steps
-    as the fit expects it, the others as that of the best linear denoiser, but for FLOOR."""
+    as the fit expects it, the others as that of the best linear denoiser, but for FLOOR. And what
+    the terms are expected to be, (N,) nats: without that the few draws of steps that cost nothing
+    would be far from all others."""
     reference, sde = controls.reference, chain.sde
     z, s = reference.eigenvalues.sqrt()[None], chain.s.to(reference.eigenvalues)
     h_bar = torch.cat([reference.h_bar(z, s_t[None]) for s_t in s])
@@ -54,7 +56,8 @@ def probabilities(chain: Chain, w: Tensor, controls: ControlVariates) -> Tensor:
         share = (1 + 2 * of_h / sde.weight(s) / z.numel()).cpu().clamp(0, 1)
         each.append(w * share)
     every, own, linear = (v / v.sum().clamp(min=1e-300) for v in each)
-    return FLOOR * every + (1 - FLOOR) * (own + linear) / 2
+    q = FLOOR * every + (1 - FLOOR) * (own + linear) / 2
+    return q, z.numel() / 2 * torch.minimum(*each[1:])
 
 
 def fluctuation(controls: ControlVariates, x: Tensor, s: Tensor, eps: Tensor) -> Tensor:
@@ -124,7 +127,8 @@ def draws_of(
         q, fixed = torch.full_like(w, 1 / steps), where + 1
     else:
         where, _ = times_of_one(draws - first)
-        q, fixed = probabilities(chain, w, controls), None
+        q, expected = probabilities(chain, w, controls)
+        beside, fixed = beside + expected, None
     strata, cdf = int(where[-1]) + 1, q.cumsum(0)
     where = torch.cat([torch.zeros(first, dtype=where.dtype), where + 1])
     noise, parts = Streams(x, "chain", seed, earlier=model.earlier), []
