@@ -287,6 +287,10 @@ WRONG = {
     "shape": (lambda: of_zeros((3, 4, 4)), {"sd": 1.0}, "cannot be asked"),
     "scaling": (of_zeros, {"sd": 1.0, "scaling": [1.0, 0.0]}, "scaling above 0"),
     "training images": (of_zeros, {"sd": torch.zeros(3, 8, 8)}, "must be grey levels"),
+    "levels": (of_zeros, {"sd": 1.0, "levels": 1}, "levels is 1; it must be 2 to 256"),
+    "range": (of_zeros, {"sd": 1.0, "range": (1, -1)}, r"range is \(1, -1\)"),
+    "words": (of_zeros, {"sd": 1.0, "scaling": "a"}, "The scaling is 'a'"),
+    "shift": (of_zeros, {"sd": 1.0, "shift": float("nan")}, "the shift .nan.; they must be"),
 }  # fmt: skip
 
 
@@ -295,6 +299,11 @@ def test_what_does_not_fit_is_refused(what):
     make, keys, words = WRONG[what]
     with pytest.raises(VdiffError, match=words):
         with_vae(make(), small_vae(), **keys)
+
+
+@pytest.mark.parametrize("sd", [np.float32(0.5), torch.tensor(0.5)])
+def test_a_standard_deviation_may_be_a_number_of_any_kind(sd):
+    assert with_vae(of_zeros(), small_vae(), sd=sd).space.sd == 0.5
 
 
 def test_autoencoders_without_a_gaussian_are_refused():

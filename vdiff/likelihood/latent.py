@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from vdiff.likelihood.model import Model
 from vdiff.likelihood.network import evaluating, modules_of, precision_of, tensor_of
 from vdiff.likelihood.noise import Streams
 from vdiff.likelihood.space import Space
+from vdiff.likelihood.wrap import check_levels, checked_range
 
 Of = Literal["x", "mean", "draw"]
 OF = {
@@ -222,6 +224,7 @@ def with_vae(
             "The model is not one of latents: it must be of real vectors, so wrap it with "
             "levels=None."
         )
+    check_levels(levels)
     if of not in OF:
         raise VdiffError(f"of is {of!r}; it must be one of {', '.join(OF)}.")
     if sd is None and of == "x":
@@ -232,9 +235,10 @@ def with_vae(
     autoencoder = Autoencoder(vae, *_convention(vae, scaling, shift, space.shape[0]))
     shape = _checked(autoencoder, space.shape)
     pixels = Space(shape, levels)
-    made = LatentSpace(autoencoder, space.shape, pixels, range, math.nan, of, autoencoder.marks())
+    ends = checked_range(range)
+    made = LatentSpace(autoencoder, space.shape, pixels, ends, math.nan, of, autoencoder.marks())
     if sd is not None:
-        sd = float(sd) if isinstance(sd, int | float) else _fitted(made, sd)
+        sd = _fitted(made, sd) if np.ndim(sd) or isinstance(sd, str) else float(sd)
         if not 0 < sd < math.inf:
             raise VdiffError(f"sd is {sd:g}; it must be above 0 and finite.")
         made = replace(made, sd=sd)
@@ -271,8 +275,15 @@ def _convention(
     if shift is None:
         mean = config.get("latents_mean")
         shift = mean if mean is not None else config.get("shift_factor") or 0.0
-    c, b = (torch.as_tensor(v).double().flatten() for v in (scaling, shift))
-    if not {len(c), len(b)} <= {1, channels} or not (c > 0).all() or not torch.isfinite(c).all():
+    try:
+        c, b = (torch.as_tensor(v).double().flatten() for v in (scaling, shift))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise VdiffError(
+            f"The scaling is {scaling!r} and the shift {shift!r}; they must be numbers: "
+            f"{first_line(error)}."
+        ) from None
+    finite = bool(torch.isfinite(c).all() and torch.isfinite(b).all())
+    if not {len(c), len(b)} <= {1, channels} or not (c > 0).all() or not finite:
         raise VdiffError(
             f"The scaling is {c.tolist()} and the shift {b.tolist()}; they must be numbers, or one "
             f"for each of {channels} channels, and the scaling above 0."

@@ -98,14 +98,7 @@ def wrap(
         raise VdiffError(f"s_min is {s_min}; it must lie in (0, T) = (0, {sde.T}).")
     if ends_at is not None and not s_min <= ends_at < sde.T:
         raise VdiffError(f"ends_at is {ends_at}; it must lie in [s_min, T) = [{s_min}, {sde.T}).")
-    try:
-        low, high = map(float, range)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not -math.inf < low < high < math.inf:
-        raise VdiffError(
-            f"range is {range!r}; it must be two finite numbers, its first end below its second."
-        )
+    low, high = checked_range(range)
     spread = None if dequantisation == "uniform" else _number(dequantisation, "dequantisation")
     if spread is not None and not 0 < spread < math.inf:
         raise VdiffError(
@@ -118,8 +111,7 @@ def wrap(
     shape = _shape(data)
     if levels == "auto":
         levels = 256 if len(shape) == 3 else None
-    if levels is not None and not (_is_whole(levels) and 2 <= levels <= 256):
-        raise VdiffError(f"levels is {levels!r}; it must be 2 to 256, or None for real vectors.")
+    check_levels(levels)
     space = Space(shape, levels, low, high, logit, spread)
     try:
         torch.zeros(1, device=device)
@@ -145,6 +137,25 @@ def wrap(
     model = Model(sde, a, space, s_min, device=host_of(device), check=check, ends_at=ends_at)
     model.given, model.learned = {**given, "time": clock}, lambda: network.learned
     return model
+
+
+def checked_range(range: Any) -> tuple[float, float]:
+    """Its ends. Raises VdiffError for what is no range."""
+    try:
+        low, high = map(float, range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise VdiffError(
+            f"range is {range!r}; it must be two finite numbers, its first end below its second."
+        )
+    return low, high
+
+
+def check_levels(levels: Any) -> None:
+    """Raise VdiffError for what is no number of grey levels, nor None."""
+    if levels is not None and not (_is_whole(levels) and 2 <= levels <= 256):
+        raise VdiffError(f"levels is {levels!r}; it must be 2 to 256, or None for real vectors.")
 
 
 def _step(sde: TableSDE) -> Callable[[Tensor], Tensor]:
