@@ -415,15 +415,16 @@ def test_conditions_that_do_not_fit_are_refused_once_others_did(condition, words
         model.draws(X, condition, draws=2)
 
 
-def test_want_of_memory_comes_as_it_is():
+@pytest.mark.parametrize("error", [MemoryError("full"), torch.OutOfMemoryError("no more")])
+def test_want_of_memory_comes_as_it_is(error):
     """The sentence is on how it is asked; a network that ran out of memory says so itself."""
     calls = []
 
     def net(y, t, c):
         calls.append(1)
         if len(calls) > 3:
-            raise MemoryError("full")
+            raise error
         return -y
 
-    with pytest.raises(MemoryError, match="full"):
+    with pytest.raises(type(error), match=str(error)):
         value(net, C)

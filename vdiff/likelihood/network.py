@@ -163,7 +163,7 @@ class Asked:
             try:
                 later = ask(own, self.clock(t))
             except Exception as error:
-                if isinstance(error, VdiffError | MemoryError) or "memory" in str(error):
+                if isinstance(error, VdiffError) or of_memory(error):
                     raise  # memory is a matter of the batch's size
                 raise self._refusal(error, y, t, bool(rest or by_name), "") from error
             return self._like(later, y).to(y)
@@ -263,6 +263,12 @@ def whole(t: Tensor) -> Tensor:
             "time=lambda s: (N * s - 1).round().long(), N being its number of steps."
         )
     return near.long()
+
+
+def of_memory(error: Exception) -> bool:
+    """Whether it says that memory is not enough."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "t allocate memory" in str(error)
 
 
 def _wants_integers(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from vdiff.errors import VdiffError, first_line, needed
 from vdiff.files.tidy import read_npz, write_columns, write_npz
 from vdiff.likelihood.bound import OWN, PILOT
 from vdiff.likelihood.model import Model
+from vdiff.likelihood.network import of_memory
 from vdiff.likelihood.noise import counted, digests
 from vdiff.likelihood.space import Space
 from vdiff.machine.progress import bar
@@ -411,7 +412,7 @@ class Memory:
             try:
                 return ask(self.size)
             except (MemoryError, RuntimeError) as error:
-                if not _of_memory(error):
+                if not of_memory(error):
                     raise
                 said = first_line(error)
             if self.given or self.size == 1:
@@ -423,8 +424,3 @@ class Memory:
             log.info("The memory is not enough; batches have %d rows from here on.", self.size)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-
-
-def _of_memory(error: Exception) -> bool:
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "t allocate memory" in str(error)
