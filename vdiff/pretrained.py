@@ -4,7 +4,9 @@ model = vdiff.load("mnist-record")  # a `Model`, as vdiff.wrap makes it
 model.log_prob(images), model.sample(16, lmbd=0.5)
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +39,41 @@ EARLIEST = 1e-9
 """Of T: this package's own networks are asked at every time above it."""
 
 
+def _whole(value: Any, least: int, most: int = 2**63) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _counts(value: Any, file: Mapping) -> bool:
+    if file["run"]["network"]["parameterisation"] != "levels":
+        return value is None
+    whole = isinstance(value, list) and all(_whole(n, 0) for n in value)
+    return whole and len(value) == file["levels"] and sum(value) > 0
+
+
+Allowed = Callable[[Any, Mapping], bool]
+KEYS: dict[str, tuple[str, Allowed]] = {
+    "run": ("a run", lambda v, file: isinstance(v, dict)),
+    "iteration": ("a whole number", lambda v, file: _whole(v, 0)),
+    "shape": (
+        "[dimensions] or [channels, height, width]",
+        lambda v, file: isinstance(v, list) and len(v) in (1, 3) and all(_whole(n, 1) for n in v),
+    ),
+    "levels": (
+        "a whole number from 2 to 256, for vectors 1",
+        lambda v, file: _whole(v, *((2, 256) if len(file["shape"]) == 3 else (1, 1))),
+    ),
+    "level_counts": ("one count for each level, or null", _counts),
+    "data": ("a SHA-256, or null", lambda v, file: v is None or _sha256(v)),
+    "sha256": ("a SHA-256", lambda v, file: _sha256(v)),
+}
+"""What a file says of itself, in what words it is allowed, and whether it is, those before it being
+so. sha256 is that of all the others and the tensors."""
+
+
 def model_of(run: "Run", a: Drift, space: Space, device: str, data: "Data | None" = None) -> Model:
     """The likelihood of a run's network whose drift is a; data: its own, where it is at hand."""
     sde = sde_of_run(run)
@@ -53,6 +90,7 @@ def model_of(run: "Run", a: Drift, space: Space, device: str, data: "Data | None
         device=device,
         check=False,
         data=data,
+        ends_at=EARLIEST * sde.T,
     )
 
 
@@ -68,29 +106,44 @@ def write_pretrained(
     iteration: int,
     precision: torch.dtype = torch.float32,
 ) -> None:
-    """One file of the weights, in that precision, with the run, its data's shape and checksum, and
-    for the parameterisation levels the counts of the training images' grey levels."""
-    data, run = model.data, model.run
-    levels = run.network.parameterisation == "levels"
-    about = {
-        "run": run.model_dump(),
-        "iteration": iteration,
+    """One file of the weights, in that precision, with the run, its data as they are described, and
+    the checksum of all."""
+    run = model.run
+    said = {"run": run.model_dump(), "iteration": iteration, **described(model.data, run)}
+    tensors = {name: w.detach().cpu().to(precision).contiguous() for name, w in weights.items()}
+    said["sha256"] = _checksum(said, tensors)
+    write_bytes(path, save(tensors, {"vdiff": json.dumps(said)}))
+
+
+def described(data: "Data", run: "Run") -> dict[str, Any]:
+    """What a file of weights says of the data that a run was trained with: checksum, shape, levels,
+    and for the parameterisation levels the counts of the training images' grey levels."""
+    counted = run.network.parameterisation == "levels"
+    return {
+        "data": data.checksum(),
         "shape": list(data.shape),
         "levels": data.levels,
-        "level_counts": data.level_counts().tolist() if levels else None,
-        "data": data.checksum(),
+        "level_counts": data.level_counts().tolist() if counted else None,
     }
-    tensors = {name: w.detach().cpu().to(precision).contiguous() for name, w in weights.items()}
-    write_bytes(path, save(tensors, {"vdiff": json.dumps(about)}))
+
+
+def _checksum(said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Of the tensors' names, types, shapes and bytes, and of all that the file says but this."""
+    others = {key: value for key, value in said.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode())
+    for name, w in sorted(tensors.items()):
+        digest.update(f"{name} {w.dtype} {tuple(w.shape)}".encode())
+        digest.update(w.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_pretrained(path: Path, device: str = "cpu") -> Model:
     """The model in such a file. Raises VdiffError when it is none."""
-    about, weights = _content(path)
+    about, weights = _read(path)
     run, shape = about["run"], tuple(about["shape"])
     network = network_of(run, shape)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict({name: w.float() for name, w in weights.items()})
     except RuntimeError as error:
         raise VdiffError(f"{path} does not fit its own network: {first_line(error)}.") from None
     network = place(network, device).eval().requires_grad_(False)
@@ -102,30 +155,41 @@ def read_pretrained(path: Path, device: str = "cpu") -> Model:
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What a file says of itself, without its weights: run (a `Run`), iteration, shape, levels,
-    level_counts, data. Raises VdiffError when it is none of these files."""
-    return _read(path, lambda file: {})[0]
+    """What a file says of itself: run (a `Run`) and the other KEYS. Raises VdiffError when it is
+    none of these files, or not as it was written."""
+    return _read(path)[0]
 
 
-def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    return _read(path, lambda file: {name: file.get_tensor(name).float() for name in file.keys()})
-
-
-def _read(
-    path: Path, of: Callable[[Any], dict[str, Tensor]]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, "pt") as file:
-            text, weights = (file.metadata() or {})["vdiff"], of(file)
-        found = json.loads(text)
-        found["run"] = _run_of(found["run"], path)
+            text = (file.metadata() or {})["vdiff"]
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+        said = json.loads(text)
+        for key in KEYS.keys() ^ said.keys():
+            raise VdiffError(
+                f"{path} {'lacks' if key in KEYS else 'has the unknown key'} {key} in its header; "
+                "write it again by `vdiff export-weights`."
+            )
+        run = _run_of(said["run"], path)
+        for key, (words, allowed) in KEYS.items():
+            if not allowed(said[key], said):
+                raise VdiffError(
+                    f"{path} says in its header that {key} is {said[key]!r:.60}; "
+                    f"it must be {words}."
+                )
+        if _checksum(said, weights) != said["sha256"]:
+            raise VdiffError(
+                f"{path} does not match its own checksum; it was changed or damaged since "
+                "`vdiff export-weights` wrote it."
+            )
     except VdiffError:
         raise
     except Exception as error:  # damaged files make the parser raise anything
         raise VdiffError(
             f"{path} is no file of `vdiff export-weights`: {first_line(error)}."
         ) from None
-    return found, weights
+    return {**said, "run": run}, weights
 
 
 def _run_of(content: dict[str, Any], path: Path) -> "Run":
@@ -138,7 +202,7 @@ def _run_of(content: dict[str, Any], path: Path) -> "Run":
         if path not in names().values():
             raise
         return _plain(content)
-    return validate(Run, content)
+    return validate(Run, content, lambda key: f"In the header of {path} the key run.{key}")
 
 
 def _plain(content: Any) -> Any:

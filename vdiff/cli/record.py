@@ -1,16 +1,17 @@
 """Entries for the table of records."""
 
 import logging
+import math
 import secrets
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import click
 
 from vdiff.cli.group import PATH, main
 from vdiff.cli.options import ROOT
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, first_line
 
 log = logging.getLogger("vdiff")
 
@@ -49,22 +50,25 @@ def check(
             try:
                 with ZipFile(crate) as archive:
                     archive.extractall(unpacked)
-            except (BadZipFile, OSError):
+            except Exception as error:  # damaged files make the parser raise anything
                 raise VdiffError(
-                    f"{crate} is not a crate; it must be a ZIP file or a folder."
+                    f"{crate} is not a crate; it must be a whole ZIP file without a password, or a "
+                    f"folder: {first_line(error)}."
                 ) from None
         for entry in entries(unpacked):
-            entry = entry._replace(images=min(images or entry.images, entry.images))
-            found = checked(entry, data_root, draws, seed, data)
+            found = checked(entry, data_root, draws, seed, data, images)
             f = found.found
             log.info(
-                "%s says %.4f bits/dim; fresh noise (seed %d) gives %.4f ± %.4f on %d images, "
-                "± %.4f of noise, k = %.2f of at most %.2f.",
-                entry.run.label, entry.bpd, seed, f.mean, f.error, entry.images, f.noise,
-                f.tail.k_hat, f.tail.k_most,
+                "%s says %.4f ± %.4f bits/dim on %d of %d test images; fresh noise (seed %d) gives "
+                "%.4f ± %.4f on %d of them, ± %.4f of noise, k = %.2f of at most %.2f.",
+                entry.run.label, entry.bits.mean(), entry.error, len(entry.keys), found.test_size,
+                seed, f.mean, f.error, len(f.bits), f.noise, f.tail.k_hat, f.tail.k_most,
             )  # fmt: skip
             log.info(
-                "Budget: %s passes, %.0f %s.", f"{entry.passes:,}", entry.seconds,
+                "Budget: %s passes, %s %s. No crate can prove the seconds, nor that its weights "
+                "come of these passes; only training by its run.json again does.",
+                f"{found.passes:,}",
+                "untold" if math.isnan(entry.seconds) else f"{entry.seconds:,.0f}",
                 "core-seconds" if entry.measured else "seconds of wall time",
             )  # fmt: skip
             if found.minus is not None:

@@ -49,7 +49,7 @@ def export(
     changed, or out cannot be written.
     """
     manifest = read_json(folder / "manifest.json")
-    _check(folder, manifest)
+    check_listed(folder, manifest)
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(TERMS)
     crate.name = f"vdiff results: {folder.name}"
@@ -263,11 +263,18 @@ def _who(names: Sequence[str]) -> list[str]:
     return parts[1:4] if parts[0] == "runs" else [parts[-1]]
 
 
-def _check(folder: Path, manifest: dict) -> None:
+def check_listed(folder: Path, manifest: dict) -> None:
     """Raise VdiffError unless every file is there and as the manifest has it."""
-    for name, made in manifest["results"].items():
+    try:
+        listed = {name: made["sha256"] for name, made in manifest["results"].items()}
+    except (KeyError, TypeError, AttributeError):
+        raise VdiffError(
+            f"{folder / 'manifest.json'} must have `results`, each with its sha256, as "
+            "`vdiff manifest` writes them."
+        ) from None
+    for name, checksum in listed.items():
         path = folder / name
-        if not path.is_file() or sha256(path) != made["sha256"]:
+        if not path.is_file() or sha256(path) != checksum:
             raise VdiffError(
                 f"{path} is not as the manifest has it; run snakemake again before exporting."
             )
