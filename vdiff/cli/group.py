@@ -33,7 +33,7 @@ class Output(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
         if FIRST:
-            check_writable(Path(path), self.folder)
+            check_writable(Path(os.fsdecode(path)), self.folder)
         return path
 
 
