@@ -22,15 +22,15 @@ def load(name: str | Path, data_root: str | Path = "data", device: str = "cpu") 
     data_root: the folder of the torchvision sets, for runs on those. Raises VdiffError when files
     are missing or do not fit.
     """
-    chosen = choose(Wanted(device, share=True))
-    known, path = names(), Path(name)
+    known = names()
+    meant = f"a run's folder, a file of weights, or one of {', '.join(known) or 'none'}"
+    if not isinstance(name, str | Path) or not str(name):
+        raise VdiffError(f"The model's name is {name!r}; it must be {meant}.")
+    chosen, path = choose(Wanted(device, share=True)), Path(name)
     if path.suffix == ENDING or (str(name) in known and not path.exists()):
         return read_pretrained(known.get(str(name), path), chosen)
-    if not path.is_dir():
-        raise VdiffError(
-            f"{path / 'run.json'} does not exist, and no network of that name comes with vdiff; "
-            f"those that do are {', '.join(known) or 'none'}."
-        )
+    if not (path / "run.json").exists():
+        raise VdiffError(f"{path / 'run.json'} does not exist; a model's name must be {meant}.")
     with needed():
         from vdiff.steps.opening import open_folder
     return model_at(open_folder(path, Path(data_root), chosen))

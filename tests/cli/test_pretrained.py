@@ -62,7 +62,7 @@ def test_rounded_weights_are_half_as_large_and_nearly_as_good(finished, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"no", "no file of"), (None, "no network of that name")]
+    ("content", "words"), [(b"no", "no file of"), (None, "must be a run.s folder")]
 )
 def test_what_is_no_model_is_said(tmp_path, content, words):
     file = tmp_path / ("x.safetensors" if content else "x")

@@ -101,7 +101,8 @@ def test_what_does_not_fit_is_one_sentence(finished):
         model.log_prob(x, draws=0)
     with pytest.raises(VdiffError, match="The sampler is 'ddim'"):
         model.sample(2, sampler="ddim")
-    with pytest.raises(VdiffError, match=r"run\.json"):
-        vdiff.load(folder / "nothing")
+    for name in (None, "", 3, folder / "nothing", folder.parent):
+        with pytest.raises(VdiffError, match="must be a run's folder, a file of weights, or one"):
+            vdiff.load(name)
     with pytest.raises(AttributeError, match="no attribute 'save'"):
         _ = vdiff.save

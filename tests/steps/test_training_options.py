@@ -16,7 +16,7 @@ from vdiff.data import load
 from vdiff.errors import VdiffError
 from vdiff.files.objects import write_json
 from vdiff.files.tidy import read_csv
-from vdiff.machine.parallel import Workers
+from vdiff.machine.parallel import Workers, join
 from vdiff.steps.evaluate import evaluate
 from vdiff.trained import Trained
 from vdiff.training.loop import train
@@ -153,3 +153,10 @@ def test_an_unknown_probe_is_named(tmp_path):
     assert result.returncode == 1
     assert "probe is 'uniform'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_one_of_several_processes_must_know_which(monkeypatch):
+    """As where a scheduler sets WORLD_SIZE for what is not started by torchrun."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(VdiffError, match="WORLD_SIZE is 2 without RANK"), join("cpu"):
+        pass

@@ -88,6 +88,8 @@ def train(
     out = out or FOLDER.convert(saveroot / name, None, None)
 
     from vdiff.data import load
+    from vdiff.data.images import Images
+    from vdiff.data.remarks import remarks
     from vdiff.files import checkpoint
     from vdiff.files.codehash import code_hash
     from vdiff.files.fingerprint import fingerprint
@@ -108,6 +110,9 @@ def train(
         note(device=name_of(workers.accelerator), data={run.dataset: checksum})
         folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
         if workers.first:
+            if isinstance(data, Images):
+                for said in remarks(data.train, data.test, data.test_labels):
+                    log.warning(said)
             checkpoint.own(folder, out)
             if after:
                 checkpoint.copy(after / folder.name, folder)

@@ -16,6 +16,7 @@ from torch import Tensor, distributed, nn
 from vdiff.errors import VdiffError
 from vdiff.machine.devices import host_of
 
+TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 PATIENCE = timedelta(hours=4)  # how long the others wait while the first evaluates
 
 
@@ -86,6 +87,12 @@ class Workers:
 def join(device: str) -> Iterator[Workers]:
     """The processes of torchrun (NCCL on GPUs, gloo on CPUs); without it, one on its own."""
     size = int(os.environ.get("WORLD_SIZE", 1))
+    missing = [name for name in TORCHRUN if name not in os.environ]
+    if size > 1 and missing:
+        raise VdiffError(
+            f"WORLD_SIZE is {size} without {', '.join(missing)}: start several processes by "
+            "torchrun, or leave WORLD_SIZE unset."
+        )
     if size == 1:
         yield Workers(device)
         return
