@@ -201,7 +201,10 @@ class Model:
         def drift_of(rows: Tensor) -> Drift:
             return checked(self.drift(condition, rows))
 
-        self.s_0 = self._level(drift_of, y, seed, batch_size)
+        # Not on samples of its own, which a few steps have made smoother than the model's are.
+        self.s_0 = self.ends_at or self.s_min
+        if self.ends_at is None and not own:
+            self.s_0 = self._level(drift_of, y, seed, batch_size)
         of_bound = self._ended(drift_of)
         each = max(1, min(DRAWS, PILOT_NUMBERS // self.space.d) // len(x))
         pilot = Pilot.of(
@@ -532,9 +535,9 @@ class Model:
         self, drift_of: Callable[[Tensor], Drift], y: Tensor, seed: int, batch_size: int
     ) -> float:
         """Where the bound is to end, by a first look at some of y (N, ...)."""
-        levels = levels_above(self.sde, self.s_min) if self.ends_at is None else []
+        levels = levels_above(self.sde, self.s_min)
         if not levels:
-            return self.ends_at or self.s_min
+            return self.s_min
         rows = rows_for(len(y), self.space.d)
         found = gains(
             self.sde, lambda k: drift_of(rows[k]), y[rows], levels, self.eps_t, TAIL,
