@@ -12,15 +12,15 @@ demo: $(READY)
 	$(RUN) snakemake --cores $(JOBS)
 
 test: $(READY)
-	$(RUN) pytest -n $(CORES) --dist loadfile
+	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 # What takes tens of seconds a test.
 test-slow: $(READY)
-	$(RUN) pytest -n $(CORES) --dist loadfile -m "slow and not long"
+	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "slow and not long"
 
 # Both in continuous integration, where what both need is then made once.
 test-both: $(READY)
-	$(RUN) pytest -n $(CORES) --dist loadfile -m "not long and not cluster"
+	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "not long and not cluster"
 
 test-all: $(READY)
 	$(RUN) pytest -n $(CORES) -m "not cluster"

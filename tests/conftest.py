@@ -15,6 +15,12 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 
 
+def pytest_collection_modifyitems(items):
+    """Folders of long files first, as a worker takes whole files and the last are to be short."""
+    order = ["machine", "pipeline", "project", "scoring"]
+    items.sort(key=lambda i: [i.path.parent.name != folder for folder in order])
+
+
 @pytest.fixture
 def sde():
     return VPSDE()
