@@ -27,7 +27,7 @@ test-all: $(READY)
 
 # A real Slurm of one node on loopback and every fault it can have; root, Debian.
 test-cluster: $(READY)
-	$(RUN) pytest -m cluster -n 0 tests/cluster
+	$(RUN) pytest -m "cluster and not long" -n 0 tests/cluster
 
 lint: $(READY)
 	$(RUN) ruff check .
