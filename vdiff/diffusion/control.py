@@ -20,7 +20,7 @@ from vdiff.diffusion.elbo import ELBO, stein_integrand
 from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.times import Debiased, Histogram, floored, slice_of, stratified
-from vdiff.diffusion.transforms import NUMBERS
+from vdiff.diffusion.transforms import rows_of
 from vdiff.diffusion.transforms.identity import identity
 
 TAIL = 0.8
@@ -65,12 +65,6 @@ class ControlVariates:
         return self.base.icdf(torch.arange(K + 1).to(self.c_bar) / K)
 
 
-def _rows(x: Tensor) -> list[slice]:
-    """The rows of x (B, ...) in parts, so that memory does not grow with them."""
-    many = max(1, NUMBERS // max(x[0].numel(), 1))
-    return [slice(k, k + many) for k in range(0, len(x), many)]
-
-
 def _controls(
     base: Debiased, reference: GaussianReference, z: Tensor, e: Tensor, s: Tensor
 ) -> Tensor:
@@ -88,7 +82,7 @@ def efficient(a: Drift, x: Tensor, u: Tensor, eps: Tensor, controls: ControlVari
     k = slice_of(controls.base, s, len(controls.c_bar))
     c, edges = torch.cat([controls.c, controls.c_bar[:, None]], 1), controls.edges()
     taken, known = [], []
-    for rows in _rows(x):
+    for rows in rows_of(x):
         z, e = reference.coordinates(x[rows], eps[rows])
         taken.append((c[k[rows]] * _controls(controls.base, reference, z, e, s[rows])).sum(1))
         known.append(reference.integral(z, edges).diff(dim=1) @ controls.c_bar)
@@ -144,7 +138,7 @@ class Pilot:
         base, x, q = self.base, self.x, self.base.density(self.s)[:, None]
         slices = slices or max(1, min(16, len(x) // 32))
         found = []
-        for rows in _rows(x):
+        for rows in rows_of(x):
             z, e = reference.coordinates(x[rows], self.eps[rows])
             found.append(_controls(base, reference, z, e, self.s[rows]))
         design = torch.cat([torch.cat(found) / q, torch.ones_like(q)], 1)

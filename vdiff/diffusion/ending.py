@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vdiff.diffusion.drift import Drift
 from vdiff.diffusion.elbo import stein_integrand
+from vdiff.diffusion.predictions import held_score
 from vdiff.diffusion.sde import SDE, at
 from vdiff.diffusion.tensors import expand_like
 from vdiff.diffusion.times import Debiased, stratified
@@ -27,15 +28,11 @@ ERRORS, LEAST = 2.0, 1e-3  # standard errors, and nats/dim, by which another lev
 def held(a: Drift, sde: SDE, s_0: float) -> Drift:
     """The drift a = g * score, its score below s_0 that at s_0 of the same y / m."""
 
-    def below(y: Tensor, s: Tensor) -> Tensor:
-        s = s.double()
-        later = s.clamp(min=s_0)
-        ratio = expand_like((sde.m(later) / sde.m(s)).to(y.dtype), y)
-        g = expand_like((sde.g(s) / sde.g(later)).to(y.dtype), y)
-        # The score is a derivative by y, so what scales y scales it.
-        return ratio * g * a(ratio * y, later.to(y.dtype))
+    def score(y: Tensor, s: Tensor) -> Tensor:
+        return a(y, s.to(y.dtype)) / expand_like(sde.g(s).to(y.dtype), y)
 
-    return below
+    below = held_score(score, sde, s_0)
+    return lambda y, s: expand_like(sde.g(s.double()).to(y.dtype), y) * below(y, s)
 
 
 def levels_above(sde: SDE, s_min: float) -> list[float]:

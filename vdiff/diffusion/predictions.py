@@ -62,14 +62,24 @@ def score_of(output: Output, sde: SDE, predicts: str, s_min: float) -> Output:
         raise VdiffError("predicts is v, which needs a schedule with m^2 + sigma^2 = 1.")
 
     def score(y: Tensor, s: Tensor) -> Tensor:
-        held = s.double().clamp(min=s_min)
-        m, sigma = (expand_like(v.to(y.dtype), y) for v in (sde.m(held), sde.sigma(held)))
-        below = expand_like((sde.m(held) / sde.m(s.double())).to(y.dtype), y)
-        out = output(below * y, held)
-        # The score is a derivative by y, so what scales y scales it.
-        return below * PREDICTS[predicts](sde, held, out, below * y, m, sigma)
+        m, sigma = (expand_like(v.to(y.dtype), y) for v in (sde.m(s), sde.sigma(s)))
+        return PREDICTS[predicts](sde, s, output(y, s), y, m, sigma)
 
-    return score
+    return held_score(score, sde, s_min)
+
+
+def held_score(score: Output, sde: SDE, s_0: float) -> Output:
+    """The score of y at s, below s_0 that at s_0 of the same y / m; it is asked for times in
+    float64."""
+
+    def held(y: Tensor, s: Tensor) -> Tensor:
+        s = s.double()
+        later = s.clamp(min=s_0)
+        ratio = expand_like((sde.m(later) / sde.m(s)).to(y.dtype), y)
+        # The score is a derivative by y, so what scales y scales it.
+        return ratio * score(ratio * y, later)
+
+    return held
 
 
 def drift_of(

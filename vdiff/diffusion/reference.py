@@ -54,7 +54,7 @@ class GaussianReference:
         transform, eigenvalues = kind(x)
         mu = mean(identity, x)
         far = cls(sde, mu, transform, eigenvalues, torch.inf)
-        distance = [_mahalanobis(far.coordinates(p, p)[0], eigenvalues) for p in parts(x)]
+        distance = [_mahalanobis(far._position(p), eigenvalues) for p in parts(x)]
         radius = float(torch.quantile(torch.cat(distance), WITHIN))
         return cls(sde, mu, transform, eigenvalues, radius)
 
@@ -65,11 +65,15 @@ class GaussianReference:
         bounded distance cannot blow up the estimate. A bound on each coordinate would not do: a
         single pixel that is dead in training may be far out in hundreds of them.
         """
-        z = self.transform(x - self.mu.to(x.dtype).reshape(x.shape[1:])).double()
+        z = self._position(x)
         # Held for derivatives by x: controls scaled by a constant have known means all the same.
         distance = _mahalanobis(z.detach(), self.eigenvalues)[:, None]
         z = z * (self.radius / distance.clamp(min=1e-300)).clamp(max=1.0)
         return z, self.transform(eps).double()
+
+    def _position(self, x: Tensor) -> Tensor:
+        """Coordinates of x - mu wherever it is, (B, d) float64."""
+        return self.transform(x - self.mu.to(x.dtype).reshape(x.shape[1:])).double()
 
     def _at(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """m, sigma^2, g^2 and D at times s, (B, 1) and (B, d)."""

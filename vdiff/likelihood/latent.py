@@ -141,13 +141,17 @@ class LatentSpace:
         """From one grey level to the next."""
         return (self.ends[1] - self.ends[0]) / ((self.pixels.levels or 2) - 1)
 
+    def values(self, x: Tensor) -> Tensor:
+        """Images as the encoder is shown them, float64."""
+        return x.double() if self.pixels.levels is None else self.ends[0] + self.step * x.double()
+
     def examples(self, x: Any) -> Tensor:
         """As `Space` has it."""
         return self.pixels.examples(x)
 
     def drawn(self, x: Tensor, of: Tensor, noise: Streams) -> tuple[Tensor, Tensor]:
         """As `Space` has it, z being a draw of q(z | x), or what `kind` says."""
-        values = x.double() if self.pixels.levels is None else self.ends[0] + self.step * x.double()
+        values = self.values(x)
         with torch.set_grad_enabled(x.requires_grad):
             mean, logvar = self._encoded(values, of)
             eps = torch.zeros_like(mean)
@@ -253,9 +257,7 @@ def _fitted(space: LatentSpace, x: Any) -> float:
     x, total = space.examples(x), 0.0
     noise = Streams(x, "decoder")
     for k in torch.arange(len(x)).split(ROWS):
-        values = x[k].double()
-        if space.pixels.levels is not None:
-            values = space.ends[0] + space.step * values
+        values = space.values(x[k])
         with torch.no_grad():
             mean, logvar = space.autoencoder.encode(values)
             eps = noise.normal(k, space.shape, "encoder", torch.float64)

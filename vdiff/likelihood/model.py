@@ -275,7 +275,7 @@ class Model:
             z = draws_of(own, s_0, x, condition, each, batch_size, seed, progress)
             value, error = mean_and_error(z)
             found = own._result(value, own._covered(error), "vdm", z, z.size, seed)
-            return replace(found, ends_at=float(self.sde.log_nsr(at(s_0)).div(2).exp()))
+            return replace(found, ends_at=self._noise(s_0))
         if method == "elbo":
             z = self.draws(
                 x, condition, draws=32 if draws is None else draws, batch_size=batch_size,
@@ -545,6 +545,10 @@ class Model:
         )  # fmt: skip
         return chosen(found, levels, self.s_min, self.space.d)
 
+    def _noise(self, s: float) -> float:
+        """sigma / m at a time."""
+        return float(self.sde.log_nsr(at(s)).div(2).exp())
+
     def _ended(self, drift_of: Callable[[Tensor], Drift]) -> Callable[[Tensor], Drift]:
         """The drift of the bound, whose score is held below s_0."""
         if self.s_0 <= self.s_min:
@@ -665,7 +669,7 @@ class Model:
             tail = tail_of((z - z.mean(1, keepdims=True)).ravel())
         fitted_on = self.fitted_on if method in FITTED else "nothing"
         held = method == "elbo" and self.s_0 > self.s_min
-        ends_at = float(self.sde.log_nsr(at(self.s_0)).div(2).exp()) if held else None
+        ends_at = self._noise(self.s_0) if held else None
         return LogProb(
             value, error, self.space.d_x, method, draws or z.shape[1], evaluations, fitted_on, seed,
             tail, ends_at, self.space.of,
