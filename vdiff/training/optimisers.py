@@ -1,16 +1,15 @@
 """The optimisers of training: Adam as in the paper, AdamW, and Muon on matrices.
 
-Muon (K. Jordan et al. 2024) orthogonalises the momentum of a weight matrix by Newton-Schulz
-steps. A convolution's weight (out, in, k, k) is shown to it as the matrix (out, in k k), as a view;
-whatever is no matrix, or is a network's last layer, stays with AdamW.
+Whatever is no matrix, or is a network's last layer, stays with AdamW.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vdiff.config import Training
+from vdiff.training.muon import Muon
 
 
 def rate(t: Training, iteration: int) -> float:
@@ -48,34 +47,6 @@ class Scheduled:
             optimiser.load_state_dict(part)
 
 
-def _matrix(w: Tensor) -> Tensor:
-    """w (out, ...) as a matrix (out, rest) in the same memory, whose columns may be in any order.
-
-    On GPUs convolutions are in the layout channels_last, in which channels stand last in memory.
-    """
-    if w.ndim == 4 and w.is_contiguous(memory_format=torch.channels_last):
-        w = w.permute(0, 2, 3, 1)
-    return w.view(len(w), -1)  # not flatten, which would copy another layout
-
-
-class Matrices(torch.optim.Muon):
-    """Muon on weights (out, ...), each seen as a matrix (out, rest) that shares its memory."""
-
-    def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float) -> None:
-        self.weights = list(weights)
-        self.seen = [nn.Parameter(_matrix(w.detach())) for w in self.weights]
-        super().__init__(self.seen, lr=lr, weight_decay=weight_decay)
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for weight in self.weights:
-            weight.grad = None
-
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for weight, matrix in zip(self.weights, self.seen, strict=True):
-            matrix.grad = None if weight.grad is None else _matrix(weight.grad)
-        super().step(closure)
-
-
 def optimiser_of(network: nn.Module, t: Training) -> Scheduled:
     """The optimiser that the training asks for; the paper's is plain Adam."""
     parameters = list(network.parameters())
@@ -87,7 +58,7 @@ def optimiser_of(network: nn.Module, t: Training) -> Scheduled:
     inner = [p for p in parameters if p.ndim > 1 and id(p) not in last]
     known = {id(p) for p in inner}
     rest = [p for p in parameters if id(p) not in known]
-    return Scheduled(t, [Matrices(inner, t.muon_lr, t.weight_decay), _adamw(rest, t)])
+    return Scheduled(t, [Muon(inner, t.muon_lr, t.weight_decay), _adamw(rest, t)])
 
 
 def _adamw(weights: list[nn.Parameter], t: Training) -> torch.optim.AdamW:
