@@ -1,6 +1,7 @@
 """The command line: helpful, and one sentence for every fault."""
 
 import json
+import re
 
 import click
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from vdiff.cli import main
-from vdiff.cli.group import Output
+from vdiff.cli.group import SECTIONS, Output, first_sentence
 
 RUN = {
     "experiment": "digits", "arm": "debias-True", "dataset": "digits", "debias": True, "seed": 0,
@@ -39,10 +40,14 @@ def trained(tmp_path_factory):
 
 
 def test_every_command_explains_itself():
+    """Each in a whole sentence, once, in its section; a name in a section is a command."""
     text = vdiff("--help")
+    words = " ".join(text.split())
+    assert {name for names in SECTIONS.values() for name in names} <= set(main.commands)
     for name, command in main.commands.items():
-        assert name in text
-        assert command.help
+        assert len(re.findall(rf"^  {name} ", text, re.M)) == 1
+        assert first_sentence(command.help) in words
+        assert first_sentence(command.help).endswith(".")
         for option in command.params:
             assert option.param_type_name == "argument" or option.help, (name, option.name)
 

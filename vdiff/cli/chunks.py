@@ -116,7 +116,7 @@ def _words(option: click.Option, value: Any) -> list[str]:
 
 
 # Help is given in words, as `python -OO` leaves no docstrings.
-@main.group(help="A data set that is scored in chunks, by `vdiff run --preset score`.")
+@main.group(help="Cut, score and join a data set in chunks, as `vdiff run --preset score` does.")
 def chunks() -> None:
     """The parts of `vdiff score` that its jobs are."""
 

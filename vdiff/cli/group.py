@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import resource
 import sys
 import time
@@ -38,6 +39,15 @@ class Output(click.Path):
 
 
 OUT, FOLDER = Output(), Output(folder=True)
+SECTIONS = {
+    "Start": ("run", "plan", "presets", "report"),
+    "Your own model or data": (
+        "score", "chunks", "fetch", "import-weights", "export-weights", "record",
+    ),
+    "Results": ("claims", "compare", "keep", "clean", "export"),
+}  # fmt: skip
+"""Commands by what they are for, as the help lists them."""
+REST = "Steps of the pipeline, each of use by hand"
 
 
 class Sentences(click.Group):
@@ -55,6 +65,16 @@ class Sentences(click.Group):
             if not self.lacking:
                 raise
             raise VdiffError(f"vdiff {args[0]} is not here. {self.lacking}") from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The first sentence of each command, by section."""
+        named = {name for names in SECTIONS.values() for name in names}
+        rest = [name for name in self.list_commands(ctx) if name not in named]
+        for title, names in {**SECTIONS, REST: rest}.items():
+            here = [(name, self.commands[name]) for name in names if name in self.commands]
+            if here:
+                with formatter.section(title):
+                    formatter.write_dl([(name, first_sentence(c.help)) for name, c in here])
 
     def command(self, *args: Any, **kwargs: Any) -> Any:
         """As click's, but that help comes from the source where `python -OO` leaves none."""
@@ -85,6 +105,11 @@ class Sentences(click.Group):
         except OSError as error:
             log.error("%s: %s.", error.filename or "A file could not be used", error.strerror)
         ctx.exit(1)
+
+
+def first_sentence(text: str | None) -> str:
+    """Of a help text, on one line."""
+    return re.split(r"(?<=[.])\s", " ".join((text or "").split()), maxsplit=1)[0]
 
 
 def doc_of(what: Any) -> str | None:
@@ -146,8 +171,8 @@ def main(log_file: Path | None, threads: int | None) -> None:
     """Regenerate and check the figures of "A Variational Perspective on Diffusion-Based
     Generative Models and Score Matching" (arXiv 2106.02808).
 
-    The pipeline (`snakemake --cores 2`) calls these steps in turn: configure, train, evaluate,
-    sample, trajectory, aggregate, plot. Each works alone.
+    `vdiff run --preset demo --cores 2` does all of it. `vdiff COMMAND --help` explains a command
+    and its options.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file and FIRST:

@@ -93,7 +93,7 @@ for _step in SPECS.values():
 @click.option("--second", required=True, help="The arm of SUBTRAHEND, for the table.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Its seed, for the table.")
 def difference(minuend, subtrahend, out, experiment, first, second, seed) -> None:
-    """Bits/dim of MINUEND minus SUBTRAHEND, per-image NPZ files of `vdiff evaluate`.
+    """Subtract bits/dim: MINUEND minus SUBTRAHEND, per-image NPZ files of `vdiff evaluate`.
 
     Both share their images and noise, so the difference is sharper than either of them.
     """

@@ -29,7 +29,7 @@ def rates() -> dict[str, tuple[float, str]]:
 def plan(
     preset: str, configfile: Path | None, gflops: float | None, memory: bool, data_root: Path
 ) -> None:
-    """What PRESET will cost: passes through the networks, hours, disk, jobs and memory."""
+    """Estimate what PRESET will cost: passes through the networks, hours, disk, jobs, memory."""
     import pandas as pd
 
     from vdiff.planning.costs import costs

@@ -17,9 +17,9 @@ log = logging.getLogger("vdiff")
 
 
 # Help is given in words, as `python -OO` leaves no docstrings.
-@main.group(help="Records of bits/dim for a budget (docs/record.md).")
+@main.group(help="Check records of bits/dim for a budget (docs/record.md).")
 def record() -> None:
-    """Records of bits/dim for a budget (docs/record.md)."""
+    """Its commands are below."""
 
 
 @record.command(

@@ -31,7 +31,7 @@ def describe(config: Path, out: Path) -> None:
 @click.option("--rules", default="{}", help="Patterns of logs to Snakemake rules, as JSON.")
 @click.option("--out", type=OUT, required=True, help="The JSON to write.")
 def manifest(results: Path, rules: str, out: Path) -> None:
-    """Configuration, versions, commit and machine, and what made every file of RESULTS."""
+    """Write down configuration, versions, commit, machine, and what made each file of RESULTS."""
     from vdiff.config.specs import SPECS
     from vdiff.files.manifest import manifest as manifest_of
     from vdiff.report.contents import described, files, read_config
@@ -72,7 +72,7 @@ def keep(results: Path, kept: Path) -> None:
 @click.option("--out", type=OUT, help="The HTML page to write; by default RESULTS/report.html.")
 @click.option("--page-only", is_flag=True, help="Take the figures as they are.")
 def report(results: Path, out: Path | None, page_only: bool) -> None:
-    """Every figure of RESULTS and one self-contained page, from its tables; no torch needed.
+    """Draw every figure of RESULTS and write one self-contained page; no torch needed.
 
     RESULTS is a folder with config.json, tables, claims.csv and manifest.json: of a finished run,
     a kept one, or the files of an unpacked crate. Says which figures differ from the manifest's.

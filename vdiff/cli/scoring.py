@@ -196,7 +196,7 @@ def with_scoring(command: Callable[..., None]) -> Callable[..., Any]:
     help="A YAML file with these options as keys; what is given here goes before it.",
 )
 def score(asked: Scoring, out: Path, config: Path | None) -> None:
-    """The likelihood of each example of DATA under any diffusion model: nats and bits/dim.
+    """Score each example of DATA under any diffusion model: nats and bits/dim.
 
     FUNCTION returns what vdiff.wrap does, and may take a device; x are grey levels (uint8) or real
     vectors, as that takes them. Killed, the same command goes on. With --against the log says how

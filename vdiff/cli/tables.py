@@ -46,7 +46,7 @@ def aggregate(
 @click.argument("evaluation", type=PATH)
 @click.option("--out", type=OUT, required=True, help="The CSV of curves to write.")
 def curves(evaluation: Path, out: Path) -> None:
-    """Means over seeds of a gathered EVALUATION table."""
+    """Take means over seeds of a gathered EVALUATION table."""
     from vdiff.files.records import read_record, write_record
     from vdiff.files.tidy import read_csv, write_csv
     from vdiff.report.asked import of_curves
@@ -102,7 +102,7 @@ def _numbers(option: str, text: str, kind: type) -> list:
 @click.option("--out", type=OUT, multiple=True, required=True, help="GIF or WebP; repeatable.")
 @click.option("--fps", type=click.IntRange(1, 60), default=FPS, help="Frames a second.")
 def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
-    """A moving picture of sampling from INPUTS side by side: NPZ files with frames.
+    """Draw a moving picture of sampling from INPUTS side by side: NPZ files with frames.
 
     INPUTS are files of `vdiff trajectory` or of `vdiff sample`.
     """
@@ -169,7 +169,7 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
 @click.option("--out", type=OUT, required=True, help="The CSV to write.")
 @click.option("--figure", type=OUT, multiple=True, help="Also draw it: PNG, SVG or PDF.")
 def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
-    """Paired differences of two results folders, run by run: FIRST minus SECOND, bits/dim.
+    """Compare two results folders run by run: paired differences, FIRST minus SECOND, bits/dim.
 
     Runs are matched by experiment, arm and seed; they must share test images.
     """
