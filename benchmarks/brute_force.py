@@ -90,7 +90,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for folder in options.runs:
         inner = open_folder(folder, options.data_root)
-        x, nats = inner.data.test_examples(options.images), -inner.dims * math.log(2)
+        x, nats = inner.data.test_examples(None)[: options.images], -inner.dims * math.log(2)
         z = model_at(inner).fit().draws(x, draws=options.draws) / nats
         rng = torch.Generator().manual_seed(1)
         draws = options.draws * options.times

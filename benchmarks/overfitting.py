@@ -29,7 +29,7 @@ def main() -> None:
     for folder in options.runs:
         model = open_folder(folder, options.data_root)
         n = options.images
-        x = [model.data.train_examples()[:n], model.data.test_examples(n)]
+        x = [model.data.train_examples()[:n], model.data.test_examples(None)[:n]]
         both, first = torch.cat(x), len(x[0])
         for snapshot in model.snapshots[-1 if options.last else 1 :]:
             found = model_at(model, snapshot).fit().log_prob(both, draws=options.draws)

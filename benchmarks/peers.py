@@ -109,7 +109,7 @@ def trained(options, name):
 
     model = copy(images)
     model.space = images.space._replace(levels=None)
-    x = vectors(data.test_examples(options.images))
+    x = vectors(data.test_examples(None)[: options.images])
     fit = counted_fit(model, vectors(data.pick(options.pilot, generator("pilot"))))
     bound = mean_and_error(model.draws(x, draws=options.truth, seed=1))
     case = SimpleNamespace(model=model, x=x, fit=fit, truths={"bound": bound})

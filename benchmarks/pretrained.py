@@ -31,8 +31,8 @@ def row_of(name, options):
     run, t = said["run"], said["run"].training
     data, model = load(options.data or run.dataset, options.data_root, t.real), vdiff.load(name)
     images = min(options.images or data.test_size, data.test_size)
-    found = measured(model, data, data.test_examples(images), options.draws, seed=0)
-    x = data.test_examples(FIRST)
+    found = measured(model, data, data.test_examples(None)[:images], options.draws, seed=0)
+    x = data.test_examples(None)[:FIRST]
     first = first_of(vdiff.load(name), data, x)
     return {
         "name": name,

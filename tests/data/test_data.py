@@ -6,6 +6,7 @@ from vdiff.config import DATASETS
 from vdiff.data import load
 from vdiff.data.readers import REGISTRY
 from vdiff.errors import VdiffError
+from vdiff.steps.evaluate import examples_of
 
 
 def test_swissroll_is_fresh_and_follows_its_generator():
@@ -136,3 +137,19 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 def test_the_registry_has_what_a_configuration_may_name():
     assert tuple(REGISTRY) == tuple(DATASETS)
+
+
+def test_some_of_a_users_test_images_are_evenly_spread(tmp_path):
+    """Case 20: of images in the order of their classes, each class has its share; of the sets that
+    come along, whose order is random, the first are taken, as the kept tables have them."""
+    y = np.arange(10).repeat(7)
+    x = np.broadcast_to(y.astype(np.uint8)[:, None, None], (70, 4, 4))
+    place = save(tmp_path / "own.npz", train_x=x[:9], test_x=x, levels=10)
+    own, digits = load(place), load("digits")
+    for n in (2, 10, 20, 69):
+        taken = examples_of(own, n)[:, 0, 0, 0]
+        assert len(taken) == n
+        assert np.ptp(np.bincount(taken, minlength=10)) <= 1
+    for n in (None, 70, 100):
+        assert torch.equal(examples_of(own, n), own.test)
+    assert torch.equal(examples_of(digits, 20), digits.test[:20])

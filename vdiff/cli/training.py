@@ -111,7 +111,7 @@ def train(
         folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
         if workers.first:
             if isinstance(data, Images):
-                for said in remarks(data.train, data.test, data.test_labels):
+                for said in remarks(data.train, data.test):
                     log.warning(said)
             checkpoint.own(folder, out)
             if after:
@@ -231,7 +231,7 @@ def import_weights(
 @click.option("--out", type=OUT, required=True, help="The file NAME.safetensors to write.")
 @ROOT
 def export_weights(folder: Path, bfloat16: bool, out: Path, data_root: Path) -> None:
-    """The last weights of the run FOLDER in one file that needs no data, for vdiff.load."""
+    """Write the last weights of the run FOLDER to one file that needs no data, for vdiff.load."""
     import torch
 
     from vdiff.files.weights import ENDING

@@ -49,7 +49,8 @@ class Data(Protocol):
         """All training images as stored; for images alone."""
 
     def test_examples(self, n: int | None) -> Tensor:
-        """The first n test examples as stored, all of them for None."""
+        """n test examples as stored, all of them for None or where there are fewer: the first, of a
+        user's own images evenly spread ones."""
 
     def labels(self) -> tuple[Tensor, Tensor] | None:
         """The classes of the training and test images, (N,) int64; None where there are none."""

@@ -20,7 +20,8 @@ class Images:
     """train, test: (N, C, H, W) uint8 with grey levels 0..levels-1; see `data.Data`.
 
     train_labels, test_labels: (N,) int64, the classes of the images where the set has them; no
-    density depends on them.
+    density depends on them. spread: whether some of the test images are taken evenly spread, for
+    they may be in an order, such as that of their classes; else the first are.
     """
 
     train: Tensor
@@ -29,6 +30,7 @@ class Images:
     real: bool = True
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
+    spread: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +65,9 @@ class Images:
         return self.train_labels, self.test_labels
 
     def test_examples(self, n: int | None) -> Tensor:
-        return self.test[:n]
+        if n is None or n >= len(self.test) or not self.spread:
+            return self.test[:n]
+        return self.test[torch.arange(n) * len(self.test) // n]
 
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         u = uniform_per_example(index, x.shape[1:], "dequantise", k).to(x.device)

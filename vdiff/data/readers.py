@@ -145,7 +145,7 @@ def npz(path: Path, real: bool) -> Images:
     labels = _labels(path, arrays, len(train), len(test))
     if "levels" not in arrays:
         _check_grey(path, train, test)
-    return Images(train, test, levels, real, *labels)
+    return Images(train, test, levels, real, *labels, spread=True)
 
 
 def _check_grey(path: Path, *images: Tensor) -> None:

@@ -11,8 +11,8 @@ from vdiff.likelihood.noise import digests
 FEW = 1e-3  # of the images
 
 
-def remarks(train: Tensor, test: Tensor, test_labels: Tensor | None = None) -> list[str]:
-    """Of training and test images (N, C, H, W) uint8 and the classes (N,) of the latter."""
+def remarks(train: Tensor, test: Tensor) -> list[str]:
+    """Of training and test images (N, C, H, W) uint8."""
     said = []
     if train.shape[1] == 3 and bool((train == train[:, :1]).all()):
         said.append(
@@ -35,11 +35,4 @@ def remarks(train: Tensor, test: Tensor, test_labels: Tensor | None = None) -> l
         constant = int((flat == flat[:, :1]).all(1).sum())
         if constant > FEW * len(found):
             said.append(f"{constant} of {len(found)} {name} images have one grey level throughout.")
-    if test_labels is not None and len(test_labels) > 1:
-        steps = test_labels.diff()
-        if bool((steps >= 0).all()) and bool((steps > 0).any()):
-            said.append(
-                "The test images are in the order of their classes: the first of them, where not "
-                "all are taken, are of the first classes alone."
-            )
     return said

@@ -64,7 +64,7 @@ class Examples(Protocol):
         """At most n training examples as stored."""
 
     def test_examples(self, n: int | None) -> Tensor:
-        """The first n test examples as stored, all of them for None."""
+        """n test examples as stored, all of them for None."""
 
 
 class Batch(NamedTuple):
@@ -146,8 +146,8 @@ class Model:
         return self.drift(condition)(y, s) / expand_like(self.sde.g(s).to(y.dtype), y)
 
     def test_examples(self, n: int | None = None) -> Tensor:
-        """The first n test examples of a run's own data, all for None. Raises VdiffError for a
-        model that has none."""
+        """n test examples of a run's own data, all for None: the first, or evenly spread ones of an
+        NPZ file. Raises VdiffError for a model that has none."""
         return self._data().test_examples(n)
 
     def fit(

@@ -38,8 +38,7 @@ MOST_PASSES = 1000
 
 
 def examples_of(data: Data, n: int | None = None) -> Tensor:
-    """The first n test examples as stored, all for None; raises VdiffError when there are fewer
-    than two."""
+    """n test examples as stored, all for None; raises VdiffError when there are fewer than two."""
     x = data.test_examples(n)
     if len(x) < 2:
         raise VdiffError(f"The test set has {len(x)} examples; an evaluation needs 2.")

@@ -7,7 +7,9 @@ from vdiff.config.specs.spec import Output, Spec
 class Discrete(Strict):
     """The probability of the grey levels themselves, a bound that tightens with the draws."""
 
-    images: int = key(16, "Use only the first test images.", ge=2)
+    images: int = key(
+        16, "Use only so many test images: the first, of npz sets evenly spread ones.", ge=2
+    )
     draws: Distinct[Positive] = key([1, 8, 64], "Numbers of draws; the largest is what is drawn.")
     layers: int = key(200, "Layers of the model, steps of the sampler `exponential`.", ge=2)
     batch_size: Positive = key(64, "Images at once.")
@@ -15,7 +17,7 @@ class Discrete(Strict):
 
 COLUMNS = {
     "iteration": "optimiser steps so far",
-    "images": "the first test images",
+    "images": "test images",
     "layers": "layers of the model",
     "draws": "draws behind each image's bound",
     "bpd": "bound on the bits/dim of the grey levels",

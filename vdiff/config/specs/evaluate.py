@@ -17,7 +17,11 @@ class Evaluation(Strict):
     """Bits/dim on the test set, with standard errors, for every snapshot of a run."""
 
     estimators: Distinct[Estimator] = key(["published"], "Which estimators of the ELBO to use.")
-    images: int | None = key(None, "Use only the first test images; all by default.", ge=2)
+    images: int | None = key(
+        None,
+        "Use only so many test images: the first, of npz sets evenly spread ones; all by default.",
+        ge=2,
+    )
     passes: Positive = key(2, "Passes of the efficient estimator over the test images.")
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
     target_se: PositiveFloat | None = key(

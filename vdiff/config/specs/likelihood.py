@@ -7,7 +7,9 @@ from vdiff.config.specs.spec import TAIL, Output, Spec
 class Likelihood(Strict):
     """The exact likelihood of the probability-flow ODE beside the ELBO, for the last snapshot."""
 
-    images: int = key(64, "Use only the first test images.", ge=2)
+    images: int = key(
+        64, "Use only so many test images: the first, of npz sets evenly spread ones.", ge=2
+    )
     tolerance: float = key(1e-4, "rtol and atol of the ODE solver.", ge=1e-10, le=0.01)
     passes: Positive = key(16, "Passes of the efficient estimator of the ELBO.")
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
@@ -16,7 +18,7 @@ class Likelihood(Strict):
 
 COLUMNS = {
     "iteration": "optimiser steps so far",
-    "images": "the first test images",
+    "images": "test images",
     "bpd_ode": "exact likelihood of the probability-flow ODE",
     "bpd_ode_std_err": "its standard error over images",
     "bpd_elbo": "negative ELBO of the same images",
