@@ -4,12 +4,16 @@ Y_s of x ~ sum_k w_k N(mu_k, v I) is again a mixture, of N(m mu_k, (m^2 v + sigm
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vdiff.diffusion.sde import SDE
+from vdiff.diffusion.tensors import sum_features
+
+PART = 2048  # points at once
 
 
 @dataclass(frozen=True)
@@ -35,41 +39,50 @@ class Mixture:
 
     def log_prob(self, y: Tensor, s: Tensor) -> Tensor:
         """Log density of Y_s in nats, y (B, d), s (B,), to (B,)."""
-        square, v = self._distances(y.double(), s.double())
-        d = y.shape[1]
-        each = -square / (2 * v) - d / 2 * torch.log(2 * math.pi * v)
-        return torch.logsumexp(each, 1) - math.log(len(self.means))
+
+        def of(y: Tensor, s: Tensor) -> Tensor:
+            z, v = self._logits(y, s)
+            d = y.shape[1]
+            rest = sum_features(y.square()) / (2 * v) + d / 2 * torch.log(2 * math.pi * v)
+            return torch.logsumexp(z, 1) - rest - math.log(len(self.means))
+
+        return in_parts(of, y.double(), s.double())
 
     def a(self, y: Tensor, s: Tensor) -> Tensor:
         """The exact drift g * score of Y_s, y (B, d), s (B,), to (B, d)."""
-        y64, s64 = y.double(), s.double()
-        _, centre, v = self._given(y64, s64)
-        mean = self.sde.m(s64)[:, None] * centre
-        return (self.sde.g(s64)[:, None] * (mean - y64) / v).to(y.dtype)
+
+        def of(y: Tensor, s: Tensor) -> Tensor:
+            z, v = self._logits(y, s)
+            mean = self.sde.m(s)[:, None] * (torch.softmax(z, 1) @ self.means)
+            return self.sde.g(s)[:, None] * (mean - y) / v[:, None]
+
+        return in_parts(of, y.double(), s.double()).to(y.dtype)
 
     def div_a(self, y: Tensor, s: Tensor) -> Tensor:
-        """The divergence of the exact drift, (B,): g (m^2 E||mu_k - E mu_k||^2 / v - d) / v, the
-        mean over the components given y."""
-        weight, centre, v = self._given(y.double(), s.double())
-        spread = (weight * self._squares(centre, torch.ones_like(v))).sum(1)
-        m2, d = self.sde.m(s.double()).square(), y.shape[1]
-        return self.sde.g(s.double()) * (m2 * spread / v[:, 0] - d) / v[:, 0]
+        """The divergence of the exact drift, (B,): g (m^2 (E||mu||^2 - ||E mu||^2) / v - d) / v,
+        with means over the components given y."""
 
-    def _given(self, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the components given y: their weights (B, K), mean of the mu_k (B, d); and the
-        variance of each at s, (B, 1)."""
-        square, v = self._distances(y, s)
-        weight = torch.softmax(-square / (2 * v), 1)
-        return weight, weight @ self.means, v
+        def of(y: Tensor, s: Tensor) -> Tensor:
+            z, v = self._logits(y, s)
+            weight = torch.softmax(z, 1)
+            spread = weight @ sum_features(self.means.square())
+            spread = spread - sum_features((weight @ self.means).square())
+            m2, d = self.sde.m(s).square(), y.shape[1]
+            return self.sde.g(s) * (m2 * spread / v - d) / v
 
-    def _distances(self, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared distances to the means of Y_s, (B, K), and its variance, (B, 1)."""
-        m = self.sde.m(s)[:, None]
-        v = m.square() * self.variance + self.sde.var(s)[:, None]
-        return self._squares(y, m), v
+        return in_parts(of, y.double(), s.double())
 
-    def _squares(self, y: Tensor, m: Tensor) -> Tensor:
-        """||y - m mu_k||^2, (B, K), of y (B, d) and m (B, 1): a coordinate at a time, for sums
-        over a short last axis are slow."""
-        pairs = zip(y.split(1, 1), self.means.unbind(1), strict=True)
-        return sum(((y_i - m * mu).square() for y_i, mu in pairs), torch.zeros_like(m))
+    def _logits(self, y: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Log weights of the components given y, (B, K), up to a constant of each y: of
+        -||y - m mu_k||^2 / 2v what depends on k, as one product of matrices; and v, the variance of
+        each component at s, (B,)."""
+        m = self.sde.m(s)
+        v = m.square() * self.variance + self.sde.var(s)
+        left = torch.cat([(m / v)[:, None] * y, (-m.square() / (2 * v))[:, None]], 1)
+        right = torch.cat([self.means, sum_features(self.means.square())[:, None]], 1)
+        return left @ right.T, v
+
+
+def in_parts(of: Callable[[Tensor, Tensor], Tensor], y: Tensor, s: Tensor) -> Tensor:
+    """of(y, s) by parts whose arrays (B, K) stay in the cache."""
+    return torch.cat([of(*part) for part in zip(y.split(PART), s.split(PART), strict=True)])
