@@ -23,13 +23,15 @@ def fetch(dataset: str, out: Path, data_root: Path) -> None:
     A torchvision set is downloaded unless it is under the data root.
     """
     from vdiff.data import load
-    from vdiff.files.fingerprint import PUBLISHED
+    from vdiff.files.fingerprint import PUBLISHED, not_published
     from vdiff.files.located import file_of
 
     if not dataset.startswith("npz:") and dataset not in PUBLISHED:
         known = ", ".join([*PUBLISHED, "npz:PATH"])
         raise VdiffError(f"The dataset is {dataset!r}; what can be fetched is {known}.")
     load(dataset, data_root)
+    for said in not_published(dataset, data_root):
+        log.warning("%s", said)
     if out.exists() and any(out.iterdir()):
         raise VdiffError(f"The folder {out} is not empty; give another one by --out.")
     out.mkdir(parents=True, exist_ok=True)

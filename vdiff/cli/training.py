@@ -92,7 +92,7 @@ def train(
     from vdiff.data.remarks import remarks
     from vdiff.files import checkpoint
     from vdiff.files.codehash import code_hash
-    from vdiff.files.fingerprint import fingerprint
+    from vdiff.files.fingerprint import fingerprint, not_published
     from vdiff.files.records import write_record
     from vdiff.files.snapshots import write_table
     from vdiff.files.tidy import write_csv
@@ -111,8 +111,9 @@ def train(
         folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
         if workers.first:
             if isinstance(data, Images):
-                for said in remarks(data.train, data.test):
-                    log.warning(said)
+                own = remarks({"training images": data.train, "test images": data.test})
+                for said in [*not_published(run.dataset, data_root), *own]:
+                    log.warning("%s", said)
             checkpoint.own(folder, out)
             if after:
                 checkpoint.copy(after / folder.name, folder)

@@ -4,6 +4,9 @@ None is an error: a set may be so on purpose. Repeats below one in a thousand ar
 published sets have a few.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from vdiff.likelihood.noise import digests
@@ -11,28 +14,60 @@ from vdiff.likelihood.noise import digests
 FEW = 1e-3  # of the images
 
 
-def remarks(train: Tensor, test: Tensor) -> list[str]:
-    """Of training and test images (N, C, H, W) uint8."""
-    said = []
-    if train.shape[1] == 3 and bool((train == train[:, :1]).all()):
-        said.append(
-            "All training images have three equal colours: they look like grey ones stored as RGB, "
-            "of which each value is counted three times."
-        )
-    seen, own = digests(train), digests(test)
-    known = set(seen)
-    shared = sum(digest in known for digest in own)
-    if shared > FEW * len(own):
-        said.append(
-            f"{shared} of {len(own)} test images are training images: what is measured on them "
-            "says little of others."
-        )
-    for name, x, found in (("training", train, seen), ("test", test, own)):
-        many = len(found) - len(set(found))
-        if many > FEW * len(found):
-            said.append(f"{many} of {len(found)} {name} images repeat an earlier one.")
-        flat = x.flatten(1)
-        constant = int((flat == flat[:, :1]).all(1).sum())
-        if constant > FEW * len(found):
-            said.append(f"{constant} of {len(found)} {name} images have one grey level throughout.")
-    return said
+def remarks(sets: Mapping[str, Tensor]) -> list[str]:
+    """Of whole sets by their names."""
+    found = Remarks()
+    for name, x in sets.items():
+        found.add(name, x)
+    return found.said()
+
+
+class Remarks:
+    """Of several sets of examples, in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self._sets: dict[str, _Set] = {}
+
+    def add(self, name: str, x: Tensor) -> None:
+        """Examples (N, ...) of the set of that name, all of it or a part; images are (N, C, H, W).
+        The name is as in `test images`."""
+        own, found = self._sets.setdefault(name, _Set()), digests(x)
+        for other, earlier in self._sets.items():
+            if earlier is not own:
+                own.shared[other] += sum(digest in earlier.known for digest in found)
+        own.repeated += len(found) - len(set(found) - own.known)
+        own.known |= set(found)
+        own.n += len(x)
+        if x.ndim == 4:
+            flat = x.flatten(1)
+            own.constant += int((flat == flat[:, :1]).all(1).sum())
+            own.grey += int((x == x[:, :1]).flatten(1).all(1).sum()) if x.shape[1] == 3 else 0
+
+    def said(self) -> list[str]:
+        """The sentences."""
+        found = []
+        for name, own in self._sets.items():
+            if own.n and own.grey == own.n:
+                found.append(
+                    f"All {name} have three equal colours: they look like grey ones stored as RGB, "
+                    "of which each value is counted three times."
+                )
+            of = f"of {own.n} {name}"
+            counts = {
+                f"are {other} too: what is measured on them says little of others": n
+                for other, n in own.shared.items()
+            }
+            counts["repeat an earlier one"] = own.repeated
+            counts["have one grey level throughout"] = own.constant
+            found += [f"{n} {of} {what}." for what, n in counts.items() if n > FEW * own.n]
+        return found
+
+
+class _Set:
+    """How many examples there are, are grey in RGB, of one grey level, repeat an earlier one, and
+    are in each earlier set; known: their digests."""
+
+    def __init__(self) -> None:
+        self.n = self.grey = self.constant = self.repeated = 0
+        self.shared: Counter[str] = Counter()
+        self.known: set[bytes] = set()

@@ -64,6 +64,16 @@ def fingerprint(dataset: str, root: Path) -> Fingerprint:
     return Fingerprint({}, None)
 
 
+def not_published(dataset: str, root: Path) -> list[str]:
+    """A sentence where the files of a published set are others than those known by its name."""
+    if dataset not in PUBLISHED or _of_published(dataset, root) == "published":
+        return []
+    return [
+        f"The files of {dataset} under {root} are not the published ones: numbers on them are of "
+        "other data than that name says."
+    ]
+
+
 def of_arrays(path: Path) -> Fingerprint:
     """Of the content of a user's NPZ file: neither its compression nor its labels are images."""
     arrays = read_npz(path, "train_x", "test_x")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdiff.data.remarks import Remarks
 from vdiff.errors import VdiffError
 from vdiff.files.manifest import sha256
 from vdiff.files.tidy import read_npz, write_columns, write_npz
@@ -69,9 +70,11 @@ def cut(
         raise VdiffError(f"{empty[0]}: x is empty; it must hold at least one example.")
     chunks, seen, keys, ranges = chunks_in(parts, size), Counter[bytes](), [], _Ranges()
     everyone = [part.who() for part in parts]
+    remarks = Remarks()
     for k, (p, first, end) in enumerate(chunks, 1):
         x, c = real(parts[p].rows(first, end)), conditions[p]
         ranges.add(parts[p].name, x)
+        remarks.add(f"examples of {parts[p].name}", x)
         who = everyone[p][first:end]
         own = {
             "x": x.numpy(),
@@ -87,9 +90,12 @@ def cut(
         trained = parts_of(train, data_root, train=True)
         pilot = rows.pilot_of(trained, condition, labels, seed)
         ranges.add("The examples of train", pilot.x)
+        remarks.add(rows.PILOTS, pilot.x)
         shared["pilot"] = pilot.x.numpy()
         if pilot.condition is not None:
             shared["pilot_condition"] = pilot.condition.numpy()
+    for remark in remarks.said():
+        log.warning("%s", remark)
     sizes = np.array([part.n for part in parts])
     write_npz(out / "shared.npz", chunks=np.array(keys), sizes=sizes, **shared, **ranges.arrays())
     log.info("%d examples in %d chunks.", sizes.sum(), len(chunks))

@@ -12,6 +12,7 @@ from torch import Tensor
 from vdiff.data import load
 from vdiff.data.readers import REGISTRY
 from vdiff.errors import VdiffError, first_line, needed
+from vdiff.files.fingerprint import not_published
 from vdiff.files.tidy import read_npz
 from vdiff.likelihood.space import Vectors
 
@@ -98,6 +99,8 @@ def _read(place: str | Path, root: Path, train: bool) -> Part:
     path, name = Path(place), str(place)
     if name in REGISTRY:
         found = load(name, root)
+        for said in not_published(name, root):
+            log.warning("%s", said)
         both = found.labels()
         x = found.train_examples() if train else found.test_examples(None)
         return Part.of(name, x, None if both is None else both[0 if train else 1])

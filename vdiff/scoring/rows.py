@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdiff.data.remarks import remarks
 from vdiff.errors import VdiffError, first_line, needed
 from vdiff.files.tidy import read_npz, write_columns, write_npz
 from vdiff.likelihood.bound import OWN, PILOT
@@ -38,6 +39,7 @@ LOOKS = 0.05  # of the time at most, for looks
 MOST = 256  # rows that the network sees at once, unless that is too many for the memory
 COLUMNS = ("log_prob", "std_err", "bpd", "bpd_std_err")
 METHODS = {"elbo": 32, "ode": 4}  # and their draws
+PILOTS = "examples that models are fitted on"
 T = TypeVar("T")
 Table = dict[str, list]
 """The columns of the schema `scores`; model by model, and so example by example."""
@@ -148,6 +150,11 @@ def scored(
         for s, part in itertools.product(scorers, trained or []):
             part.fitting(s.model.space)
         pilot = None if trained is None else pilot_of(trained, condition, labels, seed)
+        sets = {f"examples of {p.name}": x for p, x in zip(parts, xs[0], strict=True)}
+        if pilot is not None:
+            sets[PILOTS] = scorers[0].model.space.examples(pilot.x)
+        for remark in remarks(sets):
+            log.warning("%s", remark)
         seen: Counter[bytes] = Counter()
         counts = [counted(digests(x), seen) for x in xs[0]]
         lots = [
