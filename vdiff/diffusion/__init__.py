@@ -1,1 +1,2 @@
-"""The mathematics of the paper: torch alone, no files, no machine, no configuration."""
+"""The mathematics of the paper: torch (and torchdiffeq, for one sampler), no files, no machine, no
+configuration."""

@@ -1,1 +1,1 @@
-"""Statistics over tables and arrays: numpy, scipy and pandas; no files, no torch."""
+"""Statistics over tables and arrays: numpy, scipy, pandas and scikit-learn; no files, no torch."""

@@ -1,4 +1,5 @@
-"""Forward SDEs, one per file. The module's name is its `kind` in the configuration."""
+"""Forward SDEs, one per file. The module's name is its `kind`, here and, of those that can be
+trained (vp, cosine), in the configuration."""
 
 import importlib
 import pkgutil
