@@ -1,5 +1,6 @@
 """Names, files and machines as users have them: each works to the end or is refused beforehand."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from filelock import FileLock
-from support.pipeline import ROOT, snakemake
+from support.pipeline import ROOT, copy_project, snakemake
 
 from vdiff.cli import main
 from vdiff.cli.pipeline import _config_files, _home, _with_preset
@@ -169,6 +170,19 @@ def test_images_with_few_levels_are_noticed(tmp_path):
             load(f"npz:{path}")
         np.savez(path, train_x=x, test_x=x[:5], levels=256)
         assert load(f"npz:{path}").levels == 256
+
+
+def test_images_with_few_levels_are_refused_before_any_job(tmp_path):
+    """Case 24: what can be known from the data is said by a dry run. With levels it is planned."""
+    copy_project(tmp_path)
+    x = np.random.default_rng(0).integers(0, 30, (20, 8, 8), dtype=np.uint8)
+    own = {"dataset": "npz:own.npz", "network": {"channels": 8, "multipliers": [1], "groups": 2}}
+    words = ["only=[own]", f"experiments={json.dumps({'own': own})}"]
+    for more, code in (({}, 1), ({"levels": 30}, 0)):
+        np.savez(tmp_path / "own.npz", train_x=x, test_x=x[:5], **more)
+        output = snakemake(tmp_path, "-n", "--config", "preset=smoke", *words, code=code)
+        assert ("own.npz have 30 different grey levels" in output) == (code == 1)
+        assert ("Building DAG" in output) == (code == 0)
 
 
 def test_frames_count_more_points_than_16_bits_hold():

@@ -10,11 +10,8 @@ from torch import Tensor
 from vdiff.data.images import Images
 from vdiff.data.points import Points
 from vdiff.errors import VdiffError, first_line, needed
-from vdiff.files.tidy import read_npz
+from vdiff.files.own import read_own
 from vdiff.machine.seeds import generator
-
-MOST_CLASSES = 1000
-FEW_LEVELS, DARK = 16, 128  # images with no more levels, or none as bright, may not be 8-bit ones
 
 
 def _swissroll(root: Path, real: bool) -> Points:
@@ -123,84 +120,11 @@ def _stored_or_downloaded(kind, root: str, train: bool):
         raise OSError(str(error)) from None
 
 
-def _levels(path: Path, arrays: dict[str, np.ndarray]) -> int:
-    """The number of grey levels, 256 unless the file says."""
-    given = arrays.get("levels", np.array(256))
-    if given.size != 1 or not np.issubdtype(given.dtype, np.integer):
-        raise VdiffError(f"levels in {path} must be one whole number between 2 and 256.")
-    return int(given.reshape(()))
-
-
 def npz(path: Path, real: bool) -> Images:
-    """The arrays train_x and test_x of a user's NPZ file, and train_y and test_y if it holds them;
-    levels is 256 unless it does."""
-    arrays = read_npz(path, "train_x", "test_x")
-    levels = _levels(path, arrays)
-    train, test = (_images(path, name, arrays[name], levels) for name in ("train_x", "test_x"))
-    if train.shape[1:] != test.shape[1:]:
-        shapes = f"{tuple(train.shape[1:])} and {tuple(test.shape[1:])}"
-        raise VdiffError(
-            f"train_x and test_x in {path} have image shapes {shapes}; make them equal."
-        )
-    labels = _labels(path, arrays, len(train), len(test))
-    if "levels" not in arrays:
-        _check_grey(path, train, test)
-    return Images(train, test, levels, real, *labels, spread=True)
-
-
-def _check_grey(path: Path, *images: Tensor) -> None:
-    """Raise VdiffError for images that look as if they had fewer levels than 256, such as binary
-    ones: their bits/dim would be of another quantity."""
-    used = torch.stack([torch.bincount(x.flatten(), minlength=256) for x in images]).sum(0)
-    (found,) = used.nonzero(as_tuple=True)
-    if len(found) <= FEW_LEVELS or int(found[-1]) < DARK:
-        raise VdiffError(
-            f"The images in {path} have {len(found)} different grey levels, at most "
-            f"{int(found[-1])}; say how many there can be by an entry levels, such as "
-            f"{2 if len(found) == 2 else int(found[-1]) + 1} for levels counted from 0 or 256."
-        )
-
-
-def _labels(path: Path, arrays: dict[str, np.ndarray], *sizes: int) -> list[Tensor | None]:
-    """The labels of a user's training and test images, or None for both."""
-    names = ("train_y", "test_y")
-    there = [name for name in names if name in arrays]
-    if not there:
-        return [None, None]
-    if len(there) == 1:
-        other = names[names[0] == there[0]]
-        raise VdiffError(f"{path} has {there[0]} but no {other}; give both or neither.")
-    for name, n in zip(names, sizes, strict=True):
-        y = arrays[name]
-        whole = np.issubdtype(y.dtype, np.integer) and y.shape == (n,)
-        if not whole or y.min() < 0 or y.max() >= MOST_CLASSES:
-            raise VdiffError(
-                f"{name} in {path} is {y.dtype} of shape {y.shape}; it must be {n} whole numbers "
-                f"from 0 to {MOST_CLASSES - 1}, a class for each image."
-            )
-    return [torch.from_numpy(arrays[name].astype(np.int64)) for name in names]
-
-
-def _images(path: Path, name: str, x: np.ndarray, levels: int) -> Tensor:
-    """A user's array as (N, C, H, W)."""
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.size == 0:
-        raise VdiffError(
-            f"{name} in {path} is {x.dtype} of shape {x.shape}; it must be a non-empty uint8 "
-            "array (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3."
-        )
-    if not 2 <= levels <= 256 or x.max() >= levels:
-        raise VdiffError(
-            f"{name} in {path} reaches grey level {x.max()} with levels {levels}; levels must "
-            "be between 2 and 256 and above every grey level."
-        )
-    images = torch.from_numpy(x)
-    if x.ndim == 3:
-        images = images[:, None]
-    elif x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        images = images.permute(0, 3, 1, 2)
-    if images.shape[1] not in (1, 3):
-        raise VdiffError(f"{name} in {path} has {images.shape[1]} channels; it must have 1 or 3.")
-    return images.contiguous()
+    """The images of a user's NPZ file, `files/own.py`."""
+    own = read_own(path)
+    train, test, *labels = map(torch.from_numpy, [*own.images, *(own.labels or ())])
+    return Images(train, test, own.levels, real, *labels, spread=True)
 
 
 TEST_SIZES = {"mnist": 10_000, "cifar10": 10_000}

@@ -10,7 +10,7 @@ import numpy as np
 
 from vdiff.errors import VdiffError
 from vdiff.files.located import file_of
-from vdiff.files.tidy import read_npz
+from vdiff.files.own import read_own
 
 PUBLISHED = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) of the known files
     "mnist": {
@@ -75,8 +75,9 @@ def not_published(dataset: str, root: Path) -> list[str]:
 
 
 def of_arrays(path: Path) -> Fingerprint:
-    """Of the content of a user's NPZ file: neither its compression nor its labels are images."""
-    arrays = read_npz(path, "train_x", "test_x")
+    """Of the content of a user's NPZ file: neither its compression nor its labels are images.
+    Raises VdiffError for a file that no step could use."""
+    arrays = read_own(path).arrays
     levels = arrays.get("levels", "none")
     images = {part: _of_array(arrays[f"{part}_x"], levels) for part in ("train", "test")}
     given = [arrays[name] for name in ("train_y", "test_y") if name in arrays]
