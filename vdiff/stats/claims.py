@@ -12,6 +12,7 @@ import pandas as pd
 
 from vdiff.stats.course import trend
 from vdiff.stats.evidence import (
+    TRAININGS,
     Claim,
     Estimate,
     Evidence,
@@ -23,7 +24,7 @@ from vdiff.stats.evidence import (
     weakest,
 )
 from vdiff.stats.gradients import BIAS_MARGIN
-from vdiff.stats.intervals import GROUPS, added, error_of, late
+from vdiff.stats.intervals import GROUPS, Noise, error_of, late
 from vdiff.stats.quality import kernel_contrast
 from vdiff.stats.tails import doubtful, doubts
 
@@ -108,11 +109,11 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
         part = late(part)
         # Checkpoints of a run share their noise: the mean of their errors bounds the mean's.
         by_seed = part.groupby("seed")[["difference", "std_err"]].mean()
-        error, df = _over_seeds(by_seed["difference"], by_seed["std_err"], part["images"].min() - 1)
+        df, trivial = part["images"].min() - 1, TRIVIAL * PUBLISHED_GAIN
         evidence = Evidence(
             LOWER_BPD,
             name,
-            student(by_seed["difference"].mean(), error, df, -1, trivial=TRIVIAL * PUBLISHED_GAIN),
+            _over_seeds(by_seed["difference"], by_seed["std_err"], df, -1, trivial),
             unit="bits/dim, True minus False",
             published="-0.31 (CIFAR-10, 3.104 minus 3.410)",
             effect=PUBLISHED_GAIN,
@@ -124,13 +125,16 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
     return found
 
 
-def _over_seeds(values: pd.Series, errors: pd.Series, df: float) -> tuple[float, float]:
-    """(standard error, degrees of freedom) of a mean over seeds. Retraining scatters; the noise of
-    each comes on top, for all seeds share their test images."""
-    error, seeds = float(errors.mean()), len(values)
-    if seeds == 1:
-        return error, df
-    return added((error, df), (float(values.std()) / seeds**0.5, seeds - 1))
+def _over_seeds(
+    values: pd.Series, errors: pd.Series, df: float, side: int, trivial: float = 0.0
+) -> Estimate:
+    """Of a mean over seeds. Retraining scatters; the noise of each comes on top, for all seeds
+    share their test images."""
+    n, further = len(values), []
+    if n > 1:
+        further = [Noise(float(values.std()) / n**0.5, n - 1, TRAININGS)]
+    mean, error = float(values.mean(skipna=False)), float(errors.mean())
+    return student(mean, error, df, side, trivial=trivial, further=further)
 
 
 def _seeds(n: int) -> str:
@@ -156,12 +160,12 @@ def higher_standard_error(tables: Tables) -> list[Evidence]:
     for name, part in frame.groupby("experiment", sort=False):
         last = part[part["iteration"] == part["iteration"].max()]
         ratio = last["log_sd_ratio"]
-        error, df = _over_seeds(ratio, last["log_sd_ratio_std_err"], last["images"].min() - 1)
+        errors, df = last["log_sd_ratio_std_err"], last["images"].min() - 1
         found.append(
             Evidence(
                 HIGHER_ERROR,
                 str(name),
-                student(ratio.mean(), error, df, 1, trivial=TRIVIAL * PUBLISHED_LOG_RATIO),
+                _over_seeds(ratio, errors, df, 1, TRIVIAL * PUBLISHED_LOG_RATIO),
                 unit="log ratio, True over False",
                 published="+0.21 (CIFAR-10, 0.168 over 0.136)",
                 effect=PUBLISHED_LOG_RATIO,
@@ -174,7 +178,7 @@ def higher_standard_error(tables: Tables) -> list[Evidence]:
 def gradient_bias(tables: Tables) -> list[Evidence]:
     """The squared relative bias, 1 - cos^2, against one margin for both laws. The debiased law must
     stay within at every checkpoint; the uniform one must exceed it once training has begun, at the
-    checkpoint after the first that has the least error, whatever it says."""
+    checkpoint after the first that is nearest to half of it: a choice that looks at no error."""
     found = []
     for name, part in tables["gradient"].groupby("experiment", sort=False):
         part = part[part["cosine_std_err"].notna()]
@@ -185,7 +189,9 @@ def gradient_bias(tables: Tables) -> list[Evidence]:
             rows = course
             if law == "uniform":
                 after = course[course["iteration"] > course["iteration"].min()]
-                rows = (after if len(after) else course).nsmallest(1, "cosine_std_err")
+                half = course["iteration"].max() / 2
+                rows = after if len(after) else course
+                rows = rows.iloc[[(rows["iteration"] - half).abs().argmin()]]
             said = ", ".join(f"{r.relative_bias:.2g} at {r.iteration}" for r in course.itertuples())
             where = "at every checkpoint" if side < 0 else f"at {rows['iteration'].iloc[0]}"
             evidence = Evidence(
@@ -391,16 +397,14 @@ def better_samples(pairs: Features) -> list[Evidence]:
             [kernel_contrast(t["features"], f["features"], real) for t, f in of_seeds],
             columns=["contrast", "error"],
         )
-        error, df = _over_seeds(each["contrast"], each["error"], min(n, len(real)) - 1)
-        contrast = each["contrast"].mean(skipna=False)
         why = f"{n} samples each, {len(real)} test images, learned features, jackknife"
-        if np.isnan(contrast):
+        if each["contrast"].isna().any():
             why += "; of a seed both are as near as real images are: nothing to compare"
         found.append(
             Evidence(
                 SAMPLES,
                 name,
-                student(contrast, error, df, -1),
+                _over_seeds(each["contrast"], each["error"], min(n, len(real)) - 1, -1),
                 unit="contrast (D - D')/(D + D') of kernel distances, D of True, D' of False",
                 published="a picture",
                 effect=CONTRAST,

@@ -15,33 +15,35 @@ rejects that the effect is at least trivial. Between 0 and trivial either verdic
 A claim of equality is one of a bound: |difference| < margin, whose effect is the margin minus the
 difference's size.
 
-Which claims are tested is settled by power, never by the outcome: a claim has an effect that its
-test must find with 80% power, the published one or the margin. If by its standard error it would
-not, it is not tested, says how much more is needed, and does not weaken the others' correction.
+A claim has an effect that its test must find with 80% power, the published one or the margin. If
+by its standard error it would not, it is not tested and says how much more is needed. It stays in
+Holm's family with p = 1: were it left out, a standard error that is small by luck would both admit
+a claim and inflate its t.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
-from vdiff.stats.intervals import t95
+from vdiff.stats.intervals import SMALLEST, Noise, effect_found, p_value, power, quantile
 
 ALPHA = 0.05
 POWER = 0.8
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not resolved at this scale"
 MORE = "needs more than this preset"
+TRAININGS = "trainings"
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a test gives: the estimate, its 95% interval, and p-values of both sides.
 
-    std_err with df degrees of freedom is behind them; 0 for values without noise. parts: of how
-    many estimates, all of which must hold, this is the worst. borders: at how many sides it can
-    miss, two for a claim of equality.
+    noises: of the estimate, independent; none for values without noise, None where a standard
+    error is missing. parts: of how many estimates, all of which must hold, this is the worst.
+    borders: at how many sides it can miss, two for a claim of equality.
     """
 
     ours: float
@@ -49,8 +51,7 @@ class Estimate:
     high: float
     p_true: float
     p_false: float
-    std_err: float
-    df: float
+    noises: tuple[Noise, ...] | None
     parts: int = 1
     borders: int = 1
 
@@ -87,23 +88,25 @@ def student(
     side: int,
     threshold: float = 0.0,
     trivial: float = 0.0,
+    further: Sequence[Noise] = (),
 ) -> Estimate:
     """Of an estimate whose effect is side (ours - threshold).
 
     df: degrees of freedom behind the standard error, infinite for a normal one. trivial: the
-    effect below which the claim does not hold.
+    effect below which the claim does not hold. further: noises beside that of the draws.
     """
-    t = side * (ours - threshold) / std_err if std_err > 0 and df > 0 else np.nan
-    if not np.isfinite(t):
-        return Estimate(ours, np.nan, np.nan, 1.0, 1.0, np.nan, df)
-    half = t95(df) * std_err
-    p_true, p_false = float(stats.t.sf(t, df)), float(stats.t.cdf(t - trivial / std_err, df))
-    return Estimate(ours, ours - half, ours + half, p_true, p_false, std_err, df)
+    effect, noises = side * (ours - threshold), (Noise(std_err, df), *further)
+    total = sum(noise.std_err for noise in noises)
+    if not (np.isfinite(effect) and 0 < total < np.inf and all(noise.df > 0 for noise in noises)):
+        return Estimate(ours, np.nan, np.nan, 1.0, 1.0, None)
+    half = quantile(noises, 0.025)
+    p_true, p_false = p_value(effect, noises), p_value(trivial - effect, noises)
+    return Estimate(ours, ours - half, ours + half, p_true, p_false, noises)
 
 
 def exact(ours: float, holds: bool) -> Estimate:
     """Of a value without noise."""
-    return Estimate(ours, ours, ours, float(not holds), float(holds), 0.0, np.inf)
+    return Estimate(ours, ours, ours, float(not holds), float(holds), ())
 
 
 def near(ours: float, std_err: float, df: float, centre: float, margin: float) -> Estimate:
@@ -117,8 +120,8 @@ def weakest(estimates: Iterable[Estimate]) -> Estimate:
     found = list(estimates)
     worst = max(found, key=lambda e: e.p_true)
     p_false = min(1.0, min(e.p_false for e in found) * len(found))
-    std_err = max(e.std_err for e in found)
-    return replace(worst, p_false=p_false, std_err=std_err, parts=len(found))
+    most = max(found, key=lambda e: quantile(e.noises, ALPHA / 100) if e.noises else 0)
+    return replace(worst, p_false=p_false, noises=most.noises, parts=len(found))
 
 
 def unbelieved(evidence: Evidence) -> Evidence:
@@ -130,9 +133,37 @@ def unbelieved(evidence: Evidence) -> Evidence:
 def finds(estimate: Estimate, level: float) -> float:
     """The least effect that a one-sided test at a level finds with 80% power: all parts of it
     together, were they independent, and an equality in the middle of its margin."""
-    df = estimate.df
+    if not estimate.noises:
+        return 0.0 if estimate.noises == () else np.nan
     each = 1 - (1 - POWER ** (1 / estimate.parts)) / estimate.borders
-    return float((stats.t.isf(level, df) + stats.t.ppf(each, df)) * estimate.std_err)
+    return effect_found(estimate.noises, level, each)
+
+
+MOST = 1000  # trainings that are thought of
+
+
+def wants(evidence: Evidence, level: float) -> str:
+    """What a test without power is short of: trainings, where those make its error, or draws."""
+    estimate, kinds = evidence.estimate, [noise.of for noise in evidence.estimate.noises or ()]
+
+    def with_trainings(n: int) -> Estimate:
+        noises = [
+            noise if noise.of != TRAININGS
+            else Noise(noise.std_err * ((noise.df + 1) / n) ** 0.5, n - 1, TRAININGS)
+            for noise in estimate.noises or ()
+        ]  # fmt: skip
+        return replace(estimate, noises=tuple(noises))
+
+    if TRAININGS in kinds:
+        enough = bisect_left(
+            range(2, MOST + 1), True, key=lambda n: finds(with_trainings(n), level) <= evidence.effect
+        )  # fmt: skip
+        if enough + 2 <= MOST:
+            return f"would need about {enough + 2} trainings of each arm"
+        estimate = with_trainings(MOST)
+    times = math.ceil(10 * (finds(estimate, level) / evidence.effect) ** 2) / 10
+    more = f"would need about {times} times the draws"
+    return f"{more}, and many trainings" if TRAININGS in kinds else more
 
 
 def _level(evidence: Sequence[Evidence]) -> float:
@@ -141,18 +172,18 @@ def _level(evidence: Sequence[Evidence]) -> float:
 
 
 def verdicts(evidence: Sequence[Evidence]) -> list[str]:
-    """Of each; those without power apart, Holm's correction over both sides of the others."""
+    """Of each, with Holm's correction over both sides of all; p is 1 of those without power."""
     level = _level(evidence)
     weak = [e.effect < np.inf and finds(e.estimate, level) > e.effect for e in evidence]
-    tested = [e.estimate for e, w in zip(evidence, weak, strict=True) if not w]
-    p = np.array([[e.p_true, e.p_false] for e in tested]).ravel()
+    each = [(e.estimate.p_true, e.estimate.p_false) for e in evidence]
+    p = np.where(np.array(weak)[:, None], 1.0, np.reshape(each, (-1, 2))).ravel()
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    said = iter(
+    said = [
         HOLDS if t < ALPHA else FAILS if f < ALPHA else OPEN for t, f in adjusted.reshape(-1, 2)
-    )
-    return [MORE if w else next(said) for w in weak]
+    ]
+    return [MORE if w else verdict for w, verdict in zip(weak, said, strict=True)]
 
 
 def rejected(evidence: Sequence[Evidence]) -> list[tuple[bool, float]]:
@@ -160,9 +191,9 @@ def rejected(evidence: Sequence[Evidence]) -> list[tuple[bool, float]]:
     what power its test does that, were the effect as it was found."""
     level, found = _level(evidence), []
     for e in evidence:
-        p, df = e.estimate.p_false, e.estimate.df
-        power = float(stats.t.sf(stats.t.isf(level, df) - stats.t.isf(p, df), df))
-        found.append((p < level, power))
+        p, noises = e.estimate.p_false, e.estimate.noises
+        effect = quantile(noises, max(p, SMALLEST)) if noises else 0.0
+        found.append((p < level, power(effect, noises, level) if noises else float(p < level)))
     return found
 
 
@@ -173,8 +204,7 @@ def rows(evidence: Sequence[Evidence]) -> list[dict]:
         least, est = finds(e.estimate, level), e.estimate
         why = e.why
         if verdict == MORE:
-            times = math.ceil(10 * (least / e.effect) ** 2) / 10
-            why = f"{why}; would need about {times} times the draws"
+            why = f"{why}; {wants(e, level)}"
         found.append(
             {
                 "name": e.claim.name,
