@@ -7,6 +7,7 @@ import pytest
 from vdiff.files.schemas import SCHEMAS
 from vdiff.stats.claims import FORMS_MARGIN, IDENTITIES, judge, of_pairs
 from vdiff.stats.controls import controls
+from vdiff.stats.distances import SPREAD
 from vdiff.stats.evidence import (
     ALPHA,
     FAILS,
@@ -168,8 +169,9 @@ def tables(rng, effect):
     common = {"sampler": "euler_maruyama"}
     distances = []
     for lmbd in (0, 1):
-        d = draw(0.15, 0.005, -1)
-        interval = {"low": d - 0.0098, "high": d + 0.0098, "null_mean": 0.05}
+        d = draw(np.hypot(0.1, 0.05), 0.005, -1)
+        half = 0.005 * SPREAD / 2 * d / np.hypot(d, 0.05)
+        interval = {"low": d - half, "high": d + half, "null_mean": 0.05}
         case = {"source": "exact", "steps": 9, "lmbd": lmbd, "distance": d}
         distances.append({**common, **case, **interval})
     found = {

@@ -2,11 +2,30 @@
 
 Sliced Wasserstein: the root mean square over directions of the 1-D distances W_2, in units of the
 data. x, y (n, d) float arrays; randomness is a numpy Generator.
+
+The distance D of two samples has a floor f, that of samples of one law. Squares add up: on average
+D^2 = W^2 + f^2 with W that of the laws (exactly so for laws that differ by a shift), so D - f says
+too little.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+SPREAD, SPREAD_DF = 3.6, 32
+"""Standard deviations between the 2.5% and 97.5% quantiles of 49 normal resamples, the fewest that
+are allowed, and the degrees of freedom whose scatter theirs is."""
+
+
+def above(distance, floor):
+    """W of D and f as above, elementwise; 0 where D is below."""
+    return np.sqrt(np.maximum(np.square(distance) - np.square(floor), 0))
+
+
+def std_err(distance, low, high, floor):
+    """Of a D from its bootstrap interval, elementwise. A resample's own distance has the noise
+    twice, D*^2 = D^2 + f^2, so that what moves D by 1 moves it by D / D* alone."""
+    return (high - low) / SPREAD * np.hypot(distance, floor) / distance
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vdiff.stats.distances import above
 from vdiff.stats.intervals import SMALLEST, Noise, effect_found, p_value, power, quantile
 
 ALPHA = 0.05
@@ -43,7 +44,8 @@ class Estimate:
 
     noises: of the estimate, independent; none for values without noise, None where a standard
     error is missing. parts: of how many estimates, all of which must hold, this is the worst.
-    borders: at how many sides it can miss, two for a claim of equality.
+    borders: at how many sides it can miss, two for a claim of equality. floor: of a distance, which
+    is judged as it was measured and shown as what it says of the laws (`distances.above`).
     """
 
     ours: float
@@ -54,6 +56,15 @@ class Estimate:
     noises: tuple[Noise, ...] | None
     parts: int = 1
     borders: int = 1
+    floor: float = 0.0
+
+    def shown(self, value: float) -> float:
+        return float(above(value, self.floor)) if self.floor else value
+
+    def row(self) -> dict:
+        """The columns ours, low and high of a table."""
+        values = {"ours": self.ours, "low": self.low, "high": self.high}
+        return {name: self.shown(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -144,26 +155,23 @@ MOST = 1000  # trainings that are thought of
 
 def wants(evidence: Evidence, level: float) -> str:
     """What a test without power is short of: trainings, where those make its error, or draws."""
-    estimate, kinds = evidence.estimate, [noise.of for noise in evidence.estimate.noises or ()]
+    estimate, of = evidence.estimate, ""
+    *others, last = estimate.noises or ()
+    if last.of == TRAININGS:
 
-    def with_trainings(n: int) -> Estimate:
-        noises = [
-            noise if noise.of != TRAININGS
-            else Noise(noise.std_err * ((noise.df + 1) / n) ** 0.5, n - 1, TRAININGS)
-            for noise in estimate.noises or ()
-        ]  # fmt: skip
-        return replace(estimate, noises=tuple(noises))
+        def trained(n: int) -> Estimate:
+            noise = Noise(last.std_err * ((last.df + 1) / n) ** 0.5, n - 1, TRAININGS)
+            return replace(estimate, noises=(*others, noise))
 
-    if TRAININGS in kinds:
-        enough = bisect_left(
-            range(2, MOST + 1), True, key=lambda n: finds(with_trainings(n), level) <= evidence.effect
-        )  # fmt: skip
-        if enough + 2 <= MOST:
-            return f"would need about {enough + 2} trainings of each arm"
-        estimate = with_trainings(MOST)
+        def enough(n: int) -> bool:
+            return finds(trained(n), level) <= evidence.effect
+
+        if enough(MOST):
+            n = 2 + bisect_left(range(2, MOST), True, key=enough)
+            return f"would need about {n} trainings of each arm"
+        estimate, of = trained(MOST), ", and many trainings"
     times = math.ceil(10 * (finds(estimate, level) / evidence.effect) ** 2) / 10
-    more = f"would need about {times} times the draws"
-    return f"{more}, and many trainings" if TRAININGS in kinds else more
+    return f"would need about {times} times the draws{of}"
 
 
 def _level(evidence: Sequence[Evidence]) -> float:
@@ -213,12 +221,10 @@ def rows(evidence: Sequence[Evidence]) -> list[dict]:
                 "figure": e.claim.figure,
                 "experiment": e.experiment,
                 "published": e.published,
-                "ours": est.ours,
-                "low": est.low,
-                "high": est.high,
+                **est.row(),
                 "unit": e.unit,
-                "finds": least,
-                "effect": e.effect if np.isfinite(e.effect) else np.nan,
+                "finds": est.shown(est.floor + least),
+                "effect": est.shown(est.floor + e.effect) if np.isfinite(e.effect) else np.nan,
                 "p_true": est.p_true,
                 "p_false": est.p_false,
                 "verdict": verdict,

@@ -89,7 +89,7 @@ for name in ("digits", "swissroll", "improved"):
                  "--samples", 100, *columns)  # fmt: skip
             both(f"distances-{n}", "distances", *base, *table, "--source", "learned", "--steps", n,
                  "--samples", 100, "--lmbds", "0,1", "--permutations", 19,
-                 "--resamples", 19)  # fmt: skip
+                 "--resamples", 49)  # fmt: skip
             continue
         for sampler in ("euler_maruyama", "exponential", "multistep", "stochastic_heun", "heun"):
             lmbd = 1 if sampler == "heun" else 0

@@ -12,7 +12,7 @@ class Distances(Strict):
     samplers: Distinct[Sampler] = key(["euler_maruyama", "multistep"], "Solvers to try.")
     samples: int = key(2000, "Points per sample.", ge=100)
     permutations: int = key(199, "Permutations of the test that distributions are equal.", ge=19)
-    resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=19)
+    resamples: int = key(200, "Resamples behind a bootstrap interval.", ge=49)
 
 
 COLUMNS = {
