@@ -54,6 +54,7 @@ def _counts(value: Any, file: Mapping) -> bool:
     return whole and len(value) == file["levels"] and sum(value) > 0
 
 
+PRECISIONS = (None, "float32", "tf32", "bfloat16")
 Allowed = Callable[[Any, Mapping], bool]
 KEYS: dict[str, tuple[str, Allowed]] = {
     "run": ("a run", lambda v, file: isinstance(v, dict)),
@@ -68,10 +69,11 @@ KEYS: dict[str, tuple[str, Allowed]] = {
     ),
     "level_counts": ("one count for each level, or null", _counts),
     "data": ("a SHA-256, or null", lambda v, file: v is None or _sha256(v)),
+    "precision": ("float32, tf32, bfloat16 or null", lambda v, file: v in PRECISIONS),
     "sha256": ("a SHA-256", lambda v, file: _sha256(v)),
 }
 """What a file says of itself, in what words it is allowed, and whether it is, those before it being
-so. sha256 is that of all the others and the tensors."""
+so. sha256 is that of all the others and the tensors; older files say no precision."""
 
 
 def model_of(run: "Run", a: Drift, space: Space, device: str, data: "Data | None" = None) -> Model:
@@ -104,13 +106,15 @@ def write_pretrained(
     model: Trained,
     weights: Mapping[str, Tensor],
     iteration: int,
-    precision: torch.dtype = torch.float32,
+    kept_in: torch.dtype = torch.float32,
+    precision: str | None = None,
 ) -> None:
-    """One file of the weights, in that precision, with the run, its data as they are described, and
-    the checksum of all."""
+    """One file of the weights, rounded to kept_in, with the run, its data as they are described,
+    the precision that it was computed in, if known, and the checksum of all."""
     run = model.run
     said = {"run": run.model_dump(), "iteration": iteration, **described(model.data, run)}
-    tensors = {name: w.detach().cpu().to(precision).contiguous() for name, w in weights.items()}
+    said["precision"] = precision
+    tensors = {name: w.detach().cpu().to(kept_in).contiguous() for name, w in weights.items()}
     said["sha256"] = _checksum(said, tensors)
     write_bytes(path, save(tensors, {"vdiff": json.dumps(said)}))
 
@@ -166,16 +170,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             text = (file.metadata() or {})["vdiff"]
             weights = {name: file.get_tensor(name) for name in file.keys()}
         said = json.loads(text)
-        for key in KEYS.keys() ^ said.keys():
+        for key in (KEYS.keys() ^ said.keys()) - {"precision"}:
             raise VdiffError(
                 f"{path} {'lacks' if key in KEYS else 'has the unknown key'} {key} in its header; "
                 "write it again by `vdiff export-weights`."
             )
         run = _run_of(said["run"], path)
         for key, (words, allowed) in KEYS.items():
-            if not allowed(said[key], said):
+            if not allowed(said.get(key), said):
                 raise VdiffError(
-                    f"{path} says in its header that {key} is {said[key]!r:.60}; "
+                    f"{path} says in its header that {key} is {said.get(key)!r:.60}; "
                     f"it must be {words}."
                 )
         if _checksum(said, weights) != said["sha256"]:

@@ -41,8 +41,8 @@ class Entry(NamedTuple):
     """What a crate says of one run, and where its weights are.
 
     bits: (passes, N) of each test image; keys: (N,) theirs; error: of the mean, images and noise
-    together; examples: seen in training, repetitions counted; seconds: of the training, NaN if not
-    told, of processor time if `measured`, else of wall time.
+    together; examples: seen in training, repetitions counted; precision: of the training; seconds:
+    of the training, NaN if not told, of processor time if `measured`, else of wall time.
     """
 
     run: Run
@@ -51,6 +51,7 @@ class Entry(NamedTuple):
     keys: np.ndarray
     error: float
     examples: float
+    precision: str
     seconds: float
     measured: bool
 
@@ -120,6 +121,7 @@ def _entry(crate: Path, results: dict[str, dict], weights: Path) -> Entry:
         keys,
         mean.std_err,
         row["examples"],
+        said.get("precision") or run.training.precision,
         seconds if isinstance(seconds, int | float) else math.nan,
         "cpu_seconds" in made,
     )

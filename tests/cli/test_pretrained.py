@@ -204,7 +204,7 @@ def test_an_entry_is_confirmed_by_its_weights_and_not_by_others(crate, finished)
     not of."""
     said = vdiff_("record", "check", crate, "--seed", 1, "--draws", 4)
     assert "Confirmed." in said
-    assert "640 passes" in said  # 20 steps of 32 images
+    assert "640 passes in tf32" in said  # 20 steps of 32 images
     assert "on 64 of 297 test images" in said
     assert "No crate can prove the seconds" in said
     model = open_folder(finished[0] / RUN)

@@ -9,6 +9,7 @@ from vdiff.cli import main
 from vdiff.cli.planning import rates
 from vdiff.config import DATASETS, load_config, run_of
 from vdiff.data import load
+from vdiff.machine import precision
 from vdiff.planning.costs import costs, forward_gflop
 from vdiff.trained import network_of
 from vdiff.training.loop import train
@@ -65,3 +66,19 @@ def test_the_command_adds_up(tmp_path):
     result = CliRunner().invoke(main, ["plan", "huge"])
     assert result.exit_code == 1
     assert "must be one of" in result.output
+
+
+@pytest.mark.parametrize(("rate", "used"), [(1.0, "float32"), (200.0, "bfloat16")])
+def test_the_rate_of_this_machine_is_that_of_the_precision_it_would_compute_in(
+    monkeypatch, rate, used
+):
+    """By it 1 GFLOP/s in bfloat16 would take a hundred times as long as what is planned."""
+    rates = {"float32": 100.0, "bfloat16": rate}
+    monkeypatch.setattr(precision, "gflops", lambda name, device="cpu": rates[name])
+    given = CliRunner().invoke(main, ["plan", "record", "--gflops", str(rates[used])])
+    found = CliRunner().invoke(main, ["plan", "record"])
+    assert found.exit_code == 0, found.output
+    assert f"here, {used}: {rates[used]:.0f} GFLOP/s" in found.output
+    assert ("computing in float32" in found.output) == (used == "float32")
+    hours = r"cifar10_hour +train .* (\d+\.\d+)\n"
+    assert re.search(hours, found.output)[1] == re.search(hours, given.output)[1]

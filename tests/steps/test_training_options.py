@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +17,11 @@ from vdiff.data import load
 from vdiff.errors import VdiffError
 from vdiff.files.objects import write_json
 from vdiff.files.tidy import read_csv
+from vdiff.machine import precision
 from vdiff.machine.parallel import Workers, join
+from vdiff.machine.precision import gflops
+from vdiff.machine.stop import Stopped
+from vdiff.pretrained import about, write_pretrained
 from vdiff.steps.evaluate import evaluate
 from vdiff.trained import Trained
 from vdiff.training.loop import train
@@ -95,7 +100,73 @@ def test_shares_make_up_the_batch():
     assert sorted(torch.cat(parts).tolist()) == x.tolist()
 
 
-def test_bfloat16_training_stays_close(tmp_path, curve):
+FAST, SLOW = {"float32": 1.0, "bfloat16": 2.0}, {"float32": 50.0, "bfloat16": 1.0}
+
+
+def rated(monkeypatch, rates):
+    monkeypatch.setattr(precision, "gflops", lambda name, device="cpu": rates[name])
+
+
+def losses(found):
+    return [row["loss"] for row in found[0]]
+
+
+def test_a_training_is_in_float32_where_bfloat16_is_slow_and_says_so(
+    tmp_path, monkeypatch, caplog, curve
+):
+    """To the bytes of a float32 training; where it is fast, in bfloat16. The weights say which."""
+    rated(monkeypatch, SLOW)
+    slow = train(digits(precision="bfloat16"), load("digits"), tmp_path / "slow")
+    said = "bfloat16 takes 50 times as long as float32 on this device; computing in float32."
+    assert caplog.messages.count(said) == 1
+    assert losses(slow) == curve[0]
+    assert slow[1][-1].precision == "float32"
+    model = Trained(digits(precision="bfloat16"), load("digits"), snapshots=slow[1])
+    write_pretrained(
+        tmp_path / "a.safetensors",
+        model,
+        slow[1][-1].weights(),
+        20,
+        precision=slow[1][-1].precision,
+    )
+    assert about(tmp_path / "a.safetensors")["precision"] == "float32"
+    caplog.clear()
+    rated(monkeypatch, FAST)
+    fast = train(digits(precision="bfloat16"), load("digits"), tmp_path / "fast")
+    assert losses(fast) != curve[0]
+    assert fast[1][-1].precision == "bfloat16"
+    assert "bfloat16" not in caplog.text
+
+
+@pytest.mark.parametrize(("begun", "then"), [(SLOW, FAST), (FAST, SLOW)])
+def test_a_training_goes_on_in_the_precision_it_was_begun_in(
+    tmp_path, monkeypatch, caplog, begun, then
+):
+    """To the bytes of one that was never moved, whatever the second machine is like."""
+    run = digits(precision="bfloat16")
+    rated(monkeypatch, begun)
+    whole = train(run, load("digits"), tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(run, load("digits"), tmp_path / "parts", until=10)
+    caplog.clear()
+    rated(monkeypatch, then)
+    parts = train(run, load("digits"), tmp_path / "parts")
+    assert losses(parts) == losses(whole)
+    assert parts[1][-1].sha256 == whole[1][-1].sha256
+    assert ("what was begun in it goes on in it" in caplog.text) == (then is SLOW)
+    assert "computing in float32" not in caplog.text
+
+
+def test_the_rate_of_products_is_measured_here():
+    """Of float32 to within what else this machine does; a whole second of work fits no call."""
+    start = time.perf_counter()
+    assert 0.1 < gflops("float32") < 1e5
+    assert gflops("bfloat16") > 0
+    assert time.perf_counter() - start < 5
+
+
+def test_bfloat16_training_stays_close(tmp_path, monkeypatch, curve):
+    rated(monkeypatch, FAST)
     rows, _ = train(digits(precision="bfloat16"), load("digits"), tmp_path)
     losses = [row["loss"] for row in rows]
     assert losses != curve[0]
@@ -107,9 +178,9 @@ def test_bfloat16_evaluation_is_close_to_float32_but_not_the_same(curve):
     model = Trained(digits(), load("digits"))
     a = model.drift_with(curve[1])
     found = {}
-    for precision in ("float32", "tf32", "bfloat16"):
-        settings = Evaluation(images=64, precision=precision, passes=4, pilot=256)
-        found[precision] = evaluate(model, a, settings, "efficient").z
+    for name in ("float32", "tf32", "bfloat16"):
+        settings = Evaluation(images=64, precision=name, passes=4, pilot=256)
+        found[name] = evaluate(model, a, settings, "efficient").z
     assert np.array_equal(found["tf32"], found["float32"])  # there is no TF32 on a CPU
     difference = (found["bfloat16"] - found["float32"]).mean(0)
     assert 0 < abs(difference.mean()) < 0.02  # bits/dim

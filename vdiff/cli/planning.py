@@ -1,12 +1,17 @@
 """plan: what a preset will cost."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vdiff.cli.group import main
 from vdiff.cli.options import PATH, ROOT
 from vdiff.config import Config, load_config, read_yaml, run_of
+
+if TYPE_CHECKING:
+    from vdiff.planning.costs import Cost
 
 
 def rates() -> dict[str, tuple[float, str]]:
@@ -38,6 +43,7 @@ def plan(
     config = load_config({"preset": preset, **over})
     known = rates()
     found = {"given": gflops} if gflops else {name: rate for name, (rate, _) in known.items()}
+    own = {} if gflops else _measured(config)
     all_costs = costs(config, data_root)
     rows = [
         {
@@ -48,18 +54,22 @@ def plan(
             "GFLOP a pass": f"{cost.gflop / max(cost.passes, 1):.3g}",
             "disk, GB": f"{cost.disk / 1e9:.2f}",
             **{f"hours, {name}": f"{cost.hours(rate):.2f}" for name, rate in found.items()},
+            **({"hours, here": f"{cost.hours(_here(config, cost, own)):.2f}"} if own else {}),
         }
         for cost in all_costs
     ]
     click.echo(pd.DataFrame(rows).to_string(index=False))
-    hours = ", ".join(
-        f"{sum(c.hours(rate) for c in all_costs):.1f} h ({name})" for name, rate in found.items()
-    )
+    totals = {name: sum(c.hours(rate) for c in all_costs) for name, rate in found.items()}
+    if own:
+        totals["here"] = sum(c.hours(_here(config, c, own)) for c in all_costs)
+    hours = ", ".join(f"{total:.1f} h ({name})" for name, total in totals.items())
     disk = sum(c.disk for c in all_costs) / 1e9
     click.echo(f"Together {sum(c.jobs for c in all_costs)} jobs, {disk:.1f} GB, {hours}.")
     for name, (_, source) in known.items():
         if not gflops:
             click.echo(f"{name}: {source}.")
+    for name, rate in dict(own.values()).items():
+        click.echo(f"here, {name}: {rate:.0f} GFLOP/s of matrix products, measured just now.")
     click.echo("Small networks take longer: overhead bounds them, not arithmetic.")
     if memory:
         click.echo()
@@ -68,6 +78,33 @@ def plan(
             "fits: examples at once, training.micro_batch, on a device of so many GB; "
             f"{HEADROOM:.0%} is left for kernels and fragments."
         )
+
+
+def _precision(config: Config, experiment: str, step: str) -> str:
+    """What a step of an experiment asks for."""
+    e = config.experiments[experiment]
+    if step == "train":
+        return run_of(config, experiment, next(iter(e.arms)), e.seeds[0]).training.precision
+    return e.evaluation.precision if step == "evaluate" else "float32"
+
+
+def _measured(config: Config) -> dict[str, tuple[str, float]]:
+    """Each precision that is asked for to the one that this machine would compute in, as a training
+    does, and its rate in GFLOP/s."""
+    import torch
+
+    from vdiff.config.specs import SPECS
+    from vdiff.machine.precision import gflops, usable
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    asked = {_precision(config, name, s) for name in config.experiments for s in ("train", *SPECS)}
+    used = {name: usable(name, device) for name in sorted(asked)}
+    rate = {name: gflops(name, device) for name in {*used.values()}}
+    return {name: (other, rate[other]) for name, other in used.items()}
+
+
+def _here(config: Config, cost: "Cost", own: Mapping[str, tuple[str, float]]) -> float:
+    return own[_precision(config, cost.experiment, cost.step)][1]
 
 
 DEVICES_GB = (8, 16, 24, 40, 80)

@@ -65,9 +65,9 @@ def check(
                 seed, f.mean, f.error, len(f.bits), f.noise, f.tail.k_hat, f.tail.k_most,
             )  # fmt: skip
             log.info(
-                "Budget: %s passes, %s %s. No crate can prove the seconds, nor that its weights "
-                "come of these passes; only training by its run.json again does.",
-                f"{found.passes:,}",
+                "Budget: %s passes in %s, %s %s. No crate can prove the seconds, nor that its "
+                "weights come of these passes; only training by its run.json again does.",
+                f"{found.passes:,}", entry.precision,
                 "untold" if math.isnan(entry.seconds) else f"{entry.seconds:,.0f}",
                 "core-seconds" if entry.measured else "seconds of wall time",
             )  # fmt: skip

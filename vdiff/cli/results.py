@@ -155,7 +155,7 @@ def _weights(results: Path, folder: Path, data_root: Path) -> list[Path]:
         model = open_model(read_run(path.parent / "run.json"), path, data_root)
         last = model.snapshots[-1]
         found.append(folder / f"{'-'.join(path.parts[-4:-1])}{ENDING}")
-        write_pretrained(found[-1], model, last.weights(), last.iteration)
+        write_pretrained(found[-1], model, last.weights(), last.iteration, precision=last.precision)
     return found
 
 

@@ -135,6 +135,7 @@ def train(
         checkpoint.copy(folder, into / folder.name)
         log.info("Trained to iteration %d; the state is in %s.", until, into)
         return
+    note(precision=snapshots[-1].precision)
     if not run_file:
         run_file = out / "run.json"
         write_json(run_file, run.model_dump())
@@ -243,6 +244,6 @@ def export_weights(folder: Path, bfloat16: bool, out: Path, data_root: Path) -> 
         raise VdiffError(f"--out is {out}; its name must end in {ENDING}.")
     model = open_model(read_run(folder / "run.json"), folder / "snapshots.csv", data_root)
     last = model.snapshots[-1]
-    precision = torch.bfloat16 if bfloat16 else torch.float32
-    write_pretrained(out, model, last.weights(), last.iteration, precision)
+    kept_in = torch.bfloat16 if bfloat16 else torch.float32
+    write_pretrained(out, model, last.weights(), last.iteration, kept_in, last.precision)
     log.info("%s, %.1f MB.", out, out.stat().st_size / 1e6)

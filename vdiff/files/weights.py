@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -20,12 +21,19 @@ ENDING = ".safetensors"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The weights of one iteration, for data of that shape (as in 3x32x32)."""
+    """The weights of one iteration, for data of that shape (as in 3x32x32). precision: what they
+    were computed in, None where their file does not say."""
 
     iteration: int
     shape: str
     path: Path
     sha256: str
+
+    @property
+    def precision(self) -> str | None:
+        with suppress(SafetensorError, OSError), safe_open(self.path, "pt") as file:
+            return (file.metadata() or {}).get("precision")
+        return None
 
     def weights(self) -> dict[str, Tensor]:
         """Raises VdiffError when the file is absent, damaged or another one."""
@@ -47,10 +55,16 @@ def path_of(folder: Path, iteration: int) -> Path:
 
 
 def write_snapshot(
-    folder: Path, iteration: int, weights: dict[str, Tensor], shape: tuple[int, ...]
+    folder: Path,
+    iteration: int,
+    weights: dict[str, Tensor],
+    shape: tuple[int, ...],
+    precision: str | None = None,
 ) -> Snapshot:
+    """precision: that they were computed in, which their file is to say."""
     path = path_of(folder, iteration)
-    content = save({name: tensor.contiguous() for name, tensor in weights.items()})
+    said = {"precision": precision} if precision else None
+    content = save({name: tensor.contiguous() for name, tensor in weights.items()}, said)
     write_bytes(path, content)
     digest = hashlib.sha256(content).hexdigest()
     return Snapshot(iteration, shape_name(shape), path, digest)

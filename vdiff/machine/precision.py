@@ -1,9 +1,49 @@
-"""The arithmetic of float32 products on GPUs: exact, or with inputs rounded to TF32."""
+"""The arithmetic of a network's products: exact, with inputs rounded to TF32, or in bfloat16, which
+a processor without its instructions computes fifty times as slowly as float32."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+log = logging.getLogger(__name__)
+ENOUGH, LARGEST = 0.005, 8192  # seconds of a product that its rate is known by; or of that size
+SLOW = 2.0  # times as long as float32: bfloat16 is not worth it
+
+
+def gflops(name: str, device: str = "cpu") -> float:
+    """The rate of products of matrices in that precision, GFLOP/s: measured, in some milliseconds
+    and at least one product."""
+    n, dtype = 128, torch.bfloat16 if name == "bfloat16" else torch.float32
+    with products(name):
+        while True:
+            x = torch.ones(n, n, dtype=dtype, device=device)
+            times: list[float] = []
+            while len(times) < 4 and sum(times) < 4 * ENOUGH:
+                start = time.perf_counter()
+                float((x @ x)[0, 0])  # waits for it
+                times.append(time.perf_counter() - start)
+            if min(times) > ENOUGH or n == LARGEST:
+                return 2e-9 * n**3 / min(times)
+            n *= 2
+
+
+def usable(name: str, device: str, begun: bool = False) -> str:
+    """That precision, or float32 in place of bfloat16 where that is slower on the device, which the
+    log says. begun: what was begun in it goes on in it, however slow."""
+    if name != "bfloat16":
+        return name
+    times = gflops("float32", device) / gflops(name, device)
+    if times < SLOW:
+        return name
+    said = f"bfloat16 takes {times:.0f} times as long as float32 on this device"
+    if begun:
+        log.warning("%s; what was begun in it goes on in it.", said)
+        return name
+    log.warning("%s; computing in float32.", said)
+    return "float32"
 
 
 @contextmanager

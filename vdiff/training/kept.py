@@ -60,6 +60,7 @@ class Kept:
                     "starting over.",
                     folder, saved["iteration"], self.run.training.iterations, why,
                 )  # fmt: skip
+        trainer.agree_on_precision()
         trainer.checked = trainer.state.iteration
         trainer.workers.wait()  # before the first clears what the others have read
         if trainer.state.iteration == 0 and self.first:
@@ -101,9 +102,10 @@ class Kept:
         if not self.first:
             return
         iteration, shape = self.trainer.state.iteration, self.trainer.data.shape
+        precision = self.trainer.state.precision
 
         def write(weights: dict[str, Tensor]) -> None:
-            write_snapshot(self.folder, iteration, weights, shape)
+            write_snapshot(self.folder, iteration, weights, shape, precision)
 
         weights = self.trainer.state.weights()
         self.writer.write(weights, write)

@@ -1,7 +1,8 @@
 """What a training is after some iterations.
 
 All randomness of a step is a function of (seed, iteration), so the state needs no generator:
-iteration, weights, optimiser, EMA, the fitted law and the losses so far are all there is.
+iteration, weights, optimiser, EMA, the fitted law and the losses so far are all there is, and the
+precision that they were computed in.
 """
 
 import torch
@@ -19,6 +20,7 @@ class State:
     def __init__(self, run: Run, network: nn.Module, device: str) -> None:
         t = run.training
         self.iteration = 0
+        self.precision: str = t.precision
         self.network = network
         self.optimiser = optimiser_of(network, t)
         self.average: dict[str, Tensor] | None = None
@@ -32,6 +34,7 @@ class State:
     def dump(self) -> dict:
         return {
             "iteration": self.iteration,
+            "precision": self.precision,
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
@@ -41,6 +44,7 @@ class State:
 
     def restore(self, saved: dict) -> None:
         self.iteration = saved["iteration"]
+        self.precision = saved.get("precision", self.precision)
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         if self.average is not None:

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from vdiff.config import Run
 from vdiff.data import Data
 from vdiff.diffusion.bits import bits_per_dim
-from vdiff.diffusion.drift import in_precision
+from vdiff.diffusion.drift import Drift, in_precision
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import elbo_of_losses
 from vdiff.diffusion.times import Debiased, TimeLaw, Uniform, stratified
 from vdiff.errors import VdiffError
 from vdiff.machine.devices import place
 from vdiff.machine.parallel import Workers
+from vdiff.machine.precision import usable
 from vdiff.machine.seeds import generator
 from vdiff.trained import drift_from, network_of, sde_of_run
 from vdiff.training.state import State
@@ -39,10 +40,20 @@ class Trainer:
         # Both share the weights of `network`.
         self.shared = workers.wrap(network)
         called = _compiled(self.shared, t.compile, cache) if t.compile else self.shared
-        self.a = in_precision(
-            drift_from(called, run, data.level_counts, workers.device), t.precision
-        )
+        self.exact = drift_from(called, run, data.level_counts, workers.device)
         self.checked = 0
+
+    @property
+    def a(self) -> Drift:
+        """The network's drift, in the precision of the state."""
+        return in_precision(self.exact, self.state.precision)
+
+    def agree_on_precision(self) -> None:
+        """That of a state that was begun, or what the slowest of the workers can use."""
+        state, workers = self.state, self.workers
+        found = usable(state.precision, workers.accelerator, begun=state.iteration > 0)
+        if workers.any(found != state.precision):
+            state.precision = "float32"
 
     def step(self) -> None:
         """One step of the optimiser; notes the batch's mean loss and bits/dim in the history."""
