@@ -22,8 +22,8 @@ from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
 from vdiff.report.contents import read_config
 from vdiff.report.questions import SHORT
-from vdiff.resources import published_values
-from vdiff.stats.claims import PUBLISHED_GAIN, PUBLISHED_LOG_RATIO
+from vdiff.resources import published_curves, published_values
+from vdiff.stats.published import published_effect
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "results" / "reference"
@@ -89,7 +89,8 @@ def values(reference: Path) -> dict[str, float | str]:
             last = part.sort_values("iteration").iloc[-1]
             key = f"{short}.{experiment}.{PLAIN.sub('_', arm)}"
             found |= {f"{key}.bpd": float(last["bpd"]), f"{key}.examples": int(last["examples"])}
-    found |= {"published.gain": PUBLISHED_GAIN, "published.log_ratio": PUBLISHED_LOG_RATIO}
+    effect = published_effect(published_curves())
+    found |= {f"published.{name}": value for name, value in effect._asdict().items()}
     for row in published_values("cifar10").itertuples():
         found[f"published.{'True' if row.debias else 'False'}"] = float(row.bpd)
         found["published.examples"] = int(row.examples)

@@ -6,6 +6,7 @@ import pandas as pd
 from vdiff.stats.claims import HIGHER_ERROR, LOWER_BPD
 from vdiff.stats.evidence import Claim
 from vdiff.stats.intervals import Z95, late
+from vdiff.stats.published import published_effect
 
 YES, NO, UNRESOLVED = "yes", "no", "not resolved"
 
@@ -34,20 +35,20 @@ def beside(
             )
     if theirs is None or not set(arms.values()) <= set(curves["arm"]):
         return rows
-    mean = late(theirs).groupby("debias")[["bpd", "bpd_std_err"]].mean()
-    gain, noise = mean["bpd"][True] - mean["bpd"][False], mean["bpd_std_err"]
+    effect = published_effect(theirs)
+    noise = late(theirs).groupby("debias")["bpd_std_err"].mean()
     lower = _claim(claims, LOWER_BPD)
     if lower is not None:
-        rows.append(_of_claim("True minus False, last fifth (bits/dim)", gain, lower))
+        rows.append(_of_claim("True minus False, last fifth (bits/dim)", -effect.gain, lower))
         end = _ends(paper, arms["True"])
         if end is not None:
-            sizes = abs(gain) / noise[True], abs(lower["ours"]) / end["se_test"]
+            sizes = effect.gain / noise[True], abs(lower["ours"]) / end["se_test"]
             same = _same_side(*sizes, 1)
             rows.append(_row("its size in standard errors of the True curve", *sizes, same))
     ratio = _claim(claims, HIGHER_ERROR)
     if ratio is not None:
-        published = float(np.log(noise[True] / noise[False]))
-        rows.append(_of_claim("log ratio of standard errors, True over False", published, ratio))
+        log_ratio = effect.log_ratio
+        rows.append(_of_claim("log ratio of standard errors, True over False", log_ratio, ratio))
     shares = (
         _share(theirs, "debias", True, False),
         _share(efficient if len(efficient) else paper, "arm", arms["True"], arms["False"]),
