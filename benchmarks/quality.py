@@ -52,9 +52,7 @@ def found(space: str, x, sound, y, train) -> bool:
         other, wrong = quality.copies(sound, y, train)
         least = max(1 / len(x), np.hypot(error, wrong))
         return bool((share - other) / least > stats.norm.isf(ALPHA))
-    each = space != "pixels"
-    (a, real), (b, _) = quality.scaled(x, y, each), quality.scaled(sound, y, each)
-    value, error = quality.kernel_difference(a, b, real)
+    value, error = quality.kernel_difference(x, sound, y)
     return bool(value / error > stats.norm.isf(ALPHA))
 
 

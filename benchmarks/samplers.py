@@ -134,11 +134,7 @@ def image_table(model, count, feature_steps):
     print("|---|---|---|---|---|---|---|")
     for case in IMAGE_CASES:
         x, s = (both[:count], seconds / 2) if case == IMAGE_CASES[0] else drawn(case, count)
-        (scaled, y), (scaled_others, _) = (quality.scaled(v, real, True) for v in (x, others))
-        found = (
-            quality.kernel_distance(scaled, scaled_others),
-            quality.kernel_difference(scaled, scaled_others, y),
-        )
+        found = quality.kernel_distance(x, others), quality.kernel_difference(x, others, real)
         cells = " | ".join(f"{value:.4f} ± {Z95 * error:.4f}" for value, error in found)
         sampler, grid, steps, lmbd = case
         print(f"| {sampler} | {grid} | {lmbd} | {steps} | {cells} | {s:.1f} |", flush=True)

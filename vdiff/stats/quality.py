@@ -1,4 +1,5 @@
-"""How good samples are, from features: x (n, d) of samples, y (m, d) of real images, `scaled`.
+"""How good samples are, from features: x (n, d) of samples, y (m, d) of real images, both by one
+`scaling`, of images apart from y: were it y's own, a jackknife would not see its noise.
 
 kernel: the unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 (the kernel
 distance of Binkowski et al., arXiv 1801.01401); its error is a jackknife over samples and real
@@ -8,6 +9,8 @@ precision, recall, density, coverage: shares within the radii of the K nearest n
 (Kynkaanniemi et al., arXiv 1904.06991; Naeem et al., arXiv 2002.09797). copies: the share of
 samples that are nearer to a training image than all but 1% of real test images are.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -20,16 +23,13 @@ K = 5  # nearest neighbours
 NEAREST = 0.01  # of real test images are as near to a training image as a copy is
 
 
-def scaled(x: np.ndarray, y: np.ndarray, each: bool) -> tuple[np.ndarray, np.ndarray]:
-    """x and y less y's mean, in units of y's standard deviation: each feature's own, or of all
-    together where some hardly vary, as pixels do."""
-    mean, sd = y.mean(0), y.std(0)
-    if each:
-        use = sd >= 1e-3 * sd.max()  # all, where none varies
-        x, y, mean, sd = x[:, use], y[:, use], mean[use], np.maximum(sd[use], 1e-12)
-    else:
-        sd = np.sqrt(np.square(sd).mean())
-    return ((x - mean) / sd).astype(np.float64), ((y - mean) / sd).astype(np.float64)
+def scaling(z: np.ndarray, each: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """What takes z's mean from features and divides by z's standard deviation: each feature's own,
+    or of all together where some hardly vary, as pixels do."""
+    mean, sd = z.mean(0), z.std(0)
+    use = sd >= (1e-3 * sd.max() if each else 0)  # all, where none varies
+    unit = np.maximum(sd[use] if each else np.sqrt(np.square(sd).mean()), 1e-12)
+    return lambda x: ((x[:, use] - mean[use]) / unit).astype(np.float64)
 
 
 def _gram(x: np.ndarray, y: np.ndarray) -> np.ndarray:

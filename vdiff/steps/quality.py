@@ -20,6 +20,7 @@ from vdiff.trained import Trained
 
 COMPONENTS = 32  # principal
 LEARNED = ("classes", "turns")
+SCALED = 2000  # training images whose features are the unit
 LEAST = 20  # images: five folds of a classifier, five nearest neighbours
 
 
@@ -32,7 +33,8 @@ def spaces(
 ) -> dict[str, Space]:
     """Name to feature map, the learned one first: classes of labels, or turns without them.
 
-    The same for every arm, for it depends on data and settings alone.
+    The same for every arm, for it depends on data and settings alone; its unit, too, is of training
+    images (`scaling`).
     """
     rng = generator("features")
     flat = _flat(train[:10_000], levels)
@@ -45,13 +47,20 @@ def spaces(
         learned, classes = "classes", int(labels.max()) + 1
         batch = labelled(train, labels, levels)
     net = learn(Classifier(channels, classes, rng), batch, settings.feature_steps, rng)
-    return {
+    found: dict[str, Space] = {
         learned: lambda x: features(net, x, levels).numpy(),
         "random": lambda x: features(plain, x, levels).numpy(),
         "texture": lambda x: texture(x.numpy().astype(np.float32) / (levels - 1)),
         "components": lambda x: components.transform(_flat(x, levels)),
         "pixels": lambda x: _flat(x, levels),
     }
+    chosen = torch.randperm(len(train), generator=generator("scale of features"))[:SCALED]
+    return {name: _scaled(space, train[chosen], name != "pixels") for name, space in found.items()}
+
+
+def _scaled(space: Space, some: Tensor, each: bool) -> Space:
+    scale = quality.scaling(space(some), each)
+    return lambda x: scale(space(x))
 
 
 def _flat(x: Tensor, levels: int) -> np.ndarray:
@@ -99,7 +108,9 @@ def measure(model: Trained, settings: Quality) -> Measured:
     some = train[rng.permutation(len(train))[: settings.count]]
     maps = spaces(train, labels and labels[0], levels, settings)
     of_test = {name: space(test) for name, space in maps.items()}
-    of_real = {name: _of_real(name, space(some), of_test[name]) for name, space in maps.items()}
+    of_real = {
+        name: quality.kernel_distance(space(some), of_test[name]) for name, space in maps.items()
+    }
     of_train = maps["pixels"](train)
     rows = []
     iterations = [snapshot.iteration for snapshot in model.snapshots]
@@ -109,12 +120,11 @@ def measure(model: Trained, settings: Quality) -> Measured:
         arrays = {"samples": found.images[:64], "levels": levels}
         samples = torch.from_numpy(found.images)
         for name, space in maps.items():
-            raw = space(samples), of_test[name]
-            x, y = quality.scaled(*raw, each=name != "pixels")
+            x, y = space(samples), of_test[name]
             values = measures(x, y, name, rng)
             values["kernel_of_real"] = of_real[name]
             if name == "pixels":
-                values["copies"] = quality.copies(*raw, of_train)
+                values["copies"] = quality.copies(x, y, of_train)
             elif name in LEARNED:
                 arrays |= {"features": x, "features_of_real": y}
             at = {"iteration": snapshot.iteration, "space": name}
@@ -122,11 +132,6 @@ def measure(model: Trained, settings: Quality) -> Measured:
                 rows.append({**at, "measure": measured, "value": value, "std_err": error})
     sizes = {"samples": len(samples), "real": len(test)}
     return Measured({"out": [{**row, **sizes} for row in rows], "features": arrays})
-
-
-def _of_real(name: str, some: np.ndarray, test: np.ndarray) -> tuple[float, float]:
-    """(kernel distance, standard error) of training images' features to those of test images."""
-    return quality.kernel_distance(*quality.scaled(some, test, each=name != "pixels"))
 
 
 def halvings(iterations: Sequence[int], checkpoints: int) -> list[int]:
