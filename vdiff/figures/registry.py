@@ -138,6 +138,14 @@ FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (  # in the order of the report
         Figure(
+            "headline",
+            LIKELIHOOD,
+            "Bits/dim along training, at a glance",
+            _all,
+            _tables("curves"),
+            "headline",
+        ),
+        Figure(
             "bpd",
             LIKELIHOOD,
             "Test bits/dim along training",
