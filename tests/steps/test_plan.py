@@ -54,7 +54,7 @@ def test_the_forms_of_points_and_images_cost_what_they_take(tmp_path):
 def test_the_command_adds_up(tmp_path):
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
     assert result.exit_code == 0, result.output
-    assert "hours, given" in result.output
+    assert "disk, GB given" in " ".join(result.output.split())
     assert "Together 33 jobs" in result.output
     assert "fits" not in result.output
     (tmp_path / "one.yaml").write_text(
@@ -80,5 +80,5 @@ def test_the_rate_of_this_machine_is_that_of_the_precision_it_would_compute_in(
     assert found.exit_code == 0, found.output
     assert f"here, {used}: {rates[used]:.0f} GFLOP/s" in found.output
     assert ("computing in float32" in found.output) == (used == "float32")
-    hours = r"cifar10_hour +train .* (\d+\.\d+)\n"
-    assert re.search(hours, found.output)[1] == re.search(hours, given.output)[1]
+    time = r"cifar10_hour +train .* (\d+\.?\d* (?:min|h))\n"
+    assert re.search(time, found.output)[1] == re.search(time, given.output)[1]

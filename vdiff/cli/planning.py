@@ -53,8 +53,8 @@ def plan(
             "passes": f"{cost.passes:.3g}",
             "GFLOP a pass": f"{cost.gflop / max(cost.passes, 1):.3g}",
             "disk, GB": f"{cost.disk / 1e9:.2f}",
-            **{f"hours, {name}": f"{cost.hours(rate):.2f}" for name, rate in found.items()},
-            **({"hours, here": f"{cost.hours(_here(config, cost, own)):.2f}"} if own else {}),
+            **{name: _long(cost.hours(rate)) for name, rate in found.items()},
+            **({"here": _long(cost.hours(_here(config, cost, own)))} if own else {}),
         }
         for cost in all_costs
     ]
@@ -62,9 +62,9 @@ def plan(
     totals = {name: sum(c.hours(rate) for c in all_costs) for name, rate in found.items()}
     if own:
         totals["here"] = sum(c.hours(_here(config, c, own)) for c in all_costs)
-    hours = ", ".join(f"{total:.1f} h ({name})" for name, total in totals.items())
+    times = ", ".join(f"{_long(total)} ({name})" for name, total in totals.items())
     disk = sum(c.disk for c in all_costs) / 1e9
-    click.echo(f"Together {sum(c.jobs for c in all_costs)} jobs, {disk:.1f} GB, {hours}.")
+    click.echo(f"Together {sum(c.jobs for c in all_costs)} jobs, {disk:.1f} GB, {times}.")
     for name, (_, source) in known.items():
         if not gflops:
             click.echo(f"{name}: {source}.")
@@ -78,6 +78,17 @@ def plan(
             "fits: examples at once, training.micro_batch, on a device of so many GB; "
             f"{HEADROOM:.0%} is left for kernels and fragments."
         )
+
+
+def _long(hours: float) -> str:
+    """A time in the unit that suits it.
+
+    >>> _long(0.001), _long(0.4), _long(26.61)
+    ('4 s', '24 min', '26.6 h')
+    """
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} s"
+    return f"{60 * hours:.0f} min" if hours < 1 else f"{hours:.1f} h"
 
 
 def _precision(config: Config, experiment: str, step: str) -> str:
