@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from support.oracles import gaussian_drift
@@ -102,3 +103,40 @@ def test_expected_prior_is_the_mean_of_the_sampled_one(sde, rng):
     sampled = sde.prior_log_prob(sde.perturb(x.expand(len(eps), 2), T, eps))
     assert abs(sampled.mean() - sde.expected_prior(x)).item() < 4 * sampled.std() / len(eps) ** 0.5
     assert sde.minus_integral_of_div_f(2) == pytest.approx(-2 * (-(0.1 + 2) / 2 / 2))
+
+
+def mass_of_the_bound(sde, mixture, a, squares=1.0):
+    """The integral of exp(bound) over the plane, the bound by `published` without chance: nodes of
+    Gauss and Hermite for eps, midpoints in sqrt(s), two probes that give the trace."""
+    axis = torch.linspace(-4.2, 4.2, 29, dtype=torch.float64)
+    x = torch.cartesian_prod(axis, axis)
+    node, weight = (torch.from_numpy(v) for v in np.polynomial.hermite_e.hermegauss(5))
+    nodes, weights = torch.cartesian_prod(node, node), torch.outer(weight, weight).flatten()
+    u = (torch.arange(24, dtype=torch.float64) + 0.5) / 24
+    bound = sde.expected_prior(x)
+    for one in u:
+        s = (sde.T * one.square()).expand(len(x))
+        for eps, w in zip(nodes, weights / weights.sum(), strict=True):
+            eps = eps.expand_as(x)
+            for probe in (torch.ones_like(x), torch.ones_like(x) * torch.tensor([1.0, -1.0])):
+                found = published(sde, a, x, s, eps, eps, probe).integral
+                bound = bound - w * one * found / len(u)  # ds = 2 u du, half of it a probe
+            if squares != 1:
+                square = a(sde.perturb(x, s, eps), s).square().sum(1) / 2
+                bound = bound - w * 2 * one * sde.T * (squares - 1) * square / len(u)
+    return float(bound.exp().sum() * (axis[1] - axis[0]) ** 2)
+
+
+def test_no_more_than_one_is_under_the_bound(sde):
+    """exp(bound) is at most the model's density, so at most 1 over the plane: 1 at the true drift
+    and less at one that is 20% too small and turned. Half of the square, the control, exceeds 1."""
+    means = torch.tensor([[1.2, 0.0], [-0.8, 1.0], [0.0, -1.2]], dtype=torch.float64)
+    mixture = Mixture(sde, means, 0.2)
+    turn = torch.tensor([[0.8, 0.1], [-0.1, 0.8]], dtype=torch.float64)
+
+    def wrong(y, s):
+        return mixture.a(y, s) @ turn
+
+    assert mass_of_the_bound(sde, mixture, mixture.a) == pytest.approx(1, abs=0.01)
+    assert 0.5 < mass_of_the_bound(sde, mixture, wrong) < 0.98
+    assert mass_of_the_bound(sde, mixture, wrong, squares=0.5) > 1.1

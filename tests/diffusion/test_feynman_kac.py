@@ -2,14 +2,23 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import integrate
 
-from vdiff.diffusion.feynman_kac import log_density, log_weights
+from vdiff.diffusion.feynman_kac import log_weights
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.tensors import expand_like
 
 THETA, PATHS, STEPS = 0.7, 30_000, 1000
+
+
+def log_density(R):
+    """(log of the mean of exp R, its standard error by the delta method) of R (paths, B)."""
+    top = R.max(0).values
+    w = (R - top).exp()
+    return top + w.mean(0).log(), w.std(0) / w.mean(0) / len(R) ** 0.5
 
 
 def test_the_expectation_is_the_density_of_the_plug_in_sde(sde, rng):
@@ -61,3 +70,38 @@ def test_at_the_true_drift_every_path_knows_the_density(sde, rng):
         spread.append(float((R - log_p).std()))
     assert spread[2] < spread[0] / 3
     assert spread[2] < 0.5
+
+
+def test_the_expectation_solves_the_fokker_planck_equation(sde, rng):
+    """Independently: the density of dX = (g a - f) dt + g dB by finite differences on a line, for
+    two Gaussians and 0.8 of their drift. At four points within 4 standard errors, which find 0.05
+    nats with 80% power; the density of the true drift, the control, is off by more."""
+    mixture = Mixture(sde, torch.tensor([[-1.0], [1.2]], dtype=torch.float64), 0.16)
+    y = torch.linspace(-7, 7, 701, dtype=torch.float64)
+    h = float(y[1] - y[0])
+
+    def slope(t, p):
+        s = torch.full_like(y, sde.T - t)
+        mu = 0.8 * sde.g(s) * mixture.a(y[:, None], s)[:, 0] - sde.f(y[:, None], s)[:, 0]
+        flux = np.pad(mu.numpy() * p, 1)
+        second = np.diff(np.pad(p, 1), 2) / h**2
+        return -(flux[2:] - flux[:-2]) / (2 * h) + float(sde.g2(s[:1])) / 2 * second
+
+    start = sde.prior_log_prob(y[:, None]).exp().numpy()
+    times = (0, sde.T)
+    solved = integrate.solve_ivp(slope, times, start, "LSODA", rtol=1e-6, lband=1, uband=1)
+    p = solved.y[:, -1]
+    assert p.sum() * h == pytest.approx(1, abs=1e-3)
+
+    x = torch.tensor([-1.3, -0.5, 0.4, 1.2], dtype=torch.float64)
+    grid = torch.linspace(0, sde.T, 301, dtype=torch.float64)
+    R = log_weights(
+        sde, lambda y, s: 0.8 * mixture.a(y, s), lambda y, s: 0.8 * mixture.div_a(y, s),
+        x.repeat(12_000)[:, None], grid, rng,
+    ).view(-1, 4)  # fmt: skip
+    found, error = log_density(R)
+    assert 2.8 * error.max() < 0.05
+    truth = np.log(np.interp(x, y, p))
+    assert np.abs(found.numpy() - truth).max() < 4 * error.max() + 0.01
+    other = mixture.log_prob(x[:, None], torch.zeros(4, dtype=torch.float64)).numpy()
+    assert np.abs(found.numpy() - other).max() > 8 * error.max() + 0.02

@@ -1,6 +1,7 @@
 """The L-layer hierarchical VAE whose limit is the plug-in reverse SDE."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,6 +49,44 @@ def test_the_bound_of_gaussian_data_has_its_closed_form(sde, rng, theta):
     error = float(found.std() / n**0.5)
     assert 2.8 * error < 0.02
     assert abs(float(found.mean()) - gaussian_bound(sde, v, theta, L)) < 4 * error
+
+
+def plain_bound(sde, a, x, t, rng, wider=1.0):
+    """The same bound by its definition, along whole paths: log p(y_0, ..., y_L) less
+    log q(y_1, ..., y_L | y_0), with a decoder `wider` times as wide."""
+
+    def log_normal(y, mean, sd):
+        return torch.distributions.Normal(mean, sd).log_prob(y).sum(1)
+
+    y, total = x, 0.0
+    for low, high in pairwise(t):
+        scale = sde.m(high) / sde.m(low)
+        sd = (sde.var(high) - scale.square() * sde.var(low)).sqrt()
+        above = scale * y + sd * torch.randn(y.shape, generator=rng, dtype=y.dtype)
+        h, s = high - low, high.expand(len(x))
+        decoded = above + h * (sde.g(high) * a(above, s) - sde.f(above, s))
+        total = total + log_normal(y, decoded, wider * (h * sde.g2(high)).sqrt())
+        total = total - log_normal(above, scale * y, sd)
+        y = above
+    return total + log_normal(y, 0.0, 1.0)
+
+
+def test_the_bound_is_that_of_its_definition(sde, rng):
+    """A mixture and 0.8 of its drift: means over 60,000 paths within 4 standard errors, which find
+    0.04 nats with 80% power; a decoder that is 10% too wide, the control, is rejected."""
+    mixture, n, t = Mixture.spiral(sde), 60_000, even(sde, 12)
+    x = mixture.draw(n, rng)
+
+    def a(y, s):
+        return 0.8 * mixture.a(y, s)
+
+    eps = torch.randn(12, n, 2, generator=rng, dtype=torch.float64)
+    found = hierarchical(sde, a, x, t, eps)
+    plain, wide = (plain_bound(sde, a, x, t, rng, wider) for wider in (1.0, 1.1))
+    error = float((found - plain).std() / n**0.5)
+    assert 2.8 * error < 0.04
+    assert abs(float((found - plain).mean())) < 4 * error
+    assert abs(float((found - wide).mean())) > 8 * error
 
 
 def test_the_gap_at_the_true_drift_falls_as_one_over_the_layers(sde, rng):

@@ -2,8 +2,10 @@
 
 from itertools import combinations, pairwise
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from vdiff.config import load_config, run_of
 from vdiff.config.sections import Network
@@ -95,6 +97,39 @@ def test_log_odds_are_bayes_rule(sde, rng):
     odds = (second.log_weight - first.log_weight).view(1, 8, 1, 1).expand(32, -1, 1, 1)
     a = level_drift(lambda x, s: torch.cat([torch.zeros_like(y), odds], 1), sde, first)(y, s)
     assert torch.allclose(a, level_drift(nothing, sde, second)(y, s))
+
+
+def test_log_odds_of_the_other_pixel_are_the_score_of_both(sde):
+    """Two pixels whose groups depend on each other: with the log-odds that Bayes' rule gives, the
+    drift is g times the slope of the joint log density, by differences of normal distributions
+    functions. The control, no log-odds, is off."""
+    groups = Groups.of(COUNTS, 4, real=True)
+    edges, alone = groups.edges.numpy(), groups.log_weight.exp().numpy()
+    both = np.diag(alone) * 0.6 + np.outer(alone, alone) * 0.4  # of the groups of two pixels
+    s = torch.tensor([0.1], dtype=torch.float64)
+    m, sigma, g = (float(v(s)) for v in (sde.m, sde.sigma, sde.g))
+
+    def given(y):
+        """Densities of a pixel y of each group, (4,)."""
+        return -np.diff(stats.norm.cdf((y - m * edges) / sigma)) / np.diff(edges)
+
+    def slope(y, other, h=1e-5):
+        high, low = (np.log(given(v) @ both @ given(other)) for v in (y + h, y - h))
+        return (high - low) / (2 * h)
+
+    off = []
+    for first, second in ((-1.0, -0.9), (0.2, -0.5), (0.9, 1.1)):
+        y = torch.tensor([first, second], dtype=torch.float64).view(1, 1, 1, 2)
+        odds = [np.log(both @ given(other) / alone) for other in (second, first)]
+        out = torch.zeros(1, 5, 1, 2, dtype=torch.float64)
+        none = level_drift(lambda x, s, out=out: out, sde, groups)(y, s).flatten()
+        out = out.clone()
+        out[0, 1:, 0] = torch.tensor(np.stack(odds, 1))
+        a = level_drift(lambda x, s, out=out: out, sde, groups)(y, s).flatten()
+        wanted = g * np.array([slope(first, second), slope(second, first)])
+        assert a.numpy() == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+        off.append(np.abs(none.numpy() - wanted).max())
+    assert max(off) > 0.1
 
 
 def test_the_network_sees_the_posterior_of_each_pixel(sde, rng):

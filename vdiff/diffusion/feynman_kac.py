@@ -56,11 +56,3 @@ def log_weights(
         R = R - a_dB / 2
         before = after
     return R + sde.prior_log_prob(y)
-
-
-def log_density(R: Tensor) -> tuple[Tensor, Tensor]:
-    """(log of the mean of exp R, its standard error by the delta method), (B,), of R (paths, B)."""
-    n = len(R)
-    top = R.max(0).values
-    w = (R - top).exp()
-    return top + w.mean(0).log(), w.std(0) / w.mean(0) / n**0.5
