@@ -21,7 +21,6 @@ from vdiff.config import PAPER
 from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
 from vdiff.report.contents import read_config
-from vdiff.report.questions import SHORT
 from vdiff.resources import published_curves, published_values
 from vdiff.stats.published import published_effect
 
@@ -38,6 +37,8 @@ DRAWN = {
 }
 DATED = datetime(2026, 11, 27, tzinfo=UTC)  # of the text
 PLAIN = re.compile(r"[^A-Za-z0-9_]+")
+COLUMNS = ("ours", "low", "high", "change", "change_low", "change_high", "finds", "effect", "short",
+           "verdict")  # fmt: skip
 
 
 def values(reference: Path) -> dict[str, float | str]:
@@ -50,7 +51,7 @@ def values(reference: Path) -> dict[str, float | str]:
             count = claims["verdict"].str.startswith(verdict).sum()
             found[f"{short}.count.{PLAIN.sub('_', verdict)}"] = int(count)
         found[f"{short}.count.all"] = len(claims)
-        theorems = claims[claims["published"].astype(str).str.startswith("theorem")]
+        theorems = claims[claims["theorem"]]
         found[f"{short}.theorems.all"] = len(theorems)
         found[f"{short}.theorems.hold"] = int((theorems["verdict"] == "holds").sum())
         found[f"{short}.controls.all"] = len(controls)
@@ -63,15 +64,8 @@ def values(reference: Path) -> dict[str, float | str]:
             while f"{key}.verdict" in found:  # exact and learned, mixture and net
                 key = f"{short}.{row.experiment}.{row.name}_{n}"
                 n += 1
-            for column in ("ours", "low", "high", "finds", "effect", "verdict"):
+            for column in COLUMNS:
                 found[f"{key}.{column}"] = getattr(row, column)
-            if onward := re.search(
-                r"by (\S+) a doubling of passes \((\S+) to (\S+)\)", str(row.why)
-            ):
-                for name, text in zip(
-                    ("slope", "slope_low", "slope_high"), onward.groups(), strict=True
-                ):
-                    found[f"{key}.{name}"] = float(text)
         gradient = pd.read_csv(reference / folder / "gradient.csv")
         for (experiment, law), part in gradient.groupby(["experiment", "law"]):
             part = part.sort_values("iteration")
@@ -125,7 +119,6 @@ def main() -> None:
         shutil.copy(HERE / "article.typ", work)
         shutil.copy(HERE / "references.bib", work)
         (work / "values.json").write_text(json.dumps(values(options.reference)))
-        (work / "claims.json").write_text(json.dumps(SHORT))
         figures(options.reference, work)
         pdf = typst.compile(
             str(work / "article.typ"), ignore_system_fonts=True, timestamp=int(DATED.timestamp())

@@ -24,9 +24,10 @@ from vdiff.files.schemas import SCHEMAS
 from vdiff.report import page
 from vdiff.report.contents import described, figures
 from vdiff.report.page import write_report
-from vdiff.report.questions import QUESTIONS, SHORT
+from vdiff.report.questions import QUESTIONS
 from vdiff.resources import published_curves
-from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
+from vdiff.stats import claims
+from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN, Claim
 
 # One experiment with an arm beyond the paper: its three figures, and three of all experiments.
 SMALL_ARMS = {"other": {"debias": True, "training": {"lr": 0.5}}, "debias-True": {}}
@@ -163,39 +164,65 @@ def test_axe_finds_nothing_wrong_with_the_page(results, tmp_path):
 
 
 CLAIM = {"verdict": HOLDS, "experiment": "digits", "name": "lower_bpd", "published": "-0.31"}
+CLAIM |= {"theorem": False, "drift": "learned", "margin": "", "change": np.nan, "why": ""}
 
 
 def claim(**over):
-    words = {"claim": "It is lower", "unit": "bits", "why": "", "figure": "bpd", "where": ""}
+    words = {"claim": "It is lower", "unit": "bits", "figure": "bpd", "where": ""}
     return page._claim({**dict.fromkeys(SCHEMAS["claims"], 0.5), **words, **CLAIM, **over})
 
 
 def test_the_sentences_on_top_say_what_the_table_says():
-    """Numbers as they are there; a gap's course; and what fails or is not tested, by name."""
-    why = "paired t test; the gap goes on by +0.26 a doubling of passes (+0.16 to +0.37); over 3"
+    """Numbers as they are there; a gap's course, of its columns alone; theorems by what they were
+    tested on and their margins; and what fails or is not tested, by name."""
+    course = {"change": 0.26, "change_low": 0.16, "change_high": 0.37}
+    theorem = {"theorem": True, "margin": claims.TENTH, "published": "whatever"}
     rows = [
-        claim(ours=-0.41, low=-0.43, high=-0.4, why=why),
+        claim(ours=-0.41, low=-0.43, high=-0.4, **course, why="goes on by +9 a doubling"),
         claim(ours=0.03, low=0.02, high=0.04, verdict=FAILS, experiment="photos"),
-        claim(name="gap", published="theorem"),
-        claim(name="flow", published="theorem", verdict=OPEN),
+        claim(name="gap", **theorem, drift="exact"),
+        claim(name="flow", **theorem, verdict=OPEN),
+        claim(name="bias", **{**theorem, "margin": claims.OWN}),
+        claim(name="bound", **{**theorem, "margin": ""}, drift="exact"),
+        claim(name="other", published="theorem"),
         claim(name="better_samples", verdict=MORE, published="a picture"),
+        claim(name="better_samples", verdict=FAILS, published="a picture", experiment="photos"),
     ]
     first, second, third = page.sentences(rows)
-    assert "1 of 2 statements that are theorems" in first
+    assert first == (
+        "3 of 4 statements tested that are theorems hold; 2 where the drift is exact and 2 on the "
+        "nets trained here; 2 within a tenth of the published effect, 1 within margins of their "
+        "own and 1 without noise or margin."
+    )
     assert "by 0.41 (0.40 to 0.43) on digits; it does not on photos" in second
-    assert "changes by +0.26 (+0.16 to +0.37) on digits." in second
-    assert "would need a larger preset on digits" in third
+    assert second.endswith("that lead changed by -0.26 (-0.37 to -0.16) on digits.")
+    assert "does not hold on photos and would need a larger preset on digits" in third
     assert page.sentences([]) == []
+    (all_hold,) = page.sentences([claim(name="gap", **theorem)])
+    assert all_hold.startswith("The mathematics checks out: all 1 statements tested")
+
+
+CLAIMS = [c for c in vars(claims).values() if isinstance(c, Claim)]
+CLAIMS += [c for c, _, _ in claims.IDENTITIES.values()]
 
 
 def test_every_claim_and_figure_has_its_question():
-    """Once; and each claim a name in the matrix."""
-    claims = [name for q in QUESTIONS for name in q.claims]
+    """Once; and each claim a name of its own in the matrix."""
+    slugs = [q.slug for q in QUESTIONS]
     figures = [name for q in QUESTIONS for name in q.figures]
-    assert len(set(claims)) == len(claims)
-    assert set(claims) == set(SHORT)
+    assert len(CLAIMS) == len({c.name for c in CLAIMS}) == len({c.short for c in CLAIMS}) >= 14
+    assert {c.question for c in CLAIMS} == set(slugs)
     assert set(figures) == set(registry.FIGURES) - {"comparison"}
     assert all(figure.title for figure in registry.FIGURES.values())
+
+
+def test_a_claim_without_a_question_stands_under_one_of_its_own():
+    """The pages' rows, in the order of the questions."""
+    rows = [claim(question=slug, short=slug) for slug in ("none", "tight", "matching")]
+    asked = page._questions(rows, [])
+    assert [(q["slug"], len(q["rows"])) for q in asked] == [
+        ("matching", 1), ("tight", 1), ("others", 1)
+    ]  # fmt: skip
 
 
 def per_image(folder, shift):
@@ -269,7 +296,9 @@ def test_every_claim_has_its_figure_and_every_table_its_link(results):
 def test_a_claim_of_every_kind_is_linked_to_a_figure(finished):
     """The smoke preset has all of them."""
     folder, _ = finished
-    claims = tidy.read_csv(folder / "results/smoke/claims.csv", "claims")
-    assert set(claims["figure"]) <= set(registry.FIGURES)
-    assert claims.groupby("name")["claim"].nunique().max() <= 2  # exact and learned
-    assert set(claims["name"]) <= set(SHORT)
+    found = tidy.read_csv(folder / "results/smoke/claims.csv", "claims")
+    assert set(found["figure"]) <= set(registry.FIGURES)
+    assert found.groupby("name")["claim"].nunique().max() <= 2  # exact and learned
+    assert dict(zip(found["name"], found["short"], strict=True)).items() <= {
+        (c.name, c.short) for c in CLAIMS
+    }

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from vdiff.files.schemas import SCHEMAS
-from vdiff.stats.claims import FORMS_MARGIN, IDENTITIES, judge, of_pairs
+from vdiff.stats.claims import CLAIMS, FORMS_MARGIN, IDENTITIES, judge, of_pairs
 from vdiff.stats.controls import controls
 from vdiff.stats.distances import SPREAD
 from vdiff.stats.evidence import (
@@ -191,7 +191,7 @@ def tables(rng, effect):
 @pytest.mark.parametrize(("effect", "verdict"), [(8, HOLDS), (-8, FAILS), (0, OPEN)])
 def test_tables_lead_to_their_verdicts(effect, verdict):
     rng = np.random.default_rng(2)
-    rows = [row for _ in range(20) for row in judge(tables(rng, effect), {})]
+    rows = [row for _ in range(20) for row in judge(tables(rng, effect))]
     # The bound of the lambda member has no noise: its verdict is never open. Nor are those of
     # effects that were published with a size: none at all is less than a quarter of it.
     sizes = ("lower_bpd", "higher_error")
@@ -207,16 +207,27 @@ def test_an_estimate_without_error_resolves_nothing():
         assert verdicts([claim(student(1.0, error, 9, 1))]) == [OPEN]
 
 
-def test_an_error_not_to_be_believed_decides_nothing():
-    """At 8 standard errors, but with a tail of infinite variance in every table that has one."""
-    found = tables(np.random.default_rng(2), 8)
-    for name in ("differences", "gradient"):
-        found[name]["k_hat"] = 0.7
-    rows = {row["name"]: row for row in judge(found, {})}
-    for name in ("lower_bpd", "biased_gradient"):
-        row = rows[name]
-        assert row["verdict"] == OPEN
-        assert "not decided" in row["why"]
+DOUBTS = {"tail": {"k_hat": 0.7}, "one draw": {"share": 0.9}, "none": {}}
+TAILED = [name for name in CLAIMS if "k_hat" in SCHEMAS[name]]
+
+
+@pytest.mark.parametrize("doubt", DOUBTS)
+@pytest.mark.parametrize("name", TAILED)
+def test_an_error_not_to_be_believed_decides_nothing(name, doubt):
+    """Every claim on a table of errors with a tail, at 8 standard errors: undecided and without an
+    interval where the tail's shape or one draw's share is too large, and decided where neither."""
+    found = tables(np.random.default_rng(2), 8)[name].assign(**DOUBTS[doubt])
+    rows = judge({name: found})
+    assert len(rows) >= 2
+    doubted = doubt != "none"
+    for row in rows:
+        assert row["verdict"] == (OPEN if doubted else HOLDS)
+        assert ("not decided" in row["why"]) == doubted
+        assert np.isnan([row["low"], row["high"], row["finds"]]).all() == doubted
+
+
+def test_tables_of_errors_with_a_tail_are_those_that_claims_are_known_to_check():
+    assert TAILED == ["gradient", "differences"]
 
 
 def test_few_degrees_of_freedom_widen_the_interval():
@@ -226,23 +237,41 @@ def test_few_degrees_of_freedom_widen_the_interval():
     assert two == pytest.approx(12.706, abs=1e-3)
 
 
-def features(rng, true_off, false_off):
-    """Features of samples of both arms, off the real images' law by that much."""
-    real = rng.standard_normal((100, 8))
-    arms = [rng.standard_normal((100, 8)) + off for off in (true_off, false_off)]
-    return {"digits": [tuple({"features": x, "features_of_real": real} for x in arms)]}
+def quality(rng, true, false, error=0.02, seeds=1, scatter=0.0):
+    """Distances of both arms' samples, with noise of their own."""
+    return table("quality", [
+        {"debias": debias, "arm": f"debias-{debias}", "seed": seed, "space": "classes",
+         "measure": "kernel", "std_err": error, "samples": 100, "real": 100,
+         "value": mean * np.exp(scatter * rng.standard_normal()) + error * rng.standard_normal()}
+        for seed in range(seeds) for debias, mean in ((True, true), (False, false))
+    ])  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("true_off", "false_off", "verdict"), [(0, 0.7, HOLDS), (0.7, 0, FAILS), (0.7, 0.7, MORE)]
+    ("true", "false", "verdict"), [(0.05, 2, HOLDS), (2, 0.05, FAILS), (0.2, 0.2, MORE)]
 )
-def test_samples_lead_to_their_verdicts(true_off, false_off, verdict):
-    rng = np.random.default_rng(3)
-    found = []
+def test_samples_lead_to_their_verdicts(true, false, verdict):
+    rng, found = np.random.default_rng(3), []
     for _ in range(20):
-        (row,) = judge({}, features(rng, true_off, false_off))
+        (row,) = judge({"quality": quality(rng, true, false)})
         found.append(row["verdict"])
     assert np.mean([v == verdict for v in found]) >= 0.9
+
+
+@pytest.mark.parametrize(("seeds", "scatter"), [(1, 0.0), (3, 0.3)])
+def test_the_interval_of_the_contrast_covers_it(seeds, scatter):
+    """Of distances 0.4 and 0.6; trainings scatter by a third. Where nothing is to be compared there
+    is no interval: distances that are noise alone."""
+    rng = np.random.default_rng(4)
+    low, high = np.transpose([
+        [row["low"], row["high"]]
+        for _ in range(200)
+        for row in judge({"quality": quality(rng, 0.4, 0.6, 0.03, seeds, scatter)})
+    ])  # fmt: skip
+    assert np.mean((low <= -0.2) & (-0.2 <= high)) >= 0.93
+    (row,) = judge({"quality": quality(rng, 0.0, 0.0)})
+    assert "nothing to compare" in row["why"]
+    assert np.isnan(row["low"])
 
 
 def test_the_bpd_claim_averages_the_last_fifth_over_seeds():
@@ -251,7 +280,7 @@ def test_the_bpd_claim_averages_the_last_fifth_over_seeds():
          "difference": seed - iteration / 100, "std_err": 0.5}
         for seed in (0, 1) for iteration in (10, 80, 90, 100)
     ]  # fmt: skip
-    (row,) = judge({"differences": table("differences", rows)}, {})
+    (row,) = judge({"differences": table("differences", rows)})
     assert row["ours"] == pytest.approx(0.5 - 0.9)
     retraining = 0.5**0.5 / 2**0.5
     half = np.hypot(t95(999) * 0.5, t95(1) * retraining)  # Banerjee (1960)
@@ -267,10 +296,13 @@ def test_claims_compare_one_pair_of_arms_alone():
     both = table("differences", rows)
     (experiment,), (second,) = both["experiment"].unique(), both["second"].unique()
     pair = of_pairs(both, {experiment: ("debias-True", second)})
-    (row,) = judge({"differences": pair}, {})
+    (row,) = judge({"differences": pair})
     assert row["ours"] == -1.0
     assert row["verdict"] == HOLDS
-    assert judge({"differences": of_pairs(both, {experiment: None})}, {}) == []
+    assert judge({"differences": of_pairs(both, {experiment: None})}) == []
+    arms = quality(np.random.default_rng(0), 1, 2)
+    (experiment,) = arms["experiment"].unique()
+    assert len(of_pairs(arms, {experiment: ("debias-True", "other")})) == 1
 
 
 @pytest.mark.parametrize(("effect", "caught"), [(-8, True), (0, False), (8, False)])
@@ -282,7 +314,7 @@ def test_a_wrong_formula_is_rejected_and_a_right_one_is_not(effect, caught):
         wrong = {k: v for k, v in tables(rng, effect).items() if "fault" in v}
         for frame in wrong.values():
             frame["fault"] = "a fault"
-        assert judge(wrong, {}) == []
+        assert judge(wrong) == []
         rows = [r for r in controls(wrong) if r["name"] != "lmbd_bound"]
         assert {r["fault"] for r in rows} == {"a fault"}
         found.append([(r["rejected"], r["power"]) for r in rows])
@@ -315,7 +347,7 @@ def test_claims_on_arms_are_about_retraining():
              "log_sd_ratio": 0.1 + 0.2 * rng.standard_normal(), "log_sd_ratio_std_err": 0.001}
             for seed in range(3)
         ]  # fmt: skip
-        (row,) = judge({"differences": table("differences", rows)}, {})
+        (row,) = judge({"differences": table("differences", rows)})
         inside.append(row["low"] <= 0.1 <= row["high"])
         assert "3 trainings" in row["why"]
     assert 0.92 <= np.mean(inside) <= 0.98

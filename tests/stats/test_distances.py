@@ -70,7 +70,7 @@ def at_the_margin():
 def judged(row):
     """The claim about one member alone."""
     case = {"experiment": "e", "source": "exact", "sampler": "euler_maruyama", "steps": 9}
-    (said,) = judge({"distances": pd.DataFrame([{**row, **case}])}, {})
+    (said,) = judge({"distances": pd.DataFrame([{**row, **case}])})
     return said
 
 

@@ -218,24 +218,25 @@ def test_spaces_are_the_same_for_every_arm(model):
         assert np.array_equal(space(x), second[name](x))
 
 
-@pytest.mark.parametrize("off", [(1.5, 1.5), (1.8, 1.2)])
-def test_errors_of_the_contrast_cover(off):
-    """The truth is from 20 times the sample; 95% intervals over 300 repeats cover 91 to 99%."""
+def test_errors_of_the_contrast_cover_though_both_share_the_real_images():
+    """Jackknife errors of two kernel distances to the same images; the truth is from 20 times the
+    sample. 95% intervals over 200 repeats cover 93% or more, of arms that are alike in the way that
+    they are off and of arms that are not."""
     rng, n, d = np.random.default_rng(4), 100, 6
-    shift = np.zeros((2, d))
-    shift[0, 0], shift[1, 1] = off
+    for off in ([1.5, 0, 0], [1.8, 0, 0]), ([1.5, 0, 0], [0, 1.5, 0]), ([1.5, 0, 0], [-1.5, 0, 0]):
 
-    def found(n):
-        a, b = (rng.standard_normal((n, d)) + s for s in shift)
-        return quality.kernel_contrast(a, b, rng.standard_normal((n, d)))
+        def found(n, off=off):
+            real = rng.standard_normal((n, d))
+            sides = [rng.standard_normal((n, d)) + np.pad(shift, (0, 3)) for shift in off]
+            return quality.kernel_contrast(*np.ravel([
+                quality.kernel_distance(x, real) for x in sides
+            ]))  # fmt: skip
 
-    truth = np.mean([found(20 * n)[0] for _ in range(3)]) if off[0] != off[1] else 0.0
-    each = np.array([found(n) for _ in range(300)])
-    inside = np.abs(each[:, 0] - truth) < 1.96 * each[:, 1]
-    assert 0.91 <= inside.mean() <= 0.99
+        truth = np.mean([found(20 * n)[0] for _ in range(2)])
+        each = np.array([found(n) for _ in range(200)])
+        assert np.mean(np.abs(each[:, 0] - truth) < 1.96 * each[:, 1]) >= 0.93
 
 
 def test_nothing_is_compared_where_both_are_as_good_as_real():
-    rng = np.random.default_rng(5)
-    each = [quality.kernel_contrast(*rng.standard_normal((3, 60, 4))) for _ in range(100)]
-    assert np.isnan(each).all(1).mean() > 0.85
+    assert np.isnan(quality.kernel_contrast(0.01, 0.02, 0.02, 0.02)).all()
+    assert quality.kernel_contrast(3.0, 0.1, 1.0, 0.1)[0] == 0.5

@@ -129,28 +129,21 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
     """
     from vdiff.files.layout import parts
     from vdiff.files.records import read_record, write_record
-    from vdiff.files.tidy import read_csv, read_npz, write_csv
+    from vdiff.files.tidy import read_csv, write_csv
     from vdiff.report.asked import of_claims
-    from vdiff.report.contents import compared_features, read_config
+    from vdiff.report.contents import read_config
     from vdiff.stats.claims import judge, of_pairs
     from vdiff.stats.controls import controls
-
-    def features(path: str) -> dict:
-        return read_npz(results / path, "features", "features_of_real")
 
     config = read_config(results)
     asked = of_claims(results, config)
     for path in asked.inputs:
         read_record(path)
     tables = {schema: read_csv(results / f"{schema}.csv", schema) for schema in parts(config)}
-    if "differences" in tables:
-        pairs = {name: e.claimed for name, e in config.experiments.items()}
-        tables["differences"] = of_pairs(tables["differences"], pairs)
-    samples = {
-        name: [(features(first), features(second)) for first, second in pairs_of_files]
-        for name, pairs_of_files in compared_features(config).items()
-    }
-    rows = judge(tables, samples)
+    pairs = {name: e.claimed for name, e in config.experiments.items()}
+    for schema in {"differences", "quality"} & set(tables):
+        tables[schema] = of_pairs(tables[schema], pairs)
+    rows = judge(tables)
     write_csv(out, rows, "claims")
     write_record(out, asked)
     if json_file:

@@ -1,4 +1,5 @@
-"""The gap of the first pair of arms against training, with its trend, beside the published one."""
+"""The gap of the first pair of arms against training, and its change over the last doubling, beside
+the published one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from matplotlib.ticker import NullLocator
 from vdiff.figures import curves, style
 from vdiff.files.tidy import read_csv
 from vdiff.resources import published_curves
-from vdiff.stats.course import DOUBLINGS, of_published, share_of_passes, trend
-from vdiff.stats.intervals import t95
+from vdiff.stats.course import change, of_published, share_of_passes
+from vdiff.stats.evidence import Estimate
+from vdiff.stats.intervals import late, t95
 
 
 def draw(inputs: Sequence[Path], experiment: str | None = None):
@@ -35,40 +37,38 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 elinewidth=0.6, color=style.OTHERS[0].color, alpha=0.8,
                 label=f"seed {number}",
             )  # fmt: skip
-        _trend(ax, part, name, share)
+        _course(ax, part, change(part), name, share)
     ax = panels[-1][0]
     theirs = published_curves()
     gap = of_published(theirs)
     ax.plot(gap["iteration"], gap["difference"], "-", lw=0.6, color="0.6", label="published")
     true, false = (theirs[theirs["debias"] == debias] for debias in (True, False))
-    _trend(ax, gap, "published, CIFAR-10", share_of_passes(true, false))
+    moved = change(gap, shared=False)
+    _course(ax, gap, moved, "published, CIFAR-10", share_of_passes(true, false))
     figure.suptitle(
-        f"{style.label(first)} minus {style.label(second)}; line: trend over the last {DOUBLINGS} "
-        "doublings of the iterations; bars 95% over test images",
+        f"{style.label(first)} minus {style.label(second)}; line: means of the last fifth, and of "
+        "that had training ended half way; bars 95% over test images",
         fontsize=7,
     )
     return figure
 
 
-def _trend(ax, part, name: str, share: float) -> None:
-    """The line, and in words what it says."""
-    found, said = trend(part), "too few checkpoints for a trend"
-    if found:
-        end = part["iteration"].max()
-        x = np.geomspace(end / 2**DOUBLINGS, end, 20)
-        late = part[part["iteration"] >= x[0]]
-        middle = np.log2(late["iteration"]).mean()
-        y = late["difference"].mean() + found.slope * (np.log2(x) - middle)
-        ax.plot(x, y, color=plt.rcParams["text.color"], lw=1.4, label="trend")
-        said = f"{found.slope:+.2f} ({found.low:+.2f} to {found.high:+.2f}) a doubling"
-    late = part[part["iteration"] >= part["iteration"].max() / 8]["difference"]  # not the start
-    ax.set_ylim(1.3 * min(late.min(), -0.05), 1.3 * max(late.max(), 0.05))
+def _course(ax, part, moved: Estimate | None, name: str, share: float) -> None:
+    """The means that the change is of, and in words what it is."""
+    end, said = part["iteration"].max(), "no checkpoint half way"
+    if moved:
+        means = [late(part, at)["difference"].mean() for at in (end / 2, end)]
+        x = np.array([0.4, 0.5, 0.8, 1]) * end
+        ax.plot(x, np.repeat(means, 2), color=plt.rcParams["text.color"], lw=1.4, label="means")
+        said = f"{moved.ours:+.2f} ({moved.low:+.2f} to {moved.high:+.2f}) in the last doubling"
+    shown = part[part["iteration"] >= end / 8]["difference"]  # not the start
+    ax.set_ylim(1.3 * min(shown.min(), -0.05), 1.3 * max(shown.max(), 0.05))
     ax.axhline(0, color="0.5", lw=0.8)
     passes = "the other's end is never reached"
     if not np.isnan(share):
         passes = f"the other's end at {share:.0%} of its passes"
     ax.set(xscale="log", xlabel="iteration")
-    doublings = [part["iteration"].max() / 2**k for k in range(DOUBLINGS + 2)]
+    doublings = [end / 2**k for k in range(4)]
     short = [f"{v / 1000:g}k" if v >= 5000 else f"{v:.0f}" for v in doublings]
     ax.set_xticks(doublings, short)
     ax.xaxis.set_minor_locator(NullLocator())

@@ -65,9 +65,7 @@ def of_curves(evaluation: Path) -> Asked:
 
 def of_claims(folder: Path, config: Config) -> Asked:
     """Of the verdicts, from all tables of a results folder."""
-    of_seeds = contents.compared_features(config).values()
-    features = [path for pairs in of_seeds for pair in pairs for path in pair]
-    names = ["config.json", *contents.tables(config), *features]
+    names = ["config.json", *contents.tables(config)]
     facts = {"command": "claims", "code": code_hash("stats.controls")}
     return Asked(facts, [folder / name for name in names])
 

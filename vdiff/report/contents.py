@@ -9,7 +9,7 @@ from pathlib import Path
 from vdiff.config import Config, validate
 from vdiff.config.specs import SPECS
 from vdiff.figures.registry import FIGURES
-from vdiff.files.layout import Who, parts, run_files, step_files
+from vdiff.files.layout import parts, run_files, step_files
 from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
 
@@ -46,22 +46,6 @@ def figures(config: Config) -> list[str]:
         for name in figure.names(config)
         for ending in figure.endings
     ]
-
-
-def compared_features(config: Config) -> dict[str, list[tuple[str, str]]]:
-    """Experiment to the features of samples of the two arms that its claims compare, by seed."""
-    return {
-        name: [
-            (
-                f"{Who(name, first, seed).folder}/quality.npz",
-                f"{Who(name, second, seed).folder}/quality.npz",
-            )
-            for seed in e.seeds
-        ]
-        for name, e in config.experiments.items()
-        if e.quality and e.claimed
-        for first, second in [e.claimed]
-    }
 
 
 def kept_files(config: Config) -> list[str]:

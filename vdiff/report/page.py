@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
@@ -20,10 +19,11 @@ from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv
 from vdiff.report.contents import read_config, tables
-from vdiff.report.questions import QUESTIONS, SHORT, WORDS, Question
+from vdiff.report.questions import QUESTIONS, WORDS, Question
 from vdiff.report.slides import strips
 from vdiff.resources import CURVES_ON, published_curves, published_values
 from vdiff.stats.beside import beside
+from vdiff.stats.claims import OWN
 from vdiff.stats.evidence import FAILS, HOLDS, MORE, OPEN
 from vdiff.stats.gains import gains
 
@@ -42,6 +42,8 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
     """
     config = read_config(folder)
     claims = [_claim(row) for row in read_csv(folder / "claims.csv", "claims").to_dict("records")]
+    slugs = [q.slug for q in QUESTIONS]
+    claims.sort(key=lambda c: [*slugs, c["question"]].index(c["question"]))  # others last
     manifest = read_json(folder / "manifest.json")
     figures = _figures(folder, drawn or folder, config)
     environment = Environment(autoescape=True, undefined=StrictUndefined)
@@ -90,7 +92,6 @@ def _claim(row: dict) -> dict:
         "kind": KINDS.get(row["verdict"], "open"),
         "power": power,
         "value": row["ours"],
-        "theorem": str(row["published"]).startswith("theorem"),
     }
 
 
@@ -106,45 +107,66 @@ def _ids(claims: list[dict]) -> None:
 def sentences(claims: list[dict]) -> list[str]:
     """What came out, in three sentences at most, of rows by `_claim`."""
     tested = [c for c in claims if c["verdict"] != MORE]
-    theorems = [c for c in tested if c["theorem"]]
-    found = []
-    if theorems:
-        holds = sum(c["kind"] == "holds" for c in theorems)
-        found.append(
-            f"The mathematics checks out: {holds} of {len(theorems)} statements that are theorems "
-            "hold within their margins on the nets trained here."
-        )
     gaps = [c for c in tested if c["name"] == "lower_bpd"]
-    if gaps:
-        told = [
-            f"{-c['value']:.2f} ({-c['high']:.2f} to {-c['low']:.2f}) on {c['experiment']}"
-            for c in gaps
-            if c["kind"] == "holds"
-        ]
-        parts = []
-        if told:
-            parts.append(f"at equal passes debiasing lowers the bits/dim, by {listed(told)}")
-        for kind, said in (("fails", "it does not"), ("open", "it is not resolved")):
-            if data := [str(c["experiment"]) for c in gaps if c["kind"] == kind]:
-                parts.append(f"{said} on {listed(data)}")
-        onward = [w for c in gaps if (w := _onward(c))]
-        if onward:
-            parts.append(
-                f"with every doubling of passes the difference changes by {listed(onward)}"
-            )
-        text = "; ".join(parts)
-        found.append(f"{text[0].upper()}{text[1:]}.")
-    quality = [c for c in claims if c["name"] == "better_samples"]
-    if quality:
-        verdicts = [f"{VERDICTS[c['kind']]} on {c['experiment']}" for c in quality]
-        found.append(f"The claim that debiased samples look better {listed(verdicts)}.")
-    return found
+    samples = [c for c in claims if c["name"] == "better_samples"]
+    return [
+        *_of_theorems([c for c in tested if c["theorem"]]),
+        *_of_gaps(gaps),
+        *([f"The claim that debiased samples look better {_by_verdict(samples)}."] * bool(samples)),
+    ]
 
 
-def _onward(claim: dict) -> str:
-    """How a gap goes on, which the claim's reason says."""
-    match = re.search(r"goes on by (\S+) a doubling of passes \(([^)]*)\)", str(claim["why"]))
-    return f"{match[1]} ({match[2]}) on {claim['experiment']}" if match else ""
+def _of_theorems(theorems: list[dict]) -> list[str]:
+    """How many hold; on what, and within which margins."""
+    if not theorems:
+        return []
+    holds = sum(c["kind"] == "holds" for c in theorems)
+    begins = "The mathematics checks out: all " if holds == len(theorems) else f"{holds} of "
+    drifts = {"exact": "where the drift is exact", "learned": "on the nets trained here"}
+    on, within = Counter(c["drift"] for c in theorems), Counter(c["margin"] for c in theorems)
+    margins = [
+        f"{n} within {'margins of their own' if margin == OWN else margin}"
+        for margin, n in within.items() if margin
+    ]  # fmt: skip
+    if without := within.get("", 0):
+        margins.append(f"{without} without noise or margin")
+    return [
+        f"{begins}{len(theorems)} statements tested that are theorems hold; "
+        f"{listed([f'{on[drift]} {words}' for drift, words in drifts.items() if on[drift]])}; "
+        f"{listed(margins)}."
+    ]
+
+
+def _of_gaps(gaps: list[dict]) -> list[str]:
+    """At equal passes, and how that changed over the last doubling of training."""
+    if not gaps:
+        return []
+    parts, told = [], [
+        f"{-c['value']:.2f} ({-c['high']:.2f} to {-c['low']:.2f}) on {c['experiment']}"
+        for c in gaps if c["kind"] == "holds"
+    ]  # fmt: skip
+    if told:
+        parts.append(f"at equal passes debiasing lowers the bits/dim, by {listed(told)}")
+    for kind, said in (("fails", "it does not"), ("open", "it is not resolved")):
+        if data := [str(c["experiment"]) for c in gaps if c["kind"] == kind]:
+            parts.append(f"{said} on {listed(data)}")
+    if moved := [_moved(c) for c in gaps if pd.notna(c["change"])]:
+        parts.append(f"over the last doubling of the passes that lead changed by {listed(moved)}")
+    text = "; ".join(parts)
+    return [f"{text[0].upper()}{text[1:]}."]
+
+
+def _moved(claim: dict) -> str:
+    """The change of a lead, which is minus that of the difference."""
+    low, high = (-claim[f"change_{end}"] for end in ("high", "low"))
+    interval = f" ({low:+.2f} to {high:+.2f})" if pd.notna(low) else ""
+    return f"{-claim['change']:+.2f}{interval} on {claim['experiment']}"
+
+
+def _by_verdict(claims: list[dict]) -> str:
+    """holds on these, does not hold on those."""
+    kinds = {kind: [str(c["experiment"]) for c in claims if c["kind"] == kind] for kind in VERDICTS}
+    return listed([f"{VERDICTS[kind]} on {listed(data)}" for kind, data in kinds.items() if data])
 
 
 def listed(words: Sequence[str]) -> str:
@@ -164,19 +186,11 @@ def _matrix(claims: list[dict]) -> dict:
     for c in claims:
         row = rows.setdefault(c["name"], {column: [] for column in columns})
         row[str(c["experiment"])].append(c)
-    known = [*SHORT, *(name for name in rows if name not in SHORT)]
+    first = {c["name"]: c["short"] for c in reversed(claims)}
     return {
         "columns": columns,
-        "rows": [
-            (SHORT.get(name, rows[name] and _first(rows[name])["claim"]), list(rows[name].values()))
-            for name in known
-            if name in rows
-        ],
+        "rows": [(first[name], list(row.values())) for name, row in rows.items()],
     }
-
-
-def _first(row: dict[str, list[dict]]) -> dict:
-    return next(c for cell in row.values() for c in cell)
 
 
 def _headline(claims: list[dict], figures: list[dict]) -> dict | None:
@@ -191,12 +205,11 @@ def _headline(claims: list[dict], figures: list[dict]) -> dict | None:
 
 def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
     """The questions that this folder has claims or figures for; other claims come last."""
-    known = {name for q in QUESTIONS for name in q.claims}
-    rest = tuple(dict.fromkeys(c["name"] for c in claims if c["name"] not in known))
-    more = [Question("others", "What else was tested?", "", rest, ())] if rest else []
-    found = []
-    for q in (*QUESTIONS, *more):
-        rows = [c for name in q.claims for c in claims if c["name"] == name]
+    known, found = {q.slug for q in QUESTIONS}, []
+    others = {c["question"] for c in claims} - known
+    for q in (*QUESTIONS, Question("others", "What else was tested?", "", ())):
+        slugs = {q.slug} if q.slug in known else others
+        rows = [c for c in claims if c["question"] in slugs]
         shown = [
             {**f, "caption": "" if k else f["caption"]}  # once for figures of a kind
             for kind in q.figures

@@ -1,5 +1,5 @@
-"""What the page asks, in the paper's order: each question in plain words, with its claims and
-figures by their names."""
+"""What the page asks, in the paper's order: each question in plain words, with its
+figures by their names. A claim names its question (`Claim` in stats/evidence.py)."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,6 @@ class Question(NamedTuple):
     slug: str
     title: str
     text: str
-    claims: tuple[str, ...]
     figures: tuple[str, ...]
 
 
@@ -21,7 +20,6 @@ QUESTIONS = (
         "Diffusion models are trained by score matching, and judged by likelihood. The paper shows "
         "that the two are one: weighted in time by g²/σ², the loss is, up to a constant, a bound "
         "on the likelihood, in each of its forms (explicit, implicit, sliced, denoising).",
-        ("matching_is_the_bound", "forms_agree"),
         ("forms", "loss"),
     ),
     Question(
@@ -31,7 +29,6 @@ QUESTIONS = (
         "nothing at the true drift. The density is an expectation over paths (Feynman-Kac), and "
         "the bound is that of a hierarchical VAE with infinitely many layers. All of this is "
         "checked where the truth is known, on a mixture of Gaussians.",
-        ("gap", "feynman_kac", "layers_slope", "flow", "lmbd_bound"),
         ("theory", "likelihood"),
     ),
     Question(
@@ -39,21 +36,18 @@ QUESTIONS = (
         "Does debiasing lower the bits/dim?",
         "The usual loss draws times uniformly, which is not the weighting of the bound. Drawing "
         "them with that weighting (“debias True”) trains the bound itself.",
-        ("lower_bpd",),
         ("bpd", "differences", "gap", "examples", "published-curves"),
     ),
     Question(
         "gradient",
         "Do uniform times bias the gradient?",
         "Does each training step go in the direction that improves the bound, or in another?",
-        ("biased_gradient", "unbiased_gradient"),
         ("gradient-bias", "variance"),
     ),
     Question(
         "error",
         "Does debiasing make the likelihood noisier to measure?",
         "The published curves of debiased nets have wider bands. Is that more than chance?",
-        ("higher_error",),
         ("standard-error",),
     ),
     Question(
@@ -62,7 +56,6 @@ QUESTIONS = (
         "One net drives a whole family of samplers: λ = 0 is the reverse SDE, λ = 1 the "
         "probability-flow ODE, and below 0 there is more noise still. With the true drift they "
         "all have the same marginals.",
-        ("same_law", "same_density"),
         ("lambda-grid", "lambda-strips", "lambda", "distances"),
     ),
     Question(
@@ -70,7 +63,6 @@ QUESTIONS = (
         "Are the samples better?",
         "Samples with lower bits/dim need not look better. Here they are compared with test "
         "images in features learned on the same data.",
-        ("better_samples",),
         ("samples", "sampling", "quality", "quality-course"),
     ),
 )
@@ -87,21 +79,3 @@ WORDS = {
     "drift": "a, which is g times the score: what the network learns",
 }
 """Words that a reader of the paper may not know, explained on top of the page."""
-
-SHORT = {
-    "matching_is_the_bound": "Score matching is the bound",
-    "forms_agree": "All forms of score matching agree",
-    "gap": "The bound's gap is the drift's error",
-    "feynman_kac": "The density is a Feynman-Kac expectation",
-    "layers_slope": "It is an infinitely deep VAE",
-    "flow": "λ = 1 is a normalising flow",
-    "lmbd_bound": "Every λ has its bound, best at 0",
-    "lower_bpd": "Debiasing lowers the bits/dim",
-    "biased_gradient": "Uniform times bias the gradient",
-    "unbiased_gradient": "Debiased times do not",
-    "higher_error": "Debiasing raises the standard error",
-    "same_law": "Every λ samples the same",
-    "same_density": "Every λ has the data's log density",
-    "better_samples": "Debiased samples are better",
-}
-"""Claims in a few words, for the matrix."""

@@ -1,48 +1,37 @@
-"""How the gap of two arms goes on with training: its trend, and the passes that one arm saves."""
-
-from typing import NamedTuple
+"""How the gap of two arms goes on with training: its change over the last doubling of the passes,
+and the passes that one arm saves."""
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from vdiff.stats.evidence import Estimate, over_seeds, undecided
 from vdiff.stats.gains import reached
-from vdiff.stats.intervals import std_err, t95
-
-DOUBLINGS = 2  # of passes, at the end of training, over which the trend is taken
-LEAST = 3  # seeds whose scatter is an error; checkpoints behind a line
+from vdiff.stats.intervals import late
+from vdiff.stats.tails import doubts
 
 
-class Trend(NamedTuple):
-    """Of the gap, in its unit per doubling of passes; the interval covers 95%. over: what its
-    error is from, `seeds` or the scatter of `checkpoints` about the line."""
+def change(gaps: pd.DataFrame, shared: bool = True) -> Estimate | None:
+    """The gap at the end less the gap had training ended half way, each the mean of a last fifth
+    (`late`); None where no checkpoint is there. No line is fitted: gaps grow and shrink again.
 
-    slope: float
-    low: float
-    high: float
-    over: str
-
-
-def trend(gaps: pd.DataFrame) -> Trend | None:
-    """The trend of a gap with the columns seed, iteration and difference; None for too few
-    checkpoints. Least squares on log2 of the iteration over the last DOUBLINGS."""
-    late = gaps[gaps["iteration"] >= gaps["iteration"].max() / 2**DOUBLINGS]
-    slopes = [slope for _, part in late.groupby("seed") if (slope := _slope(part)) is not None]
-    if len(slopes) >= LEAST:
-        slope, half = float(np.mean(slopes)), t95(len(slopes) - 1) * std_err(np.array(slopes))
-        return Trend(slope, slope - half, slope + half, "seeds")
-    mean = late.groupby("iteration", as_index=False)["difference"].mean()
-    if len(mean) < LEAST:
+    gaps: the columns seed, iteration, difference, std_err (in its unit) and images; where it has
+    those of a tail, too, an error that fails the check gives no interval. shared: whether
+    checkpoints may share their noise; the sum of two errors is then the bound of the difference's.
+    The interval of 95% covers retraining only where there are several seeds.
+    """
+    end = gaps["iteration"].max()
+    ends = [late(gaps, at).groupby("seed") for at in (end, end / 2)]
+    after, before = (part["difference"].mean() for part in ends)
+    if before.empty:
         return None
-    line = stats.linregress(np.log2(mean["iteration"]), mean["difference"])
-    slope, half = float(line.slope), float(t95(len(mean) - 2) * line.stderr)
-    return Trend(slope, slope - half, slope + half, "checkpoints")
-
-
-def _slope(part: pd.DataFrame) -> float | None:
-    if part["iteration"].nunique() < 2:
-        return None
-    return float(np.polyfit(np.log2(part["iteration"]), part["difference"], 1)[0])
+    if shared:
+        error = sum(part["std_err"].mean() for part in ends)
+    else:
+        error = np.sqrt(sum(part["std_err"].agg(lambda e: np.square(e).sum() / len(e) ** 2)
+                            for part in ends))  # fmt: skip
+    found = over_seeds(after - before, error, gaps["images"].min() - 1, 1)
+    rests_on = pd.concat([late(gaps, at) for at in (end, end / 2)])
+    return undecided(found) if "k_hat" in gaps and doubts(rests_on).any() else found
 
 
 def share_of_passes(first: pd.DataFrame, second: pd.DataFrame) -> float:
@@ -56,9 +45,10 @@ def share_of_passes(first: pd.DataFrame, second: pd.DataFrame) -> float:
 
 
 def of_published(curves: pd.DataFrame) -> pd.DataFrame:
-    """The gap of the published curves, True minus False, as `trend` takes it."""
-    by_arm = curves[curves["iteration"] > 1].pivot(
-        index="iteration", columns="debias", values="bpd"
-    )
-    gap = (by_arm[True] - by_arm[False]).rename("difference").reset_index()
-    return gap.assign(seed=0)
+    """The gap of the published curves, True minus False, as `change` takes it. Each evaluation has
+    its own noise; that two arms share their test images is not counted on."""
+    after = curves[curves["iteration"] > 1]
+    by_arm = after.pivot(index="iteration", columns="debias", values=["bpd", "bpd_std_err"])
+    bpd, error = by_arm["bpd"], by_arm["bpd_std_err"]
+    gap = {"difference": bpd[True] - bpd[False], "std_err": np.hypot(error[True], error[False])}
+    return pd.DataFrame(gap).reset_index().assign(seed=0, images=np.inf)

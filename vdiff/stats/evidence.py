@@ -25,11 +25,15 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vdiff.stats.distances import above
 from vdiff.stats.intervals import SMALLEST, Noise, effect_found, p_value, power, quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA = 0.05
 POWER = 0.8
@@ -69,18 +73,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Claim:
-    """name: for programs; where: its place in the paper; figure: the one that shows its test."""
+    """name: for programs; where: its place in the paper; figure: the one that shows its test;
+    short: in a few words; question: the page's that it answers (slug in report/questions.py)."""
 
     name: str
     text: str
     where: str
     figure: str
+    short: str = ""
+    question: str = ""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What one table says about a claim. effect: what the test must find, a positive number.
-    of: what it is measured on, where a claim has several, such as the learned drift."""
+    of: what it is measured on, where a claim has several, such as the learned drift. theorem:
+    whether it must hold, but for a margin; margin: what the margin is. drift: `exact` where it is
+    known in closed form, `learned`. change: of ours over the last doubling of training."""
 
     claim: Claim
     experiment: str
@@ -90,6 +99,10 @@ class Evidence:
     why: str
     effect: float = np.inf
     of: str = ""
+    theorem: bool = False
+    margin: str = ""
+    drift: str = "learned"
+    change: Estimate | None = None
 
 
 def student(
@@ -135,10 +148,29 @@ def weakest(estimates: Iterable[Estimate]) -> Estimate:
     return replace(worst, p_false=p_false, noises=most.noises, parts=len(found))
 
 
+def over_seeds(
+    values: "pd.Series", errors: "pd.Series", df: float, side: int, trivial: float = 0.0
+) -> Estimate:
+    """Of a mean over seeds. Retraining scatters; the noise of each comes on top, for all seeds
+    share their test images."""
+    n, further = len(values), []
+    if n > 1:
+        further = [Noise(float(values.std()) / n**0.5, n - 1, TRAININGS)]
+    mean, error = float(values.mean(skipna=False)), float(errors.mean())
+    return student(mean, error, df, side, trivial=trivial, further=further)
+
+
+def undecided(estimate: Estimate) -> Estimate:
+    """The same without an error."""
+    return Estimate(estimate.ours, np.nan, np.nan, 1.0, 1.0, None, floor=estimate.floor)
+
+
 def unbelieved(evidence: Evidence) -> Evidence:
-    """The same claim undecided, for its standard error fails the check of its tail."""
+    """The same claim undecided and without intervals, for its standard error fails the check of its
+    tail."""
     why = f"{evidence.why}; not decided: the tail of the draws is too heavy for a standard error"
-    return replace(evidence, why=why, estimate=replace(evidence.estimate, p_true=1.0, p_false=1.0))
+    change = evidence.change and undecided(evidence.change)
+    return replace(evidence, why=why, estimate=undecided(evidence.estimate), change=change)
 
 
 def finds(estimate: Estimate, level: float) -> float:
@@ -205,6 +237,9 @@ def rejected(evidence: Sequence[Evidence]) -> list[tuple[bool, float]]:
     return found
 
 
+ENDS = {"": "ours", "_low": "low", "_high": "high"}
+
+
 def rows(evidence: Sequence[Evidence]) -> list[dict]:
     """Rows of the schema claims."""
     level, found = _level(evidence), []
@@ -217,14 +252,20 @@ def rows(evidence: Sequence[Evidence]) -> list[dict]:
             {
                 "name": e.claim.name,
                 "claim": f"{e.claim.text} ({e.of})" if e.of else e.claim.text,
+                "short": e.claim.short or e.claim.text,
+                "question": e.claim.question,
                 "where": e.claim.where,
                 "figure": e.claim.figure,
                 "experiment": e.experiment,
                 "published": e.published,
+                "theorem": e.theorem,
+                "drift": e.drift,
                 **est.row(),
+                **{f"change{end}": getattr(e.change, of, np.nan) for end, of in ENDS.items()},
                 "unit": e.unit,
                 "finds": est.shown(est.floor + least),
                 "effect": est.shown(est.floor + e.effect) if np.isfinite(e.effect) else np.nan,
+                "margin": e.margin,
                 "p_true": est.p_true,
                 "p_false": est.p_false,
                 "verdict": verdict,

@@ -105,9 +105,11 @@ def jackknife(parts: np.ndarray) -> np.ndarray:
     return np.sqrt((n - 1) / n * np.square(parts - parts.mean(0)).sum(0))
 
 
-def late(curve: "pd.DataFrame") -> "pd.DataFrame":
-    """The last fifth of a training, over which the published curves are read (80k to 100k)."""
-    return curve[curve["iteration"] >= 0.8 * curve["iteration"].max()]
+def late(curve: "pd.DataFrame", end: float | None = None) -> "pd.DataFrame":
+    """The last fifth of a training, over which the published curves are read (80k to 100k), had it
+    ended after `end` iterations."""
+    end = curve["iteration"].max() if end is None else end
+    return curve[curve["iteration"].between(0.8 * end, end)]
 
 
 def error_of(low, high):

@@ -1,11 +1,3 @@
-FEATURES = [
-    path
-    for pairs in contents.compared_features(CONFIG).values()
-    for pair in pairs
-    for path in inside(pair)
-]
-
-
 rule difference:
     input:
         unpack(compared),
@@ -73,8 +65,7 @@ rule claims:
         mark=mark("claims.csv"),
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
-        features=FEATURES,
-        records=recorded([*inside(contents.tables(CONFIG)), *FEATURES]),
+        records=recorded(inside(contents.tables(CONFIG))),
     output:
         csv=report(
             "<results>/claims.csv", caption="../report/claims.rst", category="Claims"
