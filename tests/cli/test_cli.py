@@ -2,14 +2,19 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from support.commands import ROOT
 
 from vdiff.cli import main
 from vdiff.cli.group import SECTIONS, Output, first_sentence
+from vdiff.files.atomic import writing
 
 RUN = {
     "experiment": "digits", "arm": "debias-True", "dataset": "digits", "debias": True, "seed": 0,
@@ -158,3 +163,30 @@ def test_an_output_by_default_is_seen_to_as_well(tmp_path):
     (tmp_path / "file").write_text("")
     said = refused("train", "--preset", "smoke", "--dataset=digits", f"--saveroot={tmp_path}/file")
     assert "cannot be written" in said
+
+
+def test_a_file_that_another_command_writes_is_refused(tmp_path):
+    """Case 21: one of two commands on one output goes on, whose table and record are of a piece.
+    What was refused, or is asked for wrongly, holds nothing afterwards."""
+    out = tmp_path / "below" / "run.json"
+    words = ["configure", json.dumps(RUN), "--out", out]
+    with writing(out):
+        said = refused(*words)
+        assert f"Another process writes {out} now" in said
+        assert not out.exists()
+        vdiff("configure", json.dumps(RUN), "--out", out.with_name("other.json"))
+    vdiff(*words, "--no-such-option", code=2)
+    before = vdiff(*words)
+    assert before == vdiff(*words) == ""
+    assert sorted(p.name for p in out.parent.iterdir()) == ["other.json", "run.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_what_cannot_be_printed_is_one_sentence(word):
+    """Case 22: with stdout closed there is nobody to tell; a full disk is told of."""
+    for to, code, said in ((">&-", 0, ""), ("> /dev/full", 1, "No space left on device.\n")):
+        program = f"exec {sys.executable} -P {ROOT}/vdiff/__main__.py {word} {to}"
+        done = subprocess.run(["sh", "-c", program], capture_output=True, text=True)
+        assert done.returncode == code
+        assert done.stderr.endswith(said) and done.stderr.count("\n") == bool(said)

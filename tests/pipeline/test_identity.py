@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,25 @@ def test_a_time_stamp_alone_changes_no_number(moved):
     (moved / TRUE / "run.json").touch()
     pipeline(moved, f"{TRUE}/evaluation.csv")
     assert before == {p: (moved / p).read_bytes() for p in before}
+
+
+def test_records_that_are_touched_cost_nothing(moved):
+    """Case 21: whether results fit is in the records, not in their time stamps."""
+    later = time.mktime((2035, 1, 1, 0, 0, 0, 0, 1, -1))
+    for record in moved.glob("results/**/.made/*.json"):
+        os.utime(record, (later, later))
+    assert remade(moved) == set()
+
+
+@pytest.mark.parametrize("folder", ["results", "results/smoke/runs", TRUE])
+def test_a_folder_that_is_moved_and_linked_back_costs_nothing(moved, folder):
+    """Case 21; what is changed behind the link is noticed."""
+    elsewhere = moved.with_name("elsewhere")
+    shutil.move(moved / folder, elsewhere)
+    (moved / folder).symlink_to(elsewhere)
+    assert remade(moved) == set()
+    shutil.copy2(moved / FALSE / "per_image.npz", moved / TRUE / "per_image.npz")
+    assert {"differences.csv", "claims.csv"} <= remade(moved)
 
 
 def test_metadata_that_are_lost_cost_time_alone(moved):

@@ -285,6 +285,10 @@ def test_a_chunk_that_is_killed_goes_on_where_it_was(folder, monkeypatch):
     assert asked == [16, 16, 16]
     scored(ONE, 1)  # by now another process has: nothing is scored twice
     assert asked == [16, 16, 16]
+    whole = Path("c/scores/1.npz").read_bytes()
+    Path("c/scores/1.npz").write_bytes(whole[:100])  # damaged, it is scored anew
+    scored(ONE, 1)
+    assert Path("c/scores/1.npz").read_bytes() == whole
     gathered(ONE)
     assert (folder / "s.csv").read_bytes() == (folder / "one.csv").read_bytes()
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from vdiff.cli.group import FOLDER, OUT, PATH, main
+from vdiff.cli.group import FOLDER, OUT, PATH, Output, main
 from vdiff.cli.scoring import Scoring, by_option, said_of, score, with_scoring
 from vdiff.errors import VdiffError
 
@@ -146,7 +146,7 @@ def fit(asked: Scoring, shared: Path, out: Path) -> None:
 @with_scoring
 @click.option("--examples", type=PATH, required=True, help="The chunk, by `cut`.")
 @click.option("--fitted", type=PATH, required=True, help="The file of `fit`.")
-@click.option("--out", type=OUT, required=True, help="The NPZ file to write.")
+@click.option("--out", type=Output(waits=True), required=True, help="The NPZ file to write.")
 def score_chunk(asked: Scoring, examples: Path, fitted: Path, out: Path) -> None:
     from vdiff.scoring.chunks import score_chunk
 

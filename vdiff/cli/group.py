@@ -9,6 +9,8 @@ import re
 import resource
 import sys
 import time
+from contextlib import ExitStack
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,25 +18,30 @@ from typing import Any
 import click
 
 from vdiff.errors import VdiffError, needed
-from vdiff.files.atomic import WRITTEN, check_writable
+from vdiff.files.atomic import WRITTEN, check_writable, writing
 from vdiff.files.objects import write_json
 
 log = logging.getLogger("vdiff")
 FIRST = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, whose files are one's
+HELD: ContextVar[ExitStack] = ContextVar("HELD")
+"""What a command holds until it ends."""
 PATH = click.Path(path_type=Path)
 
 
 class Output(click.Path):
-    """A file, or a folder, that a command writes: refused before it runs where it cannot be."""
+    """A file, or a folder, that a command writes: refused before it runs where it cannot be, and a
+    file where another command writes it now, unless that is waited for."""
 
-    def __init__(self, folder: bool = False) -> None:
+    def __init__(self, folder: bool = False, waits: bool = False) -> None:
         super().__init__(path_type=Path)
-        self.folder = folder
+        self.folder, self.waits = folder, waits
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
         if FIRST:
             check_writable(Path(os.fsdecode(path)), self.folder)
+            if not (self.folder or self.waits) and (held := HELD.get(None)):
+                held.enter_context(writing(Path(os.fsdecode(path))))
         return path
 
 
@@ -85,13 +92,20 @@ class Sentences(click.Group):
 
         return decorate
 
+    def main(self, *args: Any, **given: Any) -> Any:
+        try:
+            return super().main(*args, **given)
+        except OSError as error:  # of --version and --help, which no command is invoked for
+            sys.exit(f"Nothing could be written: {error.strerror}.")
+
     def invoke(self, ctx: click.Context) -> object:
         started = time.monotonic()
         made: dict[str, str] = {}
         WRITTEN.set(made)
         ctx.obj = {}
         try:
-            with needed():
+            with needed(), ExitStack() as held:
+                held.callback(HELD.reset, HELD.set(held))
                 result = super().invoke(ctx)
                 if ctx.params["log_file"] and FIRST:
                     seconds = round(time.monotonic() - started, 3)

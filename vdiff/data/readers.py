@@ -123,8 +123,9 @@ def _stored_or_downloaded(kind, root: str, train: bool):
 def npz(path: Path, real: bool) -> Images:
     """The images of a user's NPZ file, `files/own.py`."""
     own = read_own(path)
-    train, test, *labels = map(torch.from_numpy, [*own.images, *(own.labels or ())])
-    return Images(train, test, own.levels, real, *labels, spread=True)
+    train, test = map(torch.from_numpy, own.images)
+    labels = map(torch.from_numpy, own.labels or ())
+    return Images(train, test, own.levels, real, next(labels, None), next(labels, None), True)
 
 
 TEST_SIZES = {"mnist": 10_000, "cifar10": 10_000}

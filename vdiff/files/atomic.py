@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -51,6 +52,33 @@ def check_writable(path: Path, folder: bool = False) -> None:
             pass
     except OSError as error:
         raise VdiffError(f"{path} cannot be written: {above}: {error.strerror}.") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Holds a file inside the context, by a lock beside it; raises VdiffError where another process
+    holds it. Does nothing where there are no such locks."""
+    made = [above for above in path.absolute().parents if not above.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.lock")
+    with beside.open("w") as lock:
+        try:
+            import fcntl  # not on Windows
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise VdiffError(
+                f"Another process writes {path} now; wait for it, or give another name."
+            ) from None
+        except (ImportError, OSError):
+            pass
+        try:
+            yield
+        finally:
+            beside.unlink(missing_ok=True)  # before it is let go: the next one makes its own
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
 
 
 def _flush(folder: Path) -> None:

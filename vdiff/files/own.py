@@ -54,7 +54,7 @@ def _check_grey(path: Path, images: list[np.ndarray]) -> None:
     ones: their bits/dim would be of another quantity."""
     # bincount makes int64 of its input: in parts, to bound memory.
     parts = [p for x in images for p in np.array_split(x, 1 + len(x) // 4096)]
-    (found,) = np.nonzero(sum(np.bincount(part.ravel(), minlength=256) for part in parts))
+    (found,) = np.nonzero(np.sum([np.bincount(p.ravel(), minlength=256) for p in parts], 0))
     if len(found) <= FEW_LEVELS or found[-1] < DARK:
         raise VdiffError(
             f"The images in {path} have {len(found)} different grey levels, at most "

@@ -65,7 +65,7 @@ def why_unfit(path: Path, asked: Asked) -> str | None:
             if wanted.get(key) != record["made_from"].get(key):
                 return f"it was made from another {key}"
         for used in asked.inputs:
-            if record["inputs"].get(_relative(used, path)) != checksum_of(used):
+            if record["inputs"].get(_known(used, path, record["inputs"])) != checksum_of(used):
                 return f"it was made from another {used.name}"
         if len(record["inputs"]) != len(asked.inputs):
             return "it was made from other files"
@@ -109,5 +109,12 @@ def checksum_of(path: Path) -> str | None:
 
 
 def _relative(used: Path, path: Path) -> str:
-    """A file as seen from the folder of another: a results folder can be moved."""
-    return Path(os.path.relpath(used.resolve(), path.parent.resolve())).as_posix()
+    """A file as seen from the folder of another: a results folder can be moved, and so can folders
+    in it that are linked back."""
+    return Path(os.path.relpath(used.absolute(), path.parent.absolute())).as_posix()
+
+
+def _known(used: Path, path: Path, inputs: Mapping) -> str:
+    """The name that a record has a file by: as it was given, or where links led then."""
+    name = _relative(used, path)
+    return name if name in inputs else _relative(used.resolve(), path.resolve())

@@ -9,6 +9,7 @@ what was made for something else.
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,9 @@ def score_chunk(
         ):
             raise VdiffError(f"{examples} is no chunk of the data that {fitted} was made for.")
         key = _scores_key(fitted, shared, k)
-        if out.exists() and np.array_equal(read_npz(out, "key")["key"], key):
-            return  # by another process, which was waited for
+        with suppress(VdiffError):  # of one that is damaged, which is made anew
+            if out.exists() and np.array_equal(read_npz(out, "key", "done")["key"], key):
+                return  # by another process, which was waited for
         first = _first(shared)
         scorers = rows.scorers_of(models, make, first)
         asked = key_of(rows.asked(scorers, method, draws, seed), [])

@@ -116,6 +116,12 @@ def recorded(paths):
     return list(dict.fromkeys(found))
 
 
+def records_of(paths):
+    """The same as inputs: ancient, for whether they fit is in UNFIT and no time stamp tells it. A
+    job runs again when one that it follows does, by the files beside them."""
+    return ancient(recorded(paths))
+
+
 def mark(pattern):
     """The mark as input of the job that makes a file: new if what is there does not fit."""
 
@@ -170,7 +176,7 @@ def compared(wildcards):
 
 
 def compared_records(wildcards):
-    return recorded(compared(wildcards).values())
+    return records_of(compared(wildcards).values())
 
 
 def name_of_data(dataset):
@@ -270,7 +276,7 @@ def figure_inputs(figure):
 
 
 def figure_records(figure):
-    return lambda wildcards: recorded(figure_inputs(figure)(wildcards))
+    return lambda wildcards: records_of(figure_inputs(figure)(wildcards))
 
 
 def figure_words(figure):

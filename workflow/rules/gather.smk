@@ -22,7 +22,7 @@ rule difference:
 rule gather:
     input:
         tables=lambda wildcards: inside(PARTS[wildcards.table]),
-        records=lambda wildcards: recorded(inside(PARTS[wildcards.table])),
+        records=lambda wildcards: records_of(inside(PARTS[wildcards.table])),
         mark=mark("{table}.csv"),
     output:
         table="<results>/{table}.csv",
@@ -44,7 +44,7 @@ rule gather:
 rule curves:
     input:
         evaluation="<results>/evaluation.csv",
-        records=recorded(["<results>/evaluation.csv"]),
+        records=records_of(["<results>/evaluation.csv"]),
         mark=mark("curves.csv"),
     output:
         table="<results>/curves.csv",
@@ -65,7 +65,7 @@ rule claims:
         mark=mark("claims.csv"),
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
-        records=recorded(inside(contents.tables(CONFIG))),
+        records=records_of(inside(contents.tables(CONFIG))),
     output:
         csv=report(
             "<results>/claims.csv", caption="../report/claims.rst", category="Claims"

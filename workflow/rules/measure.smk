@@ -8,7 +8,7 @@ for step in SPECS.values():
             run="<run>/run.json",
             snapshots="<run>/snapshots.csv",
             weights=f"<run>/weights{SUFFIX}",
-            records=recorded(["<run>/snapshots.csv"]),
+            records=records_of(["<run>/snapshots.csv"]),
             mark=mark(f"{layout.RUN}/{step.outputs[0].file}"),
             data=data_in,
             before=[],
