@@ -1,6 +1,8 @@
 """A command in a fork of the fork server is as the same command in a process of its own."""
 
+import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -108,6 +110,49 @@ def test_streams_codes_folder_and_environment_are_the_callers(tmp_path):
         fork.start("--threads", "2", "presets").communicate()
         fork.start("--threads=2", "presets").communicate()
         assert len(fork.servers()) == 3  # VDIFF_PROGRESS differs from that of the second
+
+
+def test_umask_and_limits_are_the_callers(tmp_path):
+    """Case 22: a second command whose files are to be its owner's alone; one with fewer files."""
+    run = json.dumps(TINY)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with forks(tmp_path) as fork:
+        for name, mask, servers in (("a", 0o022, 1), ("b", 0o077, 2), ("c", 0o022, 2)):
+            words = ["configure", run, "--out", tmp_path / name]
+            assert fork.start(*words, umask=mask).wait() == 0
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~mask
+            assert len(fork.servers()) == servers
+        with limited(resource.RLIMIT_NOFILE, (200, files)):
+            few = fork.start("presets")
+        assert few.communicate()[0].startswith("demo")
+        assert len(fork.servers()) == 3
+
+
+@contextmanager
+def limited(kind, limits):
+    before = resource.getrlimit(kind)
+    resource.setrlimit(kind, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, before)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_stopped_server_goes_on(tmp_path, begun):
+    """Case 22: whether it was stopped before a command or beneath one, which ends as it would."""
+    with forks(tmp_path) as fork:
+        assert fork.start("presets").wait() == 0
+        (server,) = fork.servers()
+        if not begun:
+            os.kill(server, signal.SIGSTOP)
+        process = fork.start(*tiny(tmp_path))
+        if begun:
+            eventually(lambda: fork.children())
+            os.kill(server, signal.SIGSTOP)
+        assert process.wait(timeout=120) == 0
+        assert (tmp_path / "train.csv").is_file()
+        assert fork.servers() == [server]
 
 
 def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(tmp_path):
