@@ -55,7 +55,7 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
         matrix=_matrix(claims),
         marks=MARKS,
         failures=[c for c in claims if c["kind"] == "fails"],
-        headline=_headline(claims, figures),
+        headline=figures[0] if figures else None,  # by the registry the one at a glance
         words=WORDS,
         questions=_questions(claims, figures),
         others=[f for f in figures if not any(f["kind"] in q.figures for q in QUESTIONS)],
@@ -191,16 +191,6 @@ def _matrix(claims: list[dict]) -> dict:
         "columns": columns,
         "rows": [(first[name], list(row.values())) for name, row in rows.items()],
     }
-
-
-def _headline(claims: list[dict], figures: list[dict]) -> dict | None:
-    """The figure that the page begins with: bits/dim where the arms differ most, or the first."""
-    gaps = [c for c in claims if c["name"] == "lower_bpd" and pd.notna(c["value"])]
-    for c in sorted(gaps, key=lambda c: c["value"]):
-        for figure in figures:
-            if figure["name"] == f"bpd-{c['experiment']}":
-                return figure
-    return figures[0] if figures else None
 
 
 def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
@@ -376,14 +366,19 @@ def _data_url(content: bytes, suffix: str) -> str:
 
 
 def _times(made: dict[str, dict]) -> list[dict]:
-    """Wall time and memory of each job, longest first."""
+    """Wall time, processor time and memory of each job, longest first."""
     jobs = {
         Path(record["command"][record["command"].index("--log") + 1]).stem: record
         for record in made.values()
         if "memory_mb" in record
     }
     rows = [
-        {"step": job, "seconds": record["seconds"], "memory": record["memory_mb"]}
+        {
+            "step": job,
+            "seconds": record["seconds"],
+            "core": record.get("cpu_seconds"),  # None in records of earlier versions
+            "memory": record["memory_mb"],
+        }
         for job, record in jobs.items()
     ]
-    return sorted(rows, key=lambda row: -row["seconds"])
+    return sorted(rows, key=lambda row: -(row["core"] or row["seconds"]))

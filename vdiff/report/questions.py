@@ -36,7 +36,7 @@ QUESTIONS = (
         "Does debiasing lower the bits/dim?",
         "The usual loss draws times uniformly, which is not the weighting of the bound. Drawing "
         "them with that weighting (“debias True”) trains the bound itself.",
-        ("bpd", "differences", "gap", "examples", "published-curves"),
+        ("headline", "bpd", "differences", "gap", "examples", "published-curves"),
     ),
     Question(
         "gradient",
