@@ -1,5 +1,6 @@
 """Case 20 of other people's data: what is warned of before training, and what is not."""
 
+import gzip
 import subprocess
 
 import numpy as np
@@ -8,12 +9,14 @@ import torch
 from click.testing import CliRunner
 from support.commands import vdiff
 from support.models import DIGITS
+from torchvision.datasets import MNIST
 
 from vdiff.cli import main
 from vdiff.config import Run, validate
 from vdiff.data import load
 from vdiff.data.remarks import Remarks, remarks
-from vdiff.files.fingerprint import not_published
+from vdiff.errors import VdiffError
+from vdiff.files.fingerprint import fingerprint, not_published
 from vdiff.files.objects import write_json
 
 RNG = torch.Generator().manual_seed(0)
@@ -138,3 +141,27 @@ def test_an_mnist_of_ten_images_is_not_the_published_one(folder, shared):
     )
     assert not_published("mnist", shared / "data") == []
     assert not_published("cifar10", folder / "data") == []  # a download is checked
+
+
+def test_an_mnist_of_packed_files_is_used(folder, monkeypatch):
+    """However they are packed; what they hold is known before they are unpacked."""
+    monkeypatch.setattr(MNIST, "download", lambda self: pytest.fail("not from the network"))
+    raw = folder / "data/MNIST/raw"
+    for name, n in (("train", 10), ("t10k", 4)):
+        idx(raw / f"{name}-images-idx3-ubyte", n, 28, 28, seed=n)
+        idx(raw / f"{name}-labels-idx1-ubyte", n, seed=n)
+    plain, held = load("mnist", folder / "data"), fingerprint("mnist", folder / "data")
+    files = list(raw.iterdir())
+    for path in files:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1, mtime=1))
+        path.unlink()
+    assert fingerprint("mnist", folder / "data") == held
+    packed = load("mnist", folder / "data")
+    assert torch.equal(packed.train, plain.train) and torch.equal(packed.test, plain.test)
+    assert fingerprint("mnist", folder / "data") == held
+    files[0].unlink()
+    packed = files[0].with_name(f"{files[0].name}.gz")
+    packed.write_bytes(packed.read_bytes()[:30])
+    for read in (load, fingerprint):
+        with pytest.raises(VdiffError, match="gz cannot be unpacked"):
+            read("mnist", folder / "data")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +155,32 @@ def test_the_words_of_run_keep_snakemakes_own_order():
         "--config", "preset=demo", "--", "TARGET", "-n",
     ] or _with_preset("demo", ["TARGET", "-n"])[0] == "TARGET"  # fmt: skip
     assert _config_files(("-n", "--configfile", "a", "b", "--cores", "1")) == [Path("a"), Path("b")]
+
+
+@pytest.mark.parametrize("words", [["demo"], ["-n", "smoke"], ["--cores", "2", "score"]])
+def test_a_preset_that_stands_where_targets_do_is_one_sentence(tmp_path, monkeypatch, words):
+    """Case 23; as Snakemake's own value, or the name of a file here, it is left alone."""
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    monkeypatch.setattr(os, "execve", lambda program, command, env: ran.append(command))
+    refused = CliRunner().invoke(main, ["run", *words])
+    assert refused.exit_code == 1
+    assert refused.output.endswith(f"write vdiff run --preset {words[-1]}.\n")
+    assert not ran
+    assert CliRunner().invoke(main, ["run", "--profile", words[-1]]).exit_code == 0
+    (tmp_path / words[-1]).touch()
+    assert CliRunner().invoke(main, ["run", *words]).exit_code == 0
+    assert len(ran) == 2
+
+
+def test_a_page_of_a_kept_folder_says_how_its_pictures_come(tmp_path):
+    """Case 23: kept folders have no dark ones."""
+    dark = shutil.ignore_patterns("*-dark.png", "*.pdf")
+    shutil.copytree(ROOT / "results/reference/laptop", tmp_path / "kept", ignore=dark)
+    found = CliRunner().invoke(main, ["report", str(tmp_path / "kept"), "--page-only"])
+    assert found.exit_code == 1
+    assert found.output.endswith(".png is not there; leave out --page-only to have it drawn.\n")
+    assert not (tmp_path / "kept/report.html").exists()
 
 
 # Data and numbers

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from vdiff.cli.group import main
-from vdiff.config import read_yaml
+from vdiff.config import preset_names, read_yaml
 from vdiff.errors import VdiffError
 from vdiff.files.pipeline import snakefile
 
@@ -29,6 +29,7 @@ def run(preset: str | None, words: tuple[str, ...]) -> None:
         file, preset = file.with_name("workflow") / "score.smk", None
     if find_spec("snakemake") is None:
         raise VdiffError("snakemake is not installed; pip install snakemake.")
+    _no_preset_is_a_target(words)
     for given in _config_files(words):
         read_yaml(given)  # refused here in one sentence
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(file)]
@@ -38,6 +39,16 @@ def run(preset: str | None, words: tuple[str, ...]) -> None:
     # The jobs call `python` and `jupyter`: those of this environment, activated or not.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.execve(sys.executable, command, {**os.environ, **_home(), "PATH": path})
+
+
+def _no_preset_is_a_target(words: tuple[str, ...]) -> None:
+    """Raise VdiffError where a preset's name stands where targets do."""
+    for before, word in zip(("", *words), words, strict=False):
+        target = not before.startswith("-") or before in ("-n", "--dry-run", "--")
+        if target and word in (*preset_names(), SCORE) and not Path(word).exists():
+            raise VdiffError(
+                f"{word} is a preset, not a file to make; write vdiff run --preset {word}."
+            )
 
 
 SCORE = "score"

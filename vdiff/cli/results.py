@@ -79,13 +79,20 @@ def report(results: Path, out: Path | None, page_only: bool) -> None:
     """
     from vdiff.files.records import write_record
     from vdiff.report.asked import of_page
-    from vdiff.report.contents import read_config, strangers
+    from vdiff.report.contents import figures, read_config, strangers
     from vdiff.report.page import write_report
     from vdiff.report.redraw import redraw
 
     out = out or OUT.convert(results / "report.html", None, None)
     drawn = results
-    if not page_only:
+    if page_only:
+        pictures = [name for name in figures(read_config(results)) if name.endswith(".png")]
+        lacking = [name for name in pictures if not (results / name).is_file()]
+        if lacking:
+            raise VdiffError(
+                f"{results / lacking[0]} is not there; leave out --page-only to have it drawn."
+            )
+    else:
         if not os.access(results, os.W_OK):  # such as an archive: the figures go beside the page
             drawn = out.parent
         same, changed = redraw(results, drawn)

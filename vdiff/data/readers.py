@@ -10,6 +10,8 @@ from torch import Tensor
 from vdiff.data.images import Images
 from vdiff.data.points import Points
 from vdiff.errors import VdiffError, first_line, needed
+from vdiff.files.atomic import write_bytes
+from vdiff.files.fingerprint import PUBLISHED, unpacked
 from vdiff.files.own import read_own
 from vdiff.machine.seeds import generator
 
@@ -71,6 +73,8 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
         for train in (True, False):
             try:
                 part = _stored_or_downloaded(getattr(datasets, kind), str(root), train)
+            except VdiffError:
+                raise
             except PermissionError as error:
                 raise VdiffError(
                     f"The data root {root} cannot be read or written ({error.strerror}); "
@@ -108,7 +112,12 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
 
 
 def _stored_or_downloaded(kind, root: str, train: bool):
-    """The set as torchvision reads it, downloaded if absent, which it checks by MD5."""
+    """The set as torchvision reads it, downloaded if absent, which it checks by MD5; packed files,
+    of which it takes none but those that it would download, are unpacked."""
+    for name in PUBLISHED[kind.__name__.lower()]:
+        path, packed = Path(root, name), Path(root, f"{name}.gz")
+        if packed.is_file() and not path.is_file():
+            write_bytes(path, unpacked(packed))
     try:
         return kind(root, train=train)
     except RuntimeError as absent:

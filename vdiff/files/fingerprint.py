@@ -1,6 +1,8 @@
 """What a data set on disk holds, computed without torch: part of the identity of results."""
 
+import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vdiff.errors import VdiffError
+from vdiff.errors import VdiffError, first_line
 from vdiff.files.located import file_of
 from vdiff.files.own import read_own
 
@@ -99,19 +101,34 @@ def _both(digest: str) -> Fingerprint:
 
 def _of_published(dataset: str, root: Path) -> str:
     known = PUBLISHED[dataset]
-    if not all((root / name).is_file() for name in known):
+    there = [root / name for name in known]
+    packed = [path.with_name(f"{path.name}.gz") for path in there]
+    files = [path if path.is_file() else other for path, other in zip(there, packed, strict=True)]
+    if not all(path.is_file() for path in files):
         return "published"
     kind = "sha256" if dataset == "mnist" else "md5"
-    found = {name: _digest(root / name, kind) for name in known}
+    found = {name: _digest(path, kind) for name, path in zip(known, files, strict=True)}
     return "published" if found == known else _together(found.values())
 
 
 def _digest(path: Path, kind: str) -> str:
+    if path.name.endswith("-ubyte.gz"):
+        return hashlib.new(kind, unpacked(path)).hexdigest()
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, kind).hexdigest()
     except OSError as error:
         raise VdiffError(f"The data file {path} cannot be read: {error.strerror}.") from None
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of a .gz file; raises VdiffError for one that is damaged."""
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise VdiffError(
+            f"{path} cannot be unpacked ({first_line(error)}); fetch it again."
+        ) from None
 
 
 def _together(digests: Iterable[str]) -> str:
