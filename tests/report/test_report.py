@@ -36,7 +36,7 @@ SMALL = {
     "only": ["cosine"],
     "experiments": {"cosine": {"arms": SMALL_ARMS}},
 }
-FIGURES = 7
+FIGURES = 8
 CURVES = [
     {"experiment": "cosine", "arm": arm, "debias": True, "estimator": "efficient", "seeds": 1,
      "iteration": i, "examples": 64 * i, "bpd": scale / i, "se_test": 0.1, "se_seeds": None,
@@ -195,7 +195,7 @@ def test_the_sentences_on_top_say_what_the_table_says():
         "own and 1 without noise or margin."
     )
     assert "by 0.41 (0.40 to 0.43) on digits; it does not on photos" in second
-    assert second.endswith("that lead changed by -0.26 (-0.37 to -0.16) on digits.")
+    assert second.endswith("that lead changed by −0.26 (−0.37 to −0.16) on digits.")
     assert "does not hold on photos and would need a larger preset on digits" in third
     assert page.sentences([]) == []
     (all_hold,) = page.sentences([claim(name="gap", **theorem)])

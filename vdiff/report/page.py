@@ -79,16 +79,30 @@ def _facts(folder: Path, manifest: dict) -> dict[str, str]:
     return {**facts, "command": f"snakemake --cores 2 --config preset={preset}"}
 
 
+MINUS, RAISED = "\u2212", str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def shown(value: float, digits: int = 2) -> str:
+    """A number with two digits, or all that stand before its point.
+
+    >>> shown(-0.41623), shown(24.6), shown(3.2e-05), shown(0.02)
+    ('−0.42', '25', '3.2·10⁻⁵', '0.020')
+    """
+    text = f"{value:,.0f}" if abs(value) >= 10 else f"{value:#.{digits}g}"
+    number, _, power = text.partition("e")
+    return number.replace("-", MINUS) + (f"·10{str(int(power)).translate(RAISED)}" if power else "")
+
+
 def _claim(row: dict) -> dict:
-    """A row of claims.csv as the page shows it: three digits at most."""
+    """A row of claims.csv as the page shows it."""
     known = pd.notna(row["low"])
-    power = f"{row['finds']:.2g}" if pd.notna(row["finds"]) else "unknown"
+    power = shown(row["finds"]) if pd.notna(row["finds"]) else "unknown"
     if pd.notna(row["effect"]):
-        power += f" / {row['effect']:.2g}"
+        power += f" / {shown(row['effect'])}"
     return {
         **row,
-        "ours": f"{row['ours']:.3g}" if pd.notna(row["ours"]) else "not known",
-        "interval": f"{row['low']:.3g} to {row['high']:.3g}" if known else "",
+        "ours": shown(row["ours"]) if pd.notna(row["ours"]) else "not known",
+        "interval": f"{shown(row['low'])} to {shown(row['high'])}" if known else "",
         "kind": KINDS.get(row["verdict"], "open"),
         "power": power,
         "value": row["ours"],
@@ -160,7 +174,7 @@ def _moved(claim: dict) -> str:
     """The change of a lead, which is minus that of the difference."""
     low, high = (-claim[f"change_{end}"] for end in ("high", "low"))
     interval = f" ({low:+.2f} to {high:+.2f})" if pd.notna(low) else ""
-    return f"{-claim['change']:+.2f}{interval} on {claim['experiment']}"
+    return f"{-claim['change']:+.2f}{interval} on {claim['experiment']}".replace("-", MINUS)
 
 
 def _by_verdict(claims: list[dict]) -> str:
@@ -223,9 +237,9 @@ def _merged(rows: list[dict]) -> list[dict]:
 
 
 def _control(row: dict) -> dict:
-    interval = f"{row['low']:.3g} to {row['high']:.3g}" if pd.notna(row["low"]) else ""
+    interval = f"{shown(row['low'])} to {shown(row['high'])}" if pd.notna(row["low"]) else ""
     power = f"{row['power']:.2f}" if row["power"] < 0.995 else "> 0.99"
-    return {**row, "ours": f"{row['ours']:.3g}", "interval": interval, "power": power}
+    return {**row, "ours": shown(row["ours"]), "interval": interval, "power": power}
 
 
 def _gains(folder: Path, config: Config) -> list[dict]:
@@ -292,11 +306,11 @@ def _beside(folder: Path, config: Config, claims: pd.DataFrame) -> list[dict]:
 
 
 def _beside_row(row: dict) -> dict:
-    interval = f" ({row['low']:.3g} to {row['high']:.3g})" if pd.notna(row["low"]) else ""
+    interval = f" ({shown(row['low'])} to {shown(row['high'])})" if pd.notna(row["low"]) else ""
     return {
         "quantity": row["quantity"],
-        "published": f"{row['published']:.3g}",
-        "ours": f"{row['ours']:.3g}{interval}",
+        "published": shown(row["published"], 3),
+        "ours": f"{shown(row['ours'], 3)}{interval}",
         "agrees": row["agrees"] or "",
     }
 
