@@ -132,6 +132,7 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
     from vdiff.files.tidy import read_csv, write_csv
     from vdiff.report.asked import of_claims
     from vdiff.report.contents import read_config
+    from vdiff.resources import published_curves
     from vdiff.stats.claims import judge, of_pairs
     from vdiff.stats.controls import controls
 
@@ -143,7 +144,7 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
     pairs = {name: e.claimed for name, e in config.experiments.items()}
     for schema in {"differences", "quality"} & set(tables):
         tables[schema] = of_pairs(tables[schema], pairs)
-    rows = judge(tables)
+    rows = judge({**tables, "published": published_curves()})
     write_csv(out, rows, "claims")
     write_record(out, asked)
     if json_file:

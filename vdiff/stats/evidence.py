@@ -16,9 +16,9 @@ A claim of equality is one of a bound: |difference| < margin, whose effect is th
 difference's size.
 
 A claim has an effect that its test must find with 80% power, the published one or the margin. If
-by its standard error it would not, it is not tested and says how much more is needed. It stays in
-Holm's family with p = 1: were it left out, a standard error that is small by luck would both admit
-a claim and inflate its t.
+by its standard error it would not, and nothing is resolved, it says how much more is needed. All
+claims are tested, whatever their power: were some left out by their standard error, one that is
+small by luck would both admit a claim and inflate its t.
 """
 
 import math
@@ -212,18 +212,17 @@ def _level(evidence: Sequence[Evidence]) -> float:
 
 
 def verdicts(evidence: Sequence[Evidence]) -> list[str]:
-    """Of each, with Holm's correction over both sides of all; p is 1 of those without power."""
-    level = _level(evidence)
-    weak = [e.effect < np.inf and finds(e.estimate, level) > e.effect for e in evidence]
-    each = [(e.estimate.p_true, e.estimate.p_false) for e in evidence]
-    p = np.where(np.array(weak)[:, None], 1.0, np.reshape(each, (-1, 2))).ravel()
+    """Of each, with Holm's correction over both sides of all."""
+    level, each = _level(evidence), [(e.estimate.p_true, e.estimate.p_false) for e in evidence]
+    p = np.ravel(each)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    said = [
-        HOLDS if t < ALPHA else FAILS if f < ALPHA else OPEN for t, f in adjusted.reshape(-1, 2)
-    ]
-    return [MORE if w else verdict for w, verdict in zip(weak, said, strict=True)]
+    return [
+        HOLDS if t < ALPHA else FAILS if f < ALPHA
+        else MORE if e.effect < np.inf and finds(e.estimate, level) > e.effect else OPEN
+        for e, (t, f) in zip(evidence, adjusted.reshape(-1, 2), strict=True)
+    ]  # fmt: skip
 
 
 def rejected(evidence: Sequence[Evidence]) -> list[tuple[bool, float]]:
