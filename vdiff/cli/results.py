@@ -97,7 +97,7 @@ def report(results: Path, out: Path | None, page_only: bool) -> None:
             drawn = out.parent
         same, changed = redraw(results, drawn)
         log.info(
-            "%d files of figures are drawn, %d of them as the manifest has them.",
+            "%d pictures are drawn, %d of them as the manifest has them; PDFs are not compared.",
             same + len(changed), same,
         )  # fmt: skip
         for name in changed:
