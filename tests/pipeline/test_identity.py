@@ -160,6 +160,18 @@ def test_a_time_stamp_alone_changes_no_number(moved):
     assert before == {p: (moved / p).read_bytes() for p in before}
 
 
+def test_values_that_change_places_are_seen_and_touching_does_not_hide_them(trained, tmp_path):
+    """Snakemake compares parameters as a set of values without names, and `--touch` takes all for
+    made; records do neither. With what Snakemake noted, and by that of two runs in turn."""
+    folder = shutil.copytree(trained, tmp_path / "whole", symlinks=True)
+    (folder / "mine.yaml").write_text(mine(iterations=8, batch_size=6))  # for 6 and 8
+    assert of_runs(RUN | MEASURED) | GATHERED <= remade(folder)
+    pipeline(folder, "--touch")
+    assert of_runs(RUN | MEASURED) | GATHERED <= remade(folder)
+    (folder / "mine.yaml").write_text(mine())
+    assert of_runs(RUN | MEASURED) & remade(folder) == set()
+
+
 def test_records_that_are_touched_cost_nothing(moved):
     """Case 21: whether results fit is in the records, not in their time stamps."""
     later = time.mktime((2035, 1, 1, 0, 0, 0, 0, 1, -1))
