@@ -1,7 +1,8 @@
 """Recipes of training side by side: bits/dim against images seen and against time.
 
     python benchmarks/recipes.py [--preset laptop] [--experiment mnist] [--data-root DIR]
-        [--draws N] [--seeds 0,1,2] [--recipe "NAME: KEY=VALUE ..."]... [--out FILE.csv]
+        [--validation N] [--draws N] [--seeds 0,1,2]
+        [--recipe "NAME: KEY=VALUE ..."]... [--out FILE.csv]
 
 All recipes train the experiment's network on its data with the same number of draws (an image with
 a time and noise: one pass through the network), and take turns from one mark to the next, so that
@@ -12,7 +13,11 @@ section training, network.KEY, debias, and draw, for what was tried and is no pa
                      negative: what of the gradient is odd in the noise has mean 0 and cancels,
                      a control variate without a cost of its own
 
-Shown are test bits/dim by the efficient estimator at the end, after equal time (that of the
+A recipe is chosen on images that it neither trains on nor is judged on in the end: --validation N
+holds N of the training images out, evenly spread, evaluates on them alone, and prints their
+checksum. Without it, test images are evaluated, and nothing must be chosen by the table.
+
+Shown are bits/dim by the efficient estimator at the end, after equal time (that of the
 recipe which was done first) and after equal images (those of the recipe which sees fewest), and
 the images and seconds to where the first recipe ends. All are means over seeds with standard
 errors: over seeds, or for one seed over test images and noise.
@@ -20,6 +25,7 @@ errors: over seeds, or for one seed over test images and noise.
 
 import argparse
 import csv
+import hashlib
 import time
 from pathlib import Path
 
@@ -171,6 +177,7 @@ def main():
     parser.add_argument("--draws", type=int, default=9600, help="Of each recipe.")
     parser.add_argument("--parts", default="0.03,0.06,0.125,0.25,0.5,0.75,1", help="The marks.")
     parser.add_argument("--test", type=int, default=512, help="Test images.")
+    parser.add_argument("--validation", type=int, help="Training images in their place.")
     parser.add_argument("--pilot", type=int, default=1024)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--recipe", action="append", help="By default those of the ablation.")
@@ -180,6 +187,10 @@ def main():
     torch.set_num_threads(options.threads)
     config = load_config({"preset": options.preset}).experiments[options.experiment]
     data = load(options.dataset or config.dataset, options.data_root)
+    if options.validation:
+        data, options.test = data.held_out(options.validation), options.validation
+        digest = hashlib.sha256(data.test.contiguous().numpy().tobytes()).hexdigest()
+        print(f"{len(data.test)} validation images with the SHA-256 {digest}.")
     courses = []
     for text in options.recipe or ABLATION:
         name, _, words = text.partition(":")

@@ -4,6 +4,7 @@ import torch
 
 from vdiff.config import DATASETS
 from vdiff.data import load
+from vdiff.data.images import Images
 from vdiff.data.readers import REGISTRY
 from vdiff.errors import VdiffError
 from vdiff.steps.evaluate import examples_of
@@ -153,3 +154,15 @@ def test_some_of_a_users_test_images_are_evenly_spread(tmp_path):
     for n in (None, 70, 100):
         assert torch.equal(examples_of(own, n), own.test)
     assert torch.equal(examples_of(digits, 20), digits.test[:20])
+
+
+def test_held_out_images_are_no_training_images_and_no_test_images():
+    """Every training image is in exactly one of both, with its label; the test set has no part."""
+    train = torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1)
+    data = Images(train, train + 100, train_labels=torch.arange(10), test_labels=torch.arange(10))
+    held = data.held_out(3)
+    assert held.test.flatten().tolist() == held.test_labels.tolist() == [0, 3, 6]
+    assert held.train.flatten().tolist() == held.train_labels.tolist() == [1, 2, 4, 5, 7, 8, 9]
+    for n in (0, 10):
+        with pytest.raises(VdiffError, match="from 1 to 9"):
+            data.held_out(n)

@@ -51,7 +51,7 @@ SMALL = {
         "--preset=smoke",
         "--experiment=digits",
         "--draws=64",
-        "--test=8",
+        "--validation=8",
         "--pilot=64",
         "--seeds=0,1",
         "--recipe=paper: lr=1e-4",
