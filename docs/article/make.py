@@ -22,6 +22,8 @@ from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
 from vdiff.report.contents import read_config
 from vdiff.resources import published_curves, published_values
+from vdiff.stats.claims import OWN, TENTH
+from vdiff.stats.evidence import HOLDS
 from vdiff.stats.published import published_effect
 
 HERE = Path(__file__).parent
@@ -52,8 +54,11 @@ def values(reference: Path) -> dict[str, float | str]:
             found[f"{short}.count.{PLAIN.sub('_', verdict)}"] = int(count)
         found[f"{short}.count.all"] = len(claims)
         theorems = claims[claims["theorem"]]
-        found[f"{short}.theorems.all"] = len(theorems)
-        found[f"{short}.theorems.hold"] = int((theorems["verdict"] == "holds").sum())
+        count = {"all": theorems["theorem"], "hold": theorems["verdict"] == HOLDS}
+        count |= {drift: theorems["drift"] == drift for drift in ("learned", "exact")}
+        count |= {"tenth": theorems["margin"] == TENTH, "own": theorems["margin"] == OWN}
+        count |= {"none": theorems["margin"].isna()}
+        found |= {f"{short}.theorems.{name}": int(of.sum()) for name, of in count.items()}
         found[f"{short}.controls.all"] = len(controls)
         found[f"{short}.controls.rejected"] = int(controls["rejected"].sum())
         if len(controls):

@@ -90,14 +90,56 @@ def test_the_readme_says_what_the_tables_say(make):
 
     (mnist, mnist_range), (cifar, cifar_range) = gain("mnist"), gain("cifar10_subset")
     assert f"by {mnist} (95% {mnist_range}) and {cifar} ({cifar_range}) at equal passes" in readme
-    assert f"it shrinks by {v['laptop.mnist.lower_bpd.slope']:.2f} with every doubling" in readme
+    shrank = " and ".join(
+        f"{v[f'{key}.change']:.2f} ({v[f'{key}.change_low']:.2f} to {v[f'{key}.change_high']:.2f})"
+        for key in ("laptop.mnist.lower_bpd", "laptop.cifar10_subset.lower_bpd")
+    )
+    assert f"the last doubling of the passes that lead shrank by {shrank}" in readme
+    ratios = {f"{v[f'laptop.{of}.higher_error.ours']:.2f}" for of in ("mnist", "cifar10_subset")}
+    assert f"is larger by {ratios.pop()} in its logarithm on both" in readme
+    assert not ratios
+    assert "laptop.mnist.higher_error.low" not in v  # how sure that is
     missed = [v[f"laptop.{of}.bias.uniform.last"] for of in ("mnist", "cifar10_subset")]
     assert {f"{x:.0%}" for x in missed} == {"70%"}
     debiased = [v[f"laptop.{of}.bias.debiased.last"] for of in ("mnist", "cifar10_subset")]
     said = " and ".join(f"{x:.0%}" for x in debiased)
     assert f"uniform times miss 70% of the bound's gradient on both, debiased ones {said}" in readme
+    n: dict[str, float] = {}
+    for name, count in v.items():
+        if ".theorems." in name:
+            kind = name.rpartition(".")[2]
+            n[kind] = n.get(kind, 0) + count
+    said = (
+        f"Of {n['all']} statements there and [on the Swissroll](results/reference/paper-swissroll) "
+        f"that are theorems {n['hold']} hold, {n['learned']} on nets trained here and {n['exact']} "
+        f"with an exact drift: {n['tenth']} within a tenth of the published effect, {n['own']} "
+        f"within margins of their own, {n['none']} without noise"
+    )
+    assert said in readme
+    assert n["all"] == n["hold"] == n["learned"] + n["exact"] == n["tenth"] + n["own"] + n["none"]
+    assert v["laptop.mnist_long.better_samples.verdict"] == "does not hold"
+    assert "Samples do not improve on the longest pair, of MNIST" in readme
     records = pd.read_csv(REFERENCE / "pretrained" / "records.csv").set_index("name")
     bpd, error = (records[column] for column in ("bpd", "std_err"))
     names = ("cifar10-record", "mnist-record")
     c, m = ((bpd[name], error[name]) for name in names)
     assert f"{c[0]:.2f} ± {c[1]:.2f} bits/dim; mnist-record: {m[0]:.3f} ± {m[1]:.3f}" in readme
+
+
+def test_the_readme_says_of_samples_what_the_kept_table_says():
+    """Of every pair of trainings which is farther from test images; and that on CIFAR-10 both are
+    a thousand times as far as training images are."""
+    frame = pd.read_csv(REFERENCE / "laptop" / "quality.csv")
+    frame = frame[frame["space"].isin(["classes", "turns"]) & (frame["arm"] != "improved")]
+    frame = frame[frame["iteration"] == frame.groupby("experiment")["iteration"].transform("max")]
+    by_arm = frame[frame["measure"] == "kernel"].pivot(
+        index=["experiment", "seed"], columns="debias", values="value"
+    )
+    farther = (by_arm[True] > by_arm[False]).sum()
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"in all {farther} pairs of trainings the debiased ones are farther" in readme
+    assert farther == len(by_arm)
+    cifar = frame[frame["experiment"] == "cifar10_subset"]
+    real = cifar[cifar["measure"] == "kernel_of_real"]
+    assert by_arm.loc["cifar10_subset"].min().min() > 1000 * (real["value"].max())
+    assert f"after {cifar['iteration'].max()} iterations, both arms' are blobs" in readme

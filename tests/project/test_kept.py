@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 from support.pipeline import ROOT
 
-from vdiff.stats.course import change, share_of_passes
+from vdiff.resources import published_curves
+from vdiff.stats.course import change, of_published, share_of_passes
+from vdiff.stats.intervals import late
 
 REFERENCE = ROOT / "results" / "reference"
 
@@ -52,3 +54,33 @@ def test_the_page_on_claims_has_the_course_of_the_kept_gap(name):
         f"{least.min():.2f} at {least.idxmin():,} | {share_of_passes(true, false):.0%} |"
     ).replace("-", chr(0x2212))
     assert row in (ROOT / "docs" / "claims.md").read_text(), row
+
+
+def test_the_page_on_claims_has_the_course_of_the_published_gap():
+    gap = of_published(published_curves())
+    found = change(gap, shared=False)
+    row = (
+        f"{late(gap)['difference'].mean():.2f} | {found.ours:+.2f} "
+        f"({found.low:+.2f} to {found.high:+.2f}) |"
+    ).replace("-", chr(0x2212))
+    assert row in (ROOT / "docs" / "claims.md").read_text(), row
+
+
+def test_the_page_on_claims_has_the_tails_that_leave_the_claim_on_standard_errors_open():
+    """Of the pairs' differences, and of debias True alone, at the end of training."""
+
+    def ends(table):
+        frame = pd.read_csv(REFERENCE / "laptop" / f"{table}.csv")
+        frame = frame[(frame["estimator"] == "published") & ~frame.isin(["improved"]).any(axis=1)]
+        last = frame.groupby("experiment")["iteration"].transform("max")
+        return frame[frame["iteration"] == last]
+
+    pairs, runs = ends("differences"), ends("evaluation")
+    true = runs[runs["debias"] & runs["experiment"].str.startswith("mnist")]
+    k, most = pairs["k_hat"], pairs["k_most"]
+    page = (ROOT / "docs" / "claims.md").read_text()
+    assert k.min() > most.max()
+    said = f"k̂ of {k.min():.1f} to {k.max():.1f} where {most.min():.2f} to {most.max():.2f} is"
+    assert said in page, said
+    said = f"alone have {true['k_hat'].min():.2f} to {true['k_hat'].max():.2f}"
+    assert said in page, said

@@ -190,16 +190,16 @@ def test_the_sentences_on_top_say_what_the_table_says():
     ]
     first, second, third = page.sentences(rows)
     assert first == (
-        "3 of 4 statements tested that are theorems hold; 2 where the drift is exact and 2 on the "
+        "3 of 4 statements that are theorems hold; 2 where the drift is exact and 2 on the "
         "nets trained here; 2 within a tenth of the published effect, 1 within margins of their "
         "own and 1 without noise or margin."
     )
     assert "by 0.41 (0.40 to 0.43) on digits; it does not on photos" in second
-    assert second.endswith("that lead changed by −0.26 (−0.37 to −0.16) on digits.")
+    assert second.endswith("that lead changed by \u22120.26 (\u22120.37 to \u22120.16) on digits.")
     assert "does not hold on photos and would need a larger preset on digits" in third
     assert page.sentences([]) == []
     (all_hold,) = page.sentences([claim(name="gap", **theorem)])
-    assert all_hold.startswith("The mathematics checks out: all 1 statements tested")
+    assert all_hold.startswith("The mathematics checks out: all 1 statements that")
 
 
 CLAIMS = [c for c in vars(claims).values() if isinstance(c, Claim)]

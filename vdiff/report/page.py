@@ -120,18 +120,17 @@ def _ids(claims: list[dict]) -> None:
 
 def sentences(claims: list[dict]) -> list[str]:
     """What came out, in three sentences at most, of rows by `_claim`."""
-    tested = [c for c in claims if c["verdict"] != MORE]
-    gaps = [c for c in tested if c["name"] == "lower_bpd"]
+    gaps = [c for c in claims if c["name"] == "lower_bpd"]
     samples = [c for c in claims if c["name"] == "better_samples"]
     return [
-        *_of_theorems([c for c in tested if c["theorem"]]),
+        *_of_theorems([c for c in claims if c["theorem"]]),
         *_of_gaps(gaps),
         *([f"The claim that debiased samples look better {_by_verdict(samples)}."] * bool(samples)),
     ]
 
 
 def _of_theorems(theorems: list[dict]) -> list[str]:
-    """How many hold; on what, and within which margins."""
+    """How many hold; on what they were tested, and by which margins."""
     if not theorems:
         return []
     holds = sum(c["kind"] == "holds" for c in theorems)
@@ -145,7 +144,7 @@ def _of_theorems(theorems: list[dict]) -> list[str]:
     if without := within.get("", 0):
         margins.append(f"{without} without noise or margin")
     return [
-        f"{begins}{len(theorems)} statements tested that are theorems hold; "
+        f"{begins}{len(theorems)} statements that are theorems hold; "
         f"{listed([f'{on[drift]} {words}' for drift, words in drifts.items() if on[drift]])}; "
         f"{listed(margins)}."
     ]
@@ -161,8 +160,8 @@ def _of_gaps(gaps: list[dict]) -> list[str]:
     ]  # fmt: skip
     if told:
         parts.append(f"at equal passes debiasing lowers the bits/dim, by {listed(told)}")
-    for kind, said in (("fails", "it does not"), ("open", "it is not resolved")):
-        if data := [str(c["experiment"]) for c in gaps if c["kind"] == kind]:
+    for kinds, said in ((("fails",), "it does not"), (("open", "more"), "it is not resolved")):
+        if data := [str(c["experiment"]) for c in gaps if c["kind"] in kinds]:
             parts.append(f"{said} on {listed(data)}")
     if moved := [_moved(c) for c in gaps if pd.notna(c["change"])]:
         parts.append(f"over the last doubling of the passes that lead changed by {listed(moved)}")
