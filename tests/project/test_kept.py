@@ -1,5 +1,7 @@
 """What the READMEs of kept results say is what their tables say."""
 
+import re
+
 import pandas as pd
 import pytest
 from support.pipeline import ROOT
@@ -84,3 +86,17 @@ def test_the_page_on_claims_has_the_tails_that_leave_the_claim_on_standard_error
     assert said in page, said
     said = f"alone have {true['k_hat'].min():.2f} to {true['k_hat'].max():.2f}"
     assert said in page, said
+
+
+def test_the_page_on_records_has_the_kept_ends():
+    """Of the trainings that have no packaged weights; those have a test of their own."""
+    course = pd.read_csv(REFERENCE / "recipes" / "record_course.csv")
+    last = course.groupby(["data", "entry"]).last()
+    record, recipes = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("record", "recipes"))
+    for key in (("cifar10_subset", "hour"), ("cifar10_subset", "night"), ("mnist", "hour")):
+        row = last.loc[key]
+        said = f"{row['bpd']:.3f} ± {row['std_err']:.3f}"
+        line = rf"\| {said} \|.*\| {int(row['passes']):,} \| {row['seconds']:,.0f} core-seconds"
+        assert re.search(line, record), line
+        assert record.count(f"{row['bpd']:.3f}") >= 3
+    assert f"is at {said} after an hour" in recipes
