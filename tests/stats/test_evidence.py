@@ -1,9 +1,11 @@
 """Tests with several noises and few degrees of freedom: their level and their power, simulated."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from vdiff.stats.claims import gradient_bias
 from vdiff.stats.evidence import (
     ALPHA,
     HOLDS,
@@ -129,3 +131,26 @@ def test_what_is_short_is_said_and_would_do():
     assert wants(claim(student(0.0, 1.0, 511, 1), 0.2), ALPHA / 2).endswith("times the draws")
     both = claim(student(0.0, 1.0, 511, 1, further=[few]), 0.2)
     assert wants(both, ALPHA / 2).endswith("times the draws, and many trainings")
+
+
+def test_a_checkpoint_that_is_chosen_by_its_error_errs_too_often():
+    """Eight checkpoints on the border, jackknife errors of nine degrees of freedom: the one half
+    way is said to be beyond it as rarely as meant; the control, that of the least error, more than
+    three times as often."""
+    rng, n = np.random.default_rng(4), 200_000
+    found, error = rng.standard_normal((8, n)), (rng.chisquare(9, (8, n)) / 9) ** 0.5
+    beyond = found / error > stats.t.isf(LEVEL, 9)
+    assert beyond[3].mean() <= LEVEL + 3 * (LEVEL / n) ** 0.5
+    chosen = error.argmin(0)
+    assert beyond[chosen, np.arange(n)].mean() > 3 * LEVEL
+
+
+def test_the_checkpoint_of_a_bias_is_chosen_without_its_error():
+    rows = [
+        {"experiment": "e", "law": "uniform", "iteration": i, "cosine": 0.9,
+         "cosine_std_err": error, "relative_bias": i / 1000, "k_hat": 0.1, "k_most": 0.55, "share": 0.01}
+        for i, error in ((100, 1e-5), (400, 1e-4), (600, 1e-3), (800, 1e-6))
+    ]  # fmt: skip
+    (found,) = gradient_bias({"gradient": pd.DataFrame(rows)})
+    assert "at 400;" in found.why
+    assert found.estimate.noises[0].std_err == pytest.approx(2 * 0.9 * 1e-4)
