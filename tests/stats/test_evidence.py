@@ -148,7 +148,8 @@ def test_a_checkpoint_that_is_chosen_by_its_error_errs_too_often():
 def test_the_checkpoint_of_a_bias_is_chosen_without_its_error():
     rows = [
         {"experiment": "e", "law": "uniform", "iteration": i, "cosine": 0.9,
-         "cosine_std_err": error, "relative_bias": i / 1000, "k_hat": 0.1, "k_most": 0.55, "share": 0.01}
+         "cosine_std_err": error, "relative_bias": i / 1000,
+         "k_hat": 0.1, "k_most": 0.55, "share": 0.01}
         for i, error in ((100, 1e-5), (400, 1e-4), (600, 1e-3), (800, 1e-6))
     ]  # fmt: skip
     (found,) = gradient_bias({"gradient": pd.DataFrame(rows)})
