@@ -61,7 +61,8 @@ class Muon(torch.optim.Optimizer):
         (group,) = self.param_groups
         both = zip(self.weights, self.seen, strict=True)
         moved = [(m, as_matrix(w.grad)) for w, m in both if w.grad is not None]
-        matrices, gradients = [m for m, _ in moved], [g for _, g in moved]
+        matrices: list[Tensor] = [m for m, _ in moved]
+        gradients = [g for _, g in moved]
         momenta = [self.state[m]["momentum"] for m in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
         ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
