@@ -1,6 +1,7 @@
 """The article: its numbers are those of the tables, and it is drawn to the same bytes."""
 
 import importlib.util
+import math
 import re
 import shutil
 import sys
@@ -89,14 +90,21 @@ def test_the_readme_says_what_the_tables_say(make):
         return f"{-v[f'laptop.{of}.lower_bpd.ours']:.2f}", f"{low:.2f} to {high:.2f}"
 
     (mnist, mnist_range), (cifar, cifar_range) = gain("mnist"), gain("cifar10_subset")
-    assert f"by {mnist} (95% {mnist_range}) and {cifar} ({cifar_range}) at equal passes" in readme
+    assert (
+        f"by {mnist} (95% {mnist_range}) and {cifar} ({cifar_range}) at equal passes on MNIST and "
+        "on the subset of CIFAR-10" in readme
+    )
     shrank = " and ".join(
         f"{v[f'{key}.change']:.2f} ({v[f'{key}.change_low']:.2f} to {v[f'{key}.change_high']:.2f})"
         for key in ("laptop.mnist.lower_bpd", "laptop.cifar10_subset.lower_bpd")
     )
     assert f"the last doubling of the passes that lead shrank by {shrank}" in readme
-    ratios = {f"{v[f'laptop.{of}.higher_error.ours']:.2f}" for of in ("mnist", "cifar10_subset")}
-    assert f"is larger by {ratios.pop()} in its logarithm on both" in readme
+    ratios = {
+        f"{math.expm1(v[f'laptop.{of}.higher_error.ours']):.0%}"
+        for of in ("mnist", "cifar10_subset")
+    }
+    published = f"{math.expm1(v['published.log_ratio']):.0%}"
+    assert f"is larger by {ratios.pop()} on both (published: {published})" in readme
     assert not ratios
     assert "laptop.mnist.higher_error.low" not in v  # how sure that is
     missed = [v[f"laptop.{of}.bias.uniform.last"] for of in ("mnist", "cifar10_subset")]
@@ -110,10 +118,9 @@ def test_the_readme_says_what_the_tables_say(make):
             kind = name.rpartition(".")[2]
             n[kind] = n.get(kind, 0) + count
     said = (
-        f"Of {n['all']} statements there and [on the Swissroll](results/reference/paper-swissroll) "
-        f"that are theorems {n['hold']} hold, {n['learned']} on nets trained here and {n['exact']} "
-        f"with an exact drift: {n['tenth']} within a tenth of the published effect, {n['own']} "
-        f"within margins of their own, {n['none']} without noise"
+        f"Of {n['all']} statements that are theorems {n['hold']} hold, {n['learned']} on nets "
+        f"trained here and {n['exact']} with an exact drift: {n['tenth']} within a tenth of the "
+        f"published effect, {n['own']} within margins of their own, {n['none']} without noise"
     )
     assert said in readme
     assert n["all"] == n["hold"] == n["learned"] + n["exact"] == n["tenth"] + n["own"] + n["none"]
@@ -123,7 +130,18 @@ def test_the_readme_says_what_the_tables_say(make):
     bpd, error = (records[column] for column in ("bpd", "std_err"))
     names = ("cifar10-record", "mnist-record")
     c, m = ((bpd[name], error[name]) for name in names)
-    assert f"{c[0]:.2f} ± {c[1]:.2f} bits/dim; mnist-record: {m[0]:.3f} ± {m[1]:.3f}" in readme
+    assert f"{c[0]:.2f} ± {c[1]:.2f} bits/dim on the *subset* of CIFAR-10" in readme
+    assert f"{m[0]:.3f} ± {m[1]:.3f} bits/dim after" in readme
+    ends = pd.read_csv(REFERENCE / "laptop" / "curves.csv")
+    ends = ends[
+        ends["iteration"] == ends.groupby(["experiment", "arm"])["iteration"].transform("max")
+    ]
+    of_paper = ends[ends["arm"] != "improved"]
+    seen = of_paper["examples"]
+    assert f"nets that saw {seen.min():,} to {seen.max():,} images" in readme
+    cifar = of_paper[of_paper["experiment"] == "cifar10_subset"].query("estimator == 'efficient'")
+    true, false = (cifar[cifar["debias"] == debias]["bpd"].item() for debias in (True, False))
+    assert f"end at {true:.2f} and {false:.2f} bits/dim on a subset of CIFAR-10" in readme
 
 
 def test_the_readme_says_of_samples_what_the_kept_table_says():

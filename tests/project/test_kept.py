@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from support.pipeline import ROOT
 
+from vdiff.report.page import KINDS, MARKS
 from vdiff.resources import published_curves
 from vdiff.stats.course import change, of_published, share_of_passes
 from vdiff.stats.intervals import late
@@ -100,3 +101,22 @@ def test_the_page_on_records_has_the_kept_ends():
         assert re.search(line, record), line
         assert record.count(f"{row['bpd']:.3f}") >= 3
     assert f"is at {said} after an hour" in recipes
+
+
+def test_the_readme_has_the_verdicts_of_the_kept_tables():
+    """A row for each claim; with two marks, of the exact and of the learned drift."""
+    data = {
+        "swissroll": "Swissroll", "mnist": "MNIST", "mnist_long": "MNIST, 4 times as long",
+        "cifar10_subset": "CIFAR-10 subset",
+    }  # fmt: skip
+    folders = ("paper-swissroll", "laptop")
+    claims = pd.concat([pd.read_csv(REFERENCE / name / "claims.csv") for name in folders])
+    lines = [f"| claim | {' | '.join(data.values())} |", "|---|" + ":-:|" * len(data)]
+    for short in claims["short"].unique():
+        row = claims[claims["short"] == short]
+        cells = []
+        for name in data:
+            verdicts = row[row["experiment"] == name]["verdict"]
+            cells.append("".join(dict.fromkeys(MARKS[KINDS[v]] for v in verdicts)))
+        lines.append(f"| {short} | {' | '.join(cells)} |")
+    assert "\n".join(lines) in (ROOT / "README.md").read_text(), "\n".join(lines)
