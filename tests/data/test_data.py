@@ -1,6 +1,9 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
+from support.pipeline import ROOT
 
 from vdiff.config import DATASETS
 from vdiff.data import load
@@ -166,3 +169,14 @@ def test_held_out_images_are_no_training_images_and_no_test_images():
     for n in (0, 10):
         with pytest.raises(VdiffError, match="from 1 to 9"):
             data.held_out(n)
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("npz:{}/cifar10_subset.npz", "ab0f30374b21e0d6"), ("mnist", "115c5a4e0a578a02")],
+)
+def test_the_protocol_of_records_names_its_validation_images(shared, name, begins):
+    data = shared / "data"
+    held = load(name.format(data), data).held_out(512).test
+    assert hashlib.sha256(held.contiguous().numpy().tobytes()).hexdigest().startswith(begins)
+    assert begins in (ROOT / "docs/record.md").read_text()

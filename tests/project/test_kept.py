@@ -1,11 +1,15 @@
 """What the READMEs of kept results say is what their tables say."""
 
+import json
 import re
 
 import pandas as pd
 import pytest
+from PIL import Image
 from support.pipeline import ROOT
 
+from vdiff.figures.draw import draw
+from vdiff.figures.registry import VALUES
 from vdiff.report.page import KINDS, MARKS
 from vdiff.resources import published_curves
 from vdiff.stats.course import change, of_published, share_of_passes
@@ -120,3 +124,12 @@ def test_the_readme_has_the_verdicts_of_the_kept_tables():
             cells.append("".join(dict.fromkeys(MARKS[KINDS[v]] for v in verdicts)))
         lines.append(f"| {short} | {' | '.join(cells)} |")
     assert "\n".join(lines) in (ROOT / "README.md").read_text(), "\n".join(lines)
+
+
+def test_the_picture_of_the_readme_has_the_kept_curves(tmp_path):
+    """If this fails: vdiff plot headline results/reference/laptop/curves.csv
+    --out docs/headline.png --dark docs/headline-dark.png. A PNG tells its curves in its text."""
+    again = tmp_path / "again.png"
+    draw("headline", [REFERENCE / "laptop" / "curves.csv"], [again])
+    said = [Image.open(path).info[VALUES] for path in (again, ROOT / "docs/headline.png")]
+    assert json.loads(said[0]) == json.loads(said[1])
