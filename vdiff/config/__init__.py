@@ -15,6 +15,7 @@ from vdiff.config.measurements import (
     Distances,
     Evaluation,
     Forms,
+    Inference,
     Likelihood,
     Quality,
     Sampling,
@@ -30,8 +31,8 @@ from vdiff.errors import VdiffError
 
 __all__ = [
     "DATASETS", "PAPER", "Arm", "Config", "Discrete", "Distances", "Evaluation", "Experiment",
-    "Forms", "Integration", "Likelihood", "Network", "Quality", "Run", "Sampling", "Strict",
-    "Theory", "Training", "Trajectory", "Variance",
+    "Forms", "Inference", "Integration", "Likelihood", "Network", "Quality", "Run", "Sampling",
+    "Strict", "Theory", "Training", "Trajectory", "Variance",
     "load_config", "merge", "preset_names", "read_run", "read_yaml", "run_of", "validate",
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from vdiff.config.specs.discrete import Discrete
 from vdiff.config.specs.distances import Distances
 from vdiff.config.specs.evaluate import Evaluation
 from vdiff.config.specs.forms import Forms
+from vdiff.config.specs.inference import Inference
 from vdiff.config.specs.likelihood import Likelihood
 from vdiff.config.specs.quality import Quality
 from vdiff.config.specs.sample import Sampling
@@ -26,3 +27,4 @@ class Measurements(Strict):
     distances: Distances | None = key(None, "Distances of samples to the data.")
     forms: Forms | None = key(None, "The forms of score matching along training.")
     theory: Theory | None = key(None, "The paper's identities on a mixture.")
+    inference: Inference | None = key(None, "Generative and inference SDEs, figure 1.")

@@ -12,6 +12,27 @@ Field = Callable[[Tensor], Tensor]
 PROBES = ("rademacher", "gaussian")
 
 
+def divergence(
+    v: Tensor, y: Tensor, probe: Tensor | None = None, differentiable: bool = False
+) -> Tensor:
+    """Of a field's values v at y, which requires gradients, (B,); both (B, ...).
+
+    Without a probe exact, at the price of d backward passes; with one, like y and of identity
+    covariance, probe^T (dv/dy) probe. differentiable: by y and by what the field depends on.
+    """
+    if probe is not None:
+        (vjp,) = torch.autograd.grad((v * probe).sum(), y, create_graph=differentiable)
+        return sum_features(vjp * probe)
+    flat = v.flatten(1)
+    div = torch.zeros(len(y), dtype=y.dtype, device=y.device)
+    for i in range(flat.shape[1]):
+        (row,) = torch.autograd.grad(
+            flat[:, i].sum(), y, retain_graph=True, create_graph=differentiable
+        )
+        div = div + row.flatten(1)[:, i]
+    return div
+
+
 def exact_divergence(
     field: Field, y: Tensor, differentiable: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -19,17 +40,7 @@ def exact_divergence(
 
     differentiable: both can be differentiated again, by what the field depends on.
     """
-    with torch.enable_grad():
-        y = y.detach().requires_grad_()
-        v = field(y)
-        flat = v.flatten(1)
-        div = torch.zeros(len(y), dtype=y.dtype, device=y.device)
-        for i in range(flat.shape[1]):
-            (row,) = torch.autograd.grad(
-                flat[:, i].sum(), y, retain_graph=True, create_graph=differentiable
-            )
-            div = div + row.flatten(1)[:, i]
-    return (v if differentiable else v.detach()), div
+    return _with_divergence(field, y, None, differentiable)
 
 
 def hutchinson(
@@ -39,11 +50,17 @@ def hutchinson(
 
     differentiable: both can be differentiated again, by what the field depends on.
     """
+    return _with_divergence(field, y, probe, differentiable)
+
+
+def _with_divergence(
+    field: Field, y: Tensor, probe: Tensor | None, differentiable: bool
+) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         y = y.detach().requires_grad_()
         v = field(y)
-        (vjp,) = torch.autograd.grad((v * probe).sum(), y, create_graph=differentiable)
-    return (v if differentiable else v.detach()), sum_features(vjp * probe)
+        div = divergence(v, y, probe, differentiable)
+    return (v if differentiable else v.detach()), div
 
 
 def probe_from_uniform(u: Tensor, kind: str) -> Tensor:

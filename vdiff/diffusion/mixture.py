@@ -30,6 +30,12 @@ class Mixture:
         t = math.pi * torch.linspace(1.5, 4.5, components, dtype=torch.float64)
         return cls(sde, torch.stack([t * t.cos(), t * t.sin()], 1) / 5, 0.01)
 
+    @classmethod
+    def ring(cls, sde: SDE, components: int = 6) -> "Mixture":
+        """On a circle of radius 2, of standard deviation 1/4 on each axis."""
+        t = 2 * math.pi * torch.arange(components, dtype=torch.float64) / components
+        return cls(sde, 2 * torch.stack([t.cos(), t.sin()], 1), 1 / 16)
+
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """(n, d) float64."""
         K, d = self.means.shape

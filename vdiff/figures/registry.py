@@ -104,6 +104,10 @@ def _histograms(config: Config, name: Name) -> list[str]:
     return step_files(config, "trajectory", "out", name)
 
 
+def _drawn(config: Config, name: Name) -> list[str]:
+    return [*step_files(config, "inference", "drawn", name), "inference.csv"]
+
+
 def _ends(config: Config, name: Name) -> list[str]:
     """Of lambda 0 and lambda 1."""
     endings = ("/lmbd_0.npz", "/lmbd_1.npz")
@@ -293,6 +297,15 @@ FIGURES: dict[str, Figure] = {
             having("theory"),
             _tables("theory"),
             "theory",
+            options=_experiment,
+        ),
+        Figure(
+            "inference",
+            LIKELIHOOD,
+            "Figure 1: three generative SDEs trained by the bound",
+            having("inference"),
+            _drawn,
+            "inference",
             options=_experiment,
         ),
         Figure(

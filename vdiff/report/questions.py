@@ -32,6 +32,14 @@ QUESTIONS = (
         ("theory", "likelihood"),
     ),
     Question(
+        "pairs",
+        "What is the bound of other generative SDEs?",
+        "Score matching trains the plug-in reverse SDE, whose inference is a fixed forward SDE. "
+        "The bound is more general: the drift of the model and that of its inference can both be "
+        "learned, and without noise the model is a neural ODE.",
+        ("inference",),
+    ),
+    Question(
         "debias",
         "Does debiasing lower the bits/dim?",
         "The usual loss draws times uniformly, which is not the weighting of the bound. Drawing "

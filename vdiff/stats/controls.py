@@ -17,7 +17,7 @@ SWAPPED = {
 def controls(tables: Tables) -> list[dict]:
     """Rows of the schema controls."""
     found: list[tuple[str, Evidence]] = []
-    for schema in ("forms", "gradient", "theory", "distances"):
+    for schema in ("forms", "gradient", "theory", "inference", "distances"):
         if schema not in tables:
             continue
         frame = tables[schema]

@@ -18,6 +18,7 @@ NO_HALF = "drift without 1 - lambda/2"
 NO_ROOM = "bound without 1/(1 - lambda)"
 WRONG_SCORE = "true score 5% off"
 STRONG = "drift 5% off"
+NO_F = "drift without f"
 OFF = 1.05
 
 
@@ -38,6 +39,10 @@ def without_prior(sde: SDE) -> SDE:
 def without_g(sde: SDE) -> SDE:
     """For formulas that need g for the divergence alone."""
     return cast(SDE, _Changed(sde, g=torch.ones_like))
+
+
+def without_f(sde: SDE) -> SDE:
+    return cast(SDE, _Changed(sde, f=lambda y, s: torch.zeros_like(y)))
 
 
 def wide_decoder(sde: SDE) -> SDE:

@@ -77,7 +77,7 @@ def _paired(
     return _row(statement, setting, float(measured.mean()), error, float(expected.mean()), fault)
 
 
-def _start(mixture: Mixture, x: Tensor) -> Tensor:
+def start(mixture: Mixture, x: Tensor) -> Tensor:
     """log q(x), (B,)."""
     return mixture.log_prob(x, x.new_zeros(len(x)))
 
@@ -86,7 +86,7 @@ def _wrong(mixture: Mixture, c: float) -> Drift:
     return lambda y, s: mixture.a(y, s) + c * delta(y)
 
 
-def _prior_gap(mixture: Mixture, x: Tensor, eps: Tensor) -> Tensor:
+def prior_gap(mixture: Mixture, x: Tensor, eps: Tensor) -> Tensor:
     """log q_T - log prior at a draw of Y_T: in mean KL(q_T, prior)."""
     T = x.new_full((len(x),), mixture.sde.T)
     y = mixture.sde.perturb(x, T, eps)
@@ -101,7 +101,7 @@ def feynman_kac(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Ite
     s = sde.T * stratified(n, rng)[torch.randperm(n, generator=rng)]
     y = sde.perturb(x, s, torch.randn(n, 2, generator=rng, dtype=torch.float64))
     error = sde.T / 2 * sum_features(delta(y).square())
-    last, log_q = _prior_gap(mixture, x, eps_T), _start(mixture, x)
+    last, log_q = prior_gap(mixture, x, eps_T), start(mixture, x)
 
     def div_without_g(y: Tensor, s: Tensor) -> Tensor:
         return mixture.div_a(y, s) / sde.g(s)
@@ -125,21 +125,21 @@ def flow(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[d
         (faults.STRONG, sde, faults.scaled(mixture.a, faults.OFF)),
     ):
         found = log_likelihood(formula, a, x, tolerance=1e-5).log_prob
-        yield _paired("flow", 1.0, found, _start(mixture, x), fault)
+        yield _paired("flow", 1.0, found, start(mixture, x), fault)
 
 
 def same_density(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
     """Samples of lambdas by a solver of order 2. What 5% more noise does to the distribution no
     distance sees, for it is local; the density sees it."""
     sde, n = mixture.sde, settings.samples
-    of_data = _start(mixture, mixture.draw(20 * n, rng))
+    of_data = start(mixture, mixture.draw(20 * n, rng))
     times, noise = log_snr(sde, settings.sample_steps), noise_of(rng)
     cases = [(faults.NONE, lmbd, noise) for lmbd in settings.law_lmbds]
     cases.append((faults.WIDE, 0.0, faults.wide(noise)))
     for fault, lmbd, source in cases:
         x = sde.prior_sd * torch.randn(n, 2, generator=rng, dtype=torch.float64)
         x = sampler_of("multistep")(Reverse(sde, mixture.a, lmbd), x, times, source, None)
-        found = _start(mixture, x)
+        found = start(mixture, x)
         error = math.hypot(std_err(found.numpy()), std_err(of_data.numpy()))
         yield _row("same_density", lmbd, float(found.mean()), error, float(of_data.mean()), fault)
 

@@ -6,6 +6,7 @@ from vdiff.config.specs import (
     distances,
     evaluate,
     forms,
+    inference,
     likelihood,
     quality,
     sample,
@@ -20,6 +21,7 @@ SPECS: dict[str, Spec] = {
     for module in (
         evaluate, likelihood, discrete, variance, sample, quality, trajectory, distances, forms,
         theory,
+        inference,
     )
 }  # fmt: skip
 """By name, in the order of the report's story."""
