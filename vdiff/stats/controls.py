@@ -4,7 +4,9 @@ Each claim's own test, with its own margin, is given rows that a wrong formula, 
 (`fault` in the tables; steps/faults.py makes them), and must say that the claim does not hold.
 """
 
-from vdiff.stats.claims import NO_FAULT, Tables, evidence_of
+import pandas as pd
+
+from vdiff.stats.claims import CLAIMS, NO_FAULT, Tables, evidence_of
 from vdiff.stats.evidence import Evidence, rejected
 
 SWAPPED = {
@@ -17,15 +19,13 @@ SWAPPED = {
 def controls(tables: Tables) -> list[dict]:
     """Rows of the schema controls."""
     found: list[tuple[str, Evidence]] = []
-    for schema in ("forms", "gradient", "theory", "inference", "distances"):
-        if schema not in tables:
-            continue
-        frame = tables[schema]
-        if schema == "gradient":
+    for schema in CLAIMS:
+        frame = tables.get(schema, pd.DataFrame())
+        if schema == "gradient" and len(frame):
             for fault, laws in SWAPPED.items():
                 wrong = frame[frame["law"].isin(list(laws))].replace({"law": laws})
                 found += [(fault, e) for e in evidence_of({schema: wrong})]
-        else:
+        elif "fault" in frame:
             for fault in frame["fault"].unique():
                 if fault != NO_FAULT:
                     found += [(fault, e) for e in evidence_of({schema: frame}, fault)]
