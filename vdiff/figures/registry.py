@@ -178,7 +178,7 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "gap",
             LIKELIHOOD,
-            "How the difference of the arms goes on",
+            "The gap between the arms during training",
             _compared,
             _tables("differences", "curves"),
             "gap",

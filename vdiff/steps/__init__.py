@@ -1,4 +1,4 @@
-"""The steps that run a network after training: the module of each, which is called after it, has
+"""The steps that run a network after training. The module of each, which has the step's name, has
 `measure`, the step itself, and `cost`, the forward passes of one example that it takes."""
 
 from typing import Any, NamedTuple

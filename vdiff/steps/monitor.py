@@ -39,7 +39,7 @@ class TensorBoard:
         self.rows: list[dict] = []
 
     def start(self, iteration: int) -> None:
-        """Forget what a killed run wrote beyond its last state: it comes again."""
+        """Drop what a killed run wrote after its last saved state; it is written again."""
         if self.table.exists():
             rows = read_csv(self.table, "evaluation").to_dict("records")
             self.rows = [row for row in rows if row["iteration"] <= iteration]
