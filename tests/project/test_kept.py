@@ -34,7 +34,7 @@ def rows(claims: pd.DataFrame) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("folder", ["laptop", "paper-swissroll"])
+@pytest.mark.parametrize("folder", ["laptop", "paper-swissroll", "paper-swissroll-arms"])
 def test_the_readme_of_a_kept_folder_has_its_claims(folder):
     claims = pd.read_csv(REFERENCE / folder / "claims.csv")
     readme = (REFERENCE / folder / "README.md").read_text()
@@ -113,7 +113,7 @@ def test_the_readme_has_the_verdicts_of_the_kept_tables():
         "swissroll": "Swissroll", "mnist": "MNIST", "mnist_long": "MNIST, 4 times as long",
         "cifar10_subset": "CIFAR-10 subset",
     }  # fmt: skip
-    folders = ("paper-swissroll", "laptop")
+    folders = ("paper-swissroll", "paper-swissroll-arms", "laptop")
     claims = pd.concat([pd.read_csv(REFERENCE / name / "claims.csv") for name in folders])
     lines = [f"| claim | {' | '.join(data.values())} |", "|---|" + ":-:|" * len(data)]
     for short in claims["short"].unique():
