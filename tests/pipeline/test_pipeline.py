@@ -46,7 +46,7 @@ def test_every_figure_and_table_is_there(finished):
         "samples-digits", "lambda-grid-swissroll", "lambda-strips-swissroll", "loss",
         "distances-swissroll", "variance-swissroll", "gradient-bias", "gap", "likelihood",
         "differences", "published-curves", "quality-digits", "quality-course-digits",
-        "forms-swissroll", "theory-swissroll", "inference-swissroll",
+        "forms-swissroll", "theory-swissroll", "inference-swissroll", "headline",
     }  # fmt: skip
     for name in ("lambda-swissroll", "sampling-digits"):
         with Image.open(results / "figures" / f"{name}.webp") as film:

@@ -7,7 +7,7 @@ import pytest
 from vdiff.files.schemas import SCHEMAS
 from vdiff.resources import published_curves
 from vdiff.stats import claims as judged
-from vdiff.stats.claims import CLAIMS, FORMS_MARGIN, IDENTITIES, of_pairs
+from vdiff.stats.claims import CLAIMS, FORMS_MARGIN, IDENTITIES, NATS_MARGIN, of_pairs
 from vdiff.stats.controls import controls
 from vdiff.stats.distances import SPREAD
 from vdiff.stats.evidence import (
@@ -181,7 +181,14 @@ def tables(rng, effect):
         interval = {"low": d - half, "high": d + half, "null_mean": 0.05}
         case = {"source": "exact", "steps": 9, "lmbd": lmbd, "distance": d}
         distances.append({**common, **case, **interval})
+    tail = {"k_hat": 0.1, "k_most": 0.55, "share": 0.1}
+    at_margin = {"measured": draw(NATS_MARGIN, 0.002, -1), "expected": 0.0, "std_err": 0.002}
+    pairs = [
+        {"statement": statement, "sigma": 0.02, "points": 900, **at_margin, **tail}
+        for statement in ("fading", "elbo")
+    ]
     found = {
+        "inference": pairs,
         "differences": differences,
         "gradient": gradient,
         "distances": distances,
@@ -204,7 +211,7 @@ def test_tables_lead_to_their_verdicts(effect, verdict):
     sizes = ("lower_bpd", "higher_error")
     sized = [row["verdict"] for row in rows if row["name"] in sizes]
     found = [row["verdict"] for row in rows if row["name"] not in (*sizes, "lmbd_bound")]
-    assert (len(rows), len(found), len(sized)) == (20 * 13, 20 * 10, 20 * 2)
+    assert (len(rows), len(found), len(sized)) == (20 * 15, 20 * 12, 20 * 2)
     assert np.mean([v == verdict for v in found]) >= 0.95
     assert np.mean([v == (verdict if effect else FAILS) for v in sized]) >= 0.95
 
@@ -234,7 +241,7 @@ def test_an_error_not_to_be_believed_decides_nothing(name, doubt):
 
 
 def test_tables_of_errors_with_a_tail_are_those_that_claims_are_known_to_check():
-    assert TAILED == ["gradient", "differences"]
+    assert TAILED == ["gradient", "differences", "inference"]
 
 
 def test_few_degrees_of_freedom_widen_the_interval():

@@ -55,7 +55,7 @@ def test_the_command_adds_up(tmp_path):
     result = CliRunner().invoke(main, ["plan", "smoke", "--gflops", "100"])
     assert result.exit_code == 0, result.output
     assert "disk, GB given" in " ".join(result.output.split())
-    assert "Together 33 jobs" in result.output
+    assert "Together 34 jobs" in result.output
     assert "fits" not in result.output
     (tmp_path / "one.yaml").write_text(
         "only: [digits]\nexperiments: {digits: {arms: {debias-False: null}}}\n"
