@@ -1,6 +1,12 @@
 STILL = ["bpd-digits", "bpd-photos", "differences", "samples-digits"]
 STILL += ["lambda-grid-swissroll", "lambda-strips-swissroll", "distances-swissroll"]
-STILL += ["standard-error-digits", "variance-swissroll", "likelihood", "loss", "inference-swissroll"]
+STILL += [
+    "standard-error-digits",
+    "variance-swissroll",
+    "likelihood",
+    "loss",
+    "inference-swissroll",
+]
 GALLERY = collect("{name}{theme}.png", name=STILL, theme=["", "-dark"])
 GALLERY += ["lambda-swissroll.webp", "sampling-digits.webp"]
 
