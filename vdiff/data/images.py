@@ -68,7 +68,7 @@ class Images:
     def test_examples(self, n: int | None) -> Tensor:
         if n is None or n >= len(self.test) or not self.spread:
             return self.test[:n]
-        return self.test[torch.arange(n) * len(self.test) // n]
+        return self.test[_spread(n, len(self.test))]
 
     def held_out(self, n: int) -> "Images":
         """The training images alone, n of which, evenly spread, are the test images: to choose on.
@@ -78,7 +78,7 @@ class Images:
         size = len(self.train)
         if not 0 < n < size:
             raise VdiffError(f"{n} of {size} images are held out; it must be from 1 to {size - 1}.")
-        held = torch.arange(n) * size // n
+        held = _spread(n, size)
         kept = torch.ones(size, dtype=torch.bool).index_fill_(0, held, False)
         labels = self.train_labels
         of = (None, None) if labels is None else (labels[kept], labels[held])
@@ -104,6 +104,11 @@ class Images:
         self, seed: int, batch_size: int, flip: bool, device: str
     ) -> Callable[[int], tuple[Tensor, Tensor]]:
         return _Epochs(self, seed, self.batch(batch_size), flip, device)
+
+
+def _spread(n: int, size: int) -> Tensor:
+    """n of the indices below size, evenly spread."""
+    return torch.arange(n) * size // n
 
 
 class _Epochs:

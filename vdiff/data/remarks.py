@@ -5,7 +5,7 @@ published sets have a few.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -28,10 +28,10 @@ class Remarks:
     def __init__(self) -> None:
         self._sets: dict[str, _Set] = {}
 
-    def add(self, name: str, x: Tensor) -> None:
+    def add(self, name: str, x: Tensor, found: Sequence[bytes] | None = None) -> None:
         """Examples (N, ...) of the set of that name, all of it or a part; images are (N, C, H, W).
-        The name is as in `test images`."""
-        own, found = self._sets.setdefault(name, _Set()), digests(x)
+        The name is as in `test images`. found: their digests, where they are known."""
+        own, found = self._sets.setdefault(name, _Set()), digests(x) if found is None else found
         for other, earlier in self._sets.items():
             if earlier is not own:
                 own.shared[other] += sum(digest in earlier.known for digest in found)

@@ -74,12 +74,13 @@ def cut(
     remarks = Remarks()
     for k, (p, first, end) in enumerate(chunks, 1):
         x, c = real(parts[p].rows(first, end)), conditions[p]
+        found = digests(x)
         ranges.add(parts[p].name, x)
-        remarks.add(f"examples of {parts[p].name}", x)
+        remarks.add(f"examples of {parts[p].name}", x, found)
         who = everyone[p][first:end]
         own = {
             "x": x.numpy(),
-            "before": np.array(counted(digests(x), seen)),
+            "before": np.array(counted(found, seen)),
             "files": np.array([file for file, _ in who]),
             "examples": np.array([n for _, n in who]),
             **({} if c is None else {"condition": c[first:end].numpy()}),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdiff.data.remarks import remarks
+from vdiff.data.remarks import Remarks
 from vdiff.errors import VdiffError, first_line, needed
 from vdiff.files.tidy import read_npz, write_columns, write_npz
 from vdiff.likelihood.bound import OWN, PILOT
@@ -150,13 +150,15 @@ def scored(
         for s, part in itertools.product(scorers, trained or []):
             part.fitting(s.model.space)
         pilot = None if trained is None else pilot_of(trained, condition, labels, seed)
-        sets = {f"examples of {p.name}": x for p, x in zip(parts, xs[0], strict=True)}
+        remarks, seen, counts = Remarks(), Counter[bytes](), []
+        for part, x in zip(parts, xs[0], strict=True):
+            own = digests(x)
+            remarks.add(f"examples of {part.name}", x, own)
+            counts.append(counted(own, seen))
         if pilot is not None:
-            sets[PILOTS] = scorers[0].model.space.examples(pilot.x)
-        for remark in remarks(sets):
+            remarks.add(PILOTS, scorers[0].model.space.examples(pilot.x))
+        for remark in remarks.said():
             log.warning("%s", remark)
-        seen: Counter[bytes] = Counter()
-        counts = [counted(digests(x), seen) for x in xs[0]]
         lots = [
             Lot(list(x), c, before)
             for x, c, before in zip(zip(*xs, strict=True), conditions, counts, strict=True)
