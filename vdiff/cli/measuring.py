@@ -24,10 +24,10 @@ def _command(step: Spec) -> click.Command:
     def measure(
         run_file: Path, snapshots: Path, data_root: Path, device: Wanted, **given: Any
     ) -> None:
+        from vdiff.files.asked import of_step
         from vdiff.files.fingerprint import fingerprint
         from vdiff.files.records import write_record
         from vdiff.files.tidy import write_csv, write_npz
-        from vdiff.report.asked import of_step
 
         settings = settings_of(step.settings, given)
         axis = {step.axis.name: given[step.axis.name]} if step.axis else {}
@@ -97,9 +97,9 @@ def difference(minuend, subtrahend, out, experiment, first, second, seed) -> Non
 
     Both share their images and noise, so the difference is sharper than either of them.
     """
+    from vdiff.files.asked import of_difference
     from vdiff.files.records import read_record, write_record
     from vdiff.files.tidy import read_npz, write_csv
-    from vdiff.report.asked import of_difference
     from vdiff.stats.aggregate import paired_differences
 
     who = {"experiment": experiment, "first": first, "second": second, "seed": seed}

@@ -26,10 +26,10 @@ def aggregate(
     schema: str, tables: Sequence[Path], results: Path | None, config: Path | None, out: Path
 ) -> None:
     """Gather TABLES of one schema into one CSV."""
+    from vdiff.files.asked import of_gathered
     from vdiff.files.layout import parts
     from vdiff.files.records import check_alike, write_record
     from vdiff.files.tidy import concatenate, write_csv
-    from vdiff.report.asked import of_gathered
     from vdiff.report.contents import read_described
 
     if results and not tables:
@@ -47,9 +47,9 @@ def aggregate(
 @click.option("--out", type=OUT, required=True, help="The CSV of curves to write.")
 def curves(evaluation: Path, out: Path) -> None:
     """Take means over seeds of a gathered EVALUATION table."""
+    from vdiff.files.asked import of_curves
     from vdiff.files.records import read_record, write_record
     from vdiff.files.tidy import read_csv, write_csv
-    from vdiff.report.asked import of_curves
     from vdiff.stats.aggregate import mean_curves
 
     read_record(evaluation)

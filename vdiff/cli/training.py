@@ -87,67 +87,17 @@ def train(
     name = expname or f"{run.experiment}-{run.arm}-seed-{run.seed}"
     out = out or FOLDER.convert(saveroot / name, None, None)
 
-    from vdiff.data import load
-    from vdiff.data.images import Images
-    from vdiff.data.remarks import remarks
-    from vdiff.files import checkpoint
-    from vdiff.files.codehash import code_hash
-    from vdiff.files.fingerprint import fingerprint, not_published
-    from vdiff.files.records import write_record
-    from vdiff.files.snapshots import write_table
-    from vdiff.files.tidy import write_csv
-    from vdiff.files.weights import take
-    from vdiff.machine.devices import choose, name_of
-    from vdiff.machine.parallel import join
-    from vdiff.machine.stop import Stopped
-    from vdiff.report.asked import of_training
-    from vdiff.training.loop import train as train_run
+    from vdiff.training.job import Part, train_to
 
-    with join(choose(device)) as workers:
-        with workers.first_before_others():
-            data = load(run.dataset, data_root, run.training.real)
-        checksum = data.checksum()
-        note(device=name_of(workers.accelerator), data={run.dataset: checksum})
-        folder = (state or out / "state") / f"{run.key(checksum)}-{code_hash('training.loop')}"
-        if workers.first:
-            if isinstance(data, Images):
-                own = remarks({"training images": data.train, "test images": data.test})
-                for said in [*not_published(run.dataset, data_root), *own]:
-                    log.warning("%s", said)
-            checkpoint.own(folder, out)
-            if after:
-                checkpoint.copy(after / folder.name, folder)
-        workers.wait()
-        monitor = None
-        if watching and workers.first:
-            from vdiff.steps.monitor import TensorBoard
+    monitor = None
+    if watching:
+        from vdiff.steps.monitor import TensorBoard
 
-            monitor = TensorBoard(run, data, out, workers.accelerator, *watching)
-        try:
-            rows, snapshots = train_run(run, data, folder, workers, monitor, slice_minutes, until)
-        except Stopped as stopped:
-            if until is None or stopped.iteration < until:
-                raise
-            rows, snapshots = [], []
-        if not workers.first:
-            return
-    if into:
-        checkpoint.copy(folder, into / folder.name)
-        log.info("Trained to iteration %d; the state is in %s.", until, into)
-        return
-    note(precision=snapshots[-1].precision)
-    if not run_file:
-        run_file = out / "run.json"
-        write_json(run_file, run.model_dump())
-    held = fingerprint(run.dataset, data_root)
-    write_csv(out / "train.csv", rows, "train")
-    write_table(out / "snapshots.csv", run.who, take(snapshots, out / "weights"), held.images)
-    asked = of_training(run, held, run_file)
-    for name in ("train.csv", "snapshots.csv"):
-        write_record(out / name, asked)
-    for old in checkpoint.drop_superseded(folder):
-        log.info("Deleted the state in %s: these results replace those that it led to.", old)
-    log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")
+        def monitor(run, data, accelerator):
+            return TensorBoard(run, data, out, accelerator, *watching)
+
+    part = Part(slice_minutes, until, into, after)
+    note(**train_to(out, run, run_file, data_root, device, state or out / "state", part, monitor))
 
 
 def _run(run_file: Path | None, given: dict) -> Run:

@@ -32,7 +32,7 @@ OF_STEPS = (
 )  # fmt: skip
 OF_TORCH = ("vdiff.steps.", "vdiff.training.")
 BESIDE = {
-    "train": "training.loop",
+    "train": "training.job",
     "plot": "figures.style",
     "animate": "figures.animation",
     "claims": "stats.controls",

@@ -1,8 +1,5 @@
-"""What each file of a results folder is to be made from, by its configuration, code and data.
-
-The commands write it into the record of what they make (`files/records.py`); the pipeline compares
-it with what it is asked for before it uses a file again, wherever the folder came from.
-"""
+"""What each file of a results folder is to be made from, compared with what its record says before
+the file is used again, wherever the folder came from."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from vdiff.config import Config, Run, run_of
+from vdiff.config import Config, run_of
 from vdiff.config.specs import SPECS
-from vdiff.config.specs.spec import Spec
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES, FPS, Figure, Name
 from vdiff.files import layout
+from vdiff.files.asked import of_curves, of_difference, of_gathered, of_step, of_training
 from vdiff.files.atomic import write_bytes
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
@@ -25,42 +20,6 @@ from vdiff.files.objects import read_json
 from vdiff.files.records import Asked, checksum_of, record_of, why_unfit
 from vdiff.files.tidy import read_csv
 from vdiff.report import contents
-
-
-def of_training(run: Run, data: Fingerprint, run_file: Path) -> Asked:
-    """Of train.csv and snapshots.csv."""
-    facts = {"run": run.model_dump(mode="json"), "code": code_hash("training.loop")}
-    return Asked({"command": "train", **facts, "data": data.images}, [run_file])
-
-
-def of_step(
-    step: Spec, run: Run, settings: BaseModel, axis: Mapping, data: Fingerprint,
-    inputs: Sequence[Path],
-) -> Asked:  # fmt: skip
-    """Of a step's outputs; inputs: the run file and the table of snapshots."""
-    facts = {
-        "command": step.name,
-        "run": run.model_dump(mode="json"),
-        "settings": settings.model_dump(mode="json"),
-        "axis": dict(axis),
-        "code": code_hash(f"steps.{step.name}"),
-        "data": data.images if step.name != "quality" else {**data.images, "labels": data.labels},
-    }
-    return Asked(facts, inputs)
-
-
-def of_difference(who: Mapping, inputs: Sequence[Path]) -> Asked:
-    code = code_hash("stats.aggregate")
-    return Asked({"command": "difference", "who": dict(who), "code": code}, inputs)
-
-
-def of_gathered(schema: str, inputs: Sequence[Path]) -> Asked:
-    code = code_hash("files.tidy")
-    return Asked({"command": "aggregate", "schema": schema, "code": code}, inputs)
-
-
-def of_curves(evaluation: Path) -> Asked:
-    return Asked({"command": "curves", "code": code_hash("stats.aggregate")}, [evaluation])
 
 
 def of_claims(folder: Path, config: Config) -> Asked:
