@@ -58,13 +58,21 @@ def test_every_command_explains_itself():
 
 
 def test_steps_work_alone(trained):
-    common = ["--run", trained / "run.json", "--snapshots", trained / "snapshots.csv"]
+    common = ["--run", trained]
     vdiff("evaluate", *common, "--out", trained / "e.csv", "--images", 8, "--last")
     vdiff("sample", *common, "--out", trained / "s.npz", "--count", 4, "--steps", 3)
     vdiff("plot", "samples", trained / "s.npz", "--out", trained / "s.png")
     with np.load(trained / "s.npz") as arrays:
         assert arrays["samples"].shape == (4, 1, 8, 8)
         assert arrays["samples"].max() <= 16
+    named = ["--run", trained / "run.json", "--snapshots", trained / "snapshots.csv"]
+    vdiff("sample", *named, "--out", trained / "t.npz", "--count", 4, "--steps", 3)
+    assert (trained / "t.npz").read_bytes() == (trained / "s.npz").read_bytes()
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    said = refused("sample", "--run", tmp_path, "--out", tmp_path / "s.npz")
+    assert str(tmp_path / "run.json") in said
 
 
 def test_the_published_flags_are_understood(tmp_path):

@@ -19,16 +19,17 @@ log = logging.getLogger("vdiff")
 
 
 def _command(step: Spec) -> click.Command:
-    """`vdiff STEP --run FILE --snapshots CSV --out FILE`, with its section's fields as options."""
+    """`vdiff STEP --run FOLDER --out FILE`, with its section's fields as options."""
 
     def measure(
-        run_file: Path, snapshots: Path, data_root: Path, device: Wanted, **given: Any
+        run_file: Path, snapshots: Path | None, data_root: Path, device: Wanted, **given: Any
     ) -> None:
         from vdiff.files.asked import of_step
         from vdiff.files.fingerprint import fingerprint
         from vdiff.files.records import write_record
         from vdiff.files.tidy import write_csv, write_npz
 
+        snapshots = snapshots or run_file.with_name("snapshots.csv")
         settings = settings_of(step.settings, given)
         axis = {step.axis.name: given[step.axis.name]} if step.axis else {}
         model = _opened(step, run_file, snapshots, data_root, device)

@@ -1,5 +1,6 @@
 """Options of the commands: those that several share, and those made from a section's fields."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -45,8 +46,23 @@ ROOT = click.option(
     default=Path("data"),
     help="Folder of the torchvision sets; what is missing there is downloaded.",
 )
-RUN = click.option("--run", "run_file", type=PATH, required=True, help="The run file (JSON).")
-SNAPSHOTS = click.option("--snapshots", type=PATH, required=True, help="Its snapshots.csv.")
+
+
+class RunFile(click.Path):
+    """The file run.json, or the folder that it is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        return path / "run.json" if path.is_dir() else path
+
+
+RUN_FILE = RunFile(path_type=Path)
+RUN = click.option(
+    "--run", "run_file", type=RUN_FILE, required=True, help="The run's folder, or its run.json."
+)
+SNAPSHOTS = click.option(
+    "--snapshots", type=PATH, help="Its snapshots.csv, by default the one beside its run.json."
+)
 
 
 def options_of(

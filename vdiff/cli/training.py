@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vdiff.cli.group import FOLDER, OUT, from_json, main, note
-from vdiff.cli.options import PATH, ROOT, options_of, settings_of, with_device
+from vdiff.cli.options import PATH, ROOT, RUN_FILE, options_of, settings_of, with_device
 from vdiff.config import (
     DATASETS,
     Evaluation,
@@ -38,7 +38,7 @@ def configure(run: str, out: Path) -> None:
 
 
 @main.command()
-@click.option("--run", "run_file", type=PATH, help="A run file of `vdiff configure`.")
+@click.option("--run", "run_file", type=RUN_FILE, help="A run file of `vdiff configure`.")
 @click.option("--preset", default="paper", help="Where --dataset is looked up without --run.")
 @click.option("--dataset", default="mnist", help="An experiment of the preset; cifar is cifar10.")
 @click.option("--debias", type=bool, default=False, help="The arm debias-True or debias-False.")
@@ -172,9 +172,7 @@ def import_weights(
     write_csv(out / "train.csv", [], "train")
     write_table(out / "snapshots.csv", run.who, [snapshot], held.images)
     write_json(out / "run.json", json.loads(run.model_dump_json()))
-    log.info(
-        "Imported; evaluate by --run %s --snapshots %s.", out / "run.json", out / "snapshots.csv"
-    )
+    log.info("Imported; evaluate by --run %s.", out)
 
 
 @main.command("export-weights")
