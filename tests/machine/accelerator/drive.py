@@ -71,14 +71,16 @@ for name in ("digits", "swissroll", "improved"):
             words = [*base, *table, "--last", "--estimators", estimator, "--images", n]
             words += ["--batch-size", 8, "--pilot", 64]
             both(f"evaluate-{estimator}-{name}-{n}", "evaluate", *words)
-    words = [*base, *table, "--images", 4, "--batch-size", 4, "--pilot", 64, "--passes", 2]
+    words = [*base, *table, "--images", 2, "--batch-size", 2, "--pilot", 64, "--passes", 2]
     both(f"likelihood-{name}", "likelihood", *words)
     words = [*base, *table, "--draws", 100, "--batches", 10, "--batch-size", 4, "--pilot", 64]
+    words += ["--checkpoints", 1]
     both(f"variance-{name}", "variance", *words, "--gradient", "OUT-gradient.csv")
     both(f"forms-{name}", "forms", *base, *table, "--draws", 100)
     if points:
         both("theory", "theory", *base, *table, "--paths", 100, "--path-steps", 5,
-             "--flow-points", 10, "--layer-points", 100)  # fmt: skip
+             "--flow-points", 10, "--layer-points", 100, "--layers", 8, "--doublings", 2,
+             "--samples", 100, "--sample-steps", 5)  # fmt: skip
     for n in (5, 10):
         if not points:
             both(f"discrete-{name}-{n}", "discrete", *base, *table, "--images", 4, "--draws", "1,2",

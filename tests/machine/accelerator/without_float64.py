@@ -60,7 +60,8 @@ for name, dataset, more in (
         both("trajectory", "trajectory", *base, "--out", "OUT.npz", "--lmbd", 0, "--steps", 5,
              "--samples", 100, "--columns", 5, "--strip-columns", 5)  # fmt: skip
         both("theory", "theory", *base, "--out", "OUT.csv", "--paths", 100, "--path-steps", 5,
-             "--flow-points", 10, "--layer-points", 100)  # fmt: skip
+             "--flow-points", 10, "--layer-points", 100, "--layers", 8, "--doublings", 2,
+             "--samples", 100, "--sample-steps", 5)  # fmt: skip
     else:
         both(f"sample-{name}", "sample", *base, "--out", "OUT.npz", "--steps", 5, "--count", 8)
         both(f"quality-{name}", "quality", *base, "--out", "OUT.csv", "--count", 32, "--real", 32,
