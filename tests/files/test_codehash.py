@@ -25,7 +25,7 @@ def test_comments_docstrings_and_layout_change_no_hash(tmp_path):
     found = []
     for k, text in enumerate(texts):
         (tmp_path / f"{k}.py").write_text(text)
-        found.append(codehash._text(tmp_path / f"{k}.py"))
+        found.append(codehash._read(tmp_path / f"{k}.py").text)
     assert found[0] == found[1] != found[2]
 
 

@@ -6,13 +6,17 @@ belong to it.
 """
 
 import ast
+import gc
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 LEFT_OUT = ("config", "errors", "machine.progress", "files.schemas")
 """What has no part in a number: its values reach a step as arguments, or it only talks."""
+BY_NAME = "import_module"
 
 
 @cache
@@ -20,7 +24,7 @@ def code_hash(*modules: str) -> str:
     """Twelve hexadecimal digits over the import closure of modules such as "training.loop"."""
     digest = hashlib.sha256()
     for name in closure(*modules):
-        digest.update(f"{name}\n{_text(_file(name))}\n".encode())
+        digest.update(f"{name}\n{_read(_file(name)).text}\n".encode())
         for path in _data(name):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -63,58 +67,80 @@ def _imports(name: str) -> list[str]:
 
     A package that imports its modules by name at run time stands for all of them.
     """
-    found = []
-    for node in ast.walk(_tree(_file(name))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Attribute) and node.attr == "import_module":
-            found += [f"vdiff.{name}.{path.stem}" for path in _file(name).parent.glob("*.py")]
-    inside = [m.removeprefix("vdiff.") for m in found if m.startswith("vdiff.")]
+    named: list[str] = []
+    for module in _read(_file(name)).imports:
+        if module == BY_NAME:
+            named += [f"vdiff.{name}.{path.stem}" for path in _file(name).parent.glob("*.py")]
+        else:
+            named.append(module)
+    inside = [m.removeprefix("vdiff.") for m in named if m.startswith("vdiff.")]
     inside = [m.removesuffix(".__init__") for m in inside]
     parents = [m.rsplit(".", k)[0] for m in inside for k in range(1, m.count(".") + 1)]
     return [m for m in [*inside, *parents] if _file(m).is_file()]
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+class Source(NamedTuple):
+    """A module's code without comments, docstrings and layout, and the modules that it names."""
+
+    text: str
+    imports: list[str]
 
 
 @cache
-def _text(path: Path) -> str:
-    """A module's code without comments, docstrings and layout."""
-    tree = _tree(path)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return _canonical(tree)
+def _read(path: Path) -> Source:
+    words: list[str] = []
+    imports: list[str] = []
+    collected = gc.isenabled()
+    gc.disable()  # a tree has no circles, and looking for them takes longer than to read it
+    try:
+        _canonical(ast.parse(path.read_text()), words.append, imports)
+    finally:
+        if collected:
+            gc.enable()
+    return Source("".join(words), imports)
 
 
-def _canonical(node: object) -> str:
-    """A syntax tree as a text that no version of Python writes otherwise.
+def _canonical(node: object, say: Callable[[str], None], imports: list[str]) -> None:
+    """Say a syntax tree in words that no version of Python has otherwise, and note its imports.
 
     Fields that are empty are left out, for newer versions have more of them; so is what depends on
     the layout. Adjacent constants of an f-string are one, as older versions have them.
 
-    >>> _canonical(ast.parse("f'{x!r}' + 'a' 'b'")) == _canonical(ast.parse('f"{x!r}" + "ab"'))
+    >>> old, new = [], []
+    >>> _canonical(ast.parse("f'{x!r}' + 'a' 'b'"), old.append, [])
+    >>> _canonical(ast.parse('f"{x!r}" + "ab"'), new.append, [])
+    >>> old == new
     True
     """
+    if isinstance(node, list):
+        say("[")
+        for item in node:
+            _canonical(item, say, imports)
+        say("]")
+        return
+    if not isinstance(node, ast.AST):
+        say(repr(node))
+        return
     if isinstance(node, ast.JoinedStr):
-        parts: list[object] = []
+        parts: list[ast.expr] = []
         for part in node.values:
             if isinstance(part, ast.Constant) and parts and isinstance(parts[-1], ast.Constant):
                 parts[-1] = ast.Constant(str(parts[-1].value) + str(part.value))
             else:
                 parts.append(part)
-        return f"JoinedStr({_canonical(parts)})"
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
-        kept = (f"{n}={_canonical(v)}" for n, v in fields if v is not None and v != [])
-        return f"{type(node).__name__}({', '.join(kept)})"
-    if isinstance(node, list):
-        return f"[{', '.join(map(_canonical, node))}]"
-    return repr(node)
+        node.values = parts
+    elif isinstance(node, ast.Import):
+        imports += [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    elif isinstance(node, ast.Attribute) and node.attr == BY_NAME:
+        imports.append(BY_NAME)
+    elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        node.body = node.body[1:] or [ast.Pass()]
+    say(f"{type(node).__name__}(")
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name != "kind" and value is not None and value != []:
+            say(f"{name}=")
+            _canonical(value, say, imports)
+    say(")")

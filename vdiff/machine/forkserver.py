@@ -139,6 +139,9 @@ def _preload(argv: list[str], preloaded: Sequence[str]) -> None:
     for module in modules:
         with contextlib.suppress(Exception):
             import_module(module)
+    if preloaded:
+        with contextlib.suppress(Exception):  # read here, the code need not be read in every fork
+            import_module("vdiff.files.codehash").code_hash(name.removeprefix("vdiff."))
 
 
 def _become(request: dict[str, Any]) -> None:
