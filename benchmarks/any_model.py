@@ -5,7 +5,8 @@ python benchmarks/any_model.py [--steps 300] [--images 64] [--draws 16]
 Three kinds of diffusers' small network are trained on 8x8 digits and wrapped. Compared, in one run
 and in turns, are variance of one draw of an image's bits/dim times its seconds: `efficient`;
 `usual`, a uniform time and one probe for the divergence; `sum`, the discrete bound of 1,000 steps
-even in time with a draw of noise at each, as DDPM's code computes it. Needs the extra `models`.
+(--chain) even in time with a draw of noise at each, as DDPM's code computes it. Needs the extra
+`models`.
 """
 
 import argparse
@@ -89,7 +90,7 @@ def usual(model, x, draws):
 
 
 @torch.no_grad()
-def summed(model, x, repeat=0, steps=1000):
+def summed(model, x, repeat, steps):
     """(N,) nats, but for terms without noise: the sum over steps of (SNR(t) - SNR(t + h)) / 2 times
     the squared error of x-hat at t + h."""
     rng, sde, a = generator("sum", repeat), model.sde, model.drift()
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--sums", type=int, default=4)
+    parser.add_argument("--chain", type=int, default=1000, help="Steps of a sum.")
     options = parser.parse_args()
     digits = torch.tensor(load_digits().images, dtype=torch.uint8)[:, None]
     train, x = digits[:1500], digits[1500 : 1500 + options.images]
@@ -125,7 +127,9 @@ def main() -> None:
         work = {
             "efficient": lambda m=model: m.draws(x, draws=options.draws, batch_size=1024),
             "usual": lambda m=model: usual(m, x, options.draws),
-            "sum": lambda m=model: np.stack([summed(m, x, k) for k in range(options.sums)], 1),
+            "sum": lambda m=model: np.stack(
+                [summed(m, x, k, options.chain) for k in range(options.sums)], 1
+            ),
         }
         costs, cells = {}, []
         for name, run in work.items():

@@ -10,7 +10,7 @@ from support.pipeline import ROOT
 RUN = "results/smoke/runs"
 DIGITS = f"{RUN}/digits/debias-True/seed-0"
 SMALL = {
-    "any_model.py": ["--steps=2", "--images=4", "--draws=4", "--sums=2"],
+    "any_model.py": ["--steps=2", "--images=4", "--draws=4", "--sums=2", "--chain=20"],
     "brute_force.py": ["--images=4", "--times=8", DIGITS],
     "intervals.py": ["--examples=8"],
     "coverage.py": ["--images=4", "--truth=32", DIGITS],
