@@ -35,6 +35,7 @@ SMALL = {
     "oracle.py": ["--examples=64", "--draws=2", "--schedules=ddpm-linear,edm"],
     "overfitting.py": ["--images=4", "--draws=2", DIGITS],
     "packages.py": ["--steps=2", "--images=2", "--draws=2", "--repeats=2", "--spacing=1"],
+    "paper_hour.py": ["--small", "--rates=0", "--device=cpu", "--out=hour"],
     "peers.py": ["--nets=exact", "--images=2", "--passes=8", "--pilot=64", "--steps=5", "--odes=1"],
     "peers.py of a trained one": [
         "--nets=digits-demo",
@@ -83,6 +84,7 @@ SLOW = (
     "gpu.py",
     "intervals.py",
     "packages.py",
+    "paper_hour.py",
     "peers.py",
     "samplers.py of images",
     "startup.py",

@@ -168,7 +168,7 @@ class Experiment(Measurements):
         description of pairs has the rule), whatever their names are."""
         if self.pairs:
             return self.pairs
-        keys = {name: _flat(arm.model_dump()) for name, arm in self.arms.items()}
+        keys = {name: flat(arm.model_dump()) for name, arm in self.arms.items()}
         papers = [
             (true, false)
             for true, false in product(self.arms, self.arms)
@@ -192,16 +192,16 @@ class Experiment(Measurements):
         return None
 
 
-def _flat(keys: dict, prefix: str = "") -> dict[str, Any]:
+def flat(keys: dict, prefix: str = "") -> dict[str, Any]:
     """Nested keys as dotted ones.
 
-    >>> _flat({"debias": True, "sde": {"kind": "vp"}})
+    >>> flat({"debias": True, "sde": {"kind": "vp"}})
     {'debias': True, 'sde.kind': 'vp'}
     """
     found: dict[str, Any] = {}
     for name, value in keys.items():
         inner = isinstance(value, dict)
-        found |= _flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+        found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return found
 
 

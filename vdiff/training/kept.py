@@ -14,7 +14,6 @@ from vdiff.errors import VdiffError
 from vdiff.files import checkpoint
 from vdiff.files.weights import Snapshot, read_snapshot, write_snapshot
 from vdiff.machine.writer import Writer
-from vdiff.training.state import State
 from vdiff.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -134,7 +133,8 @@ class Kept:
                     f"{self.folder} has lost its snapshot of iteration {i}; train again."
                 )
             found.append(snapshot)
-        return _rows(self.trainer.state, self.run), found
+        state = self.trainer.state
+        return rows_of(self.run, state.history[: state.iteration]), found
 
 
 def snapshot_iterations(run: Run) -> list[int]:
@@ -143,9 +143,10 @@ def snapshot_iterations(run: Run) -> list[int]:
     return sorted({*range(0, t.iterations, t.snapshot_every), t.iterations})
 
 
-def _rows(state: State, run: Run) -> list[dict]:
-    """Means over the log intervals so far; the last may be short."""
-    parts = state.history[: state.iteration].cpu().split(run.training.log_every)
+def rows_of(run: Run, history: Tensor) -> list[dict]:
+    """Of the schema train: means over the log intervals, the last of which may be short, of each
+    step's loss (nats) and bits/dim, history (iterations, 2)."""
+    parts = history.cpu().split(run.training.log_every)
     ends = accumulate(len(part) for part in parts)
     return [_row(run, end, part) for end, part in zip(ends, parts, strict=True)]
 
