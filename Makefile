@@ -9,7 +9,7 @@ JOBS ?= all
 .PHONY: demo test test-slow test-both test-all test-cluster figures lint pages notebooks article docs clean
 
 demo: $(READY)
-	$(RUN) snakemake --cores $(JOBS)
+	$(RUN) vdiff run --brief --cores $(JOBS)
 
 test: $(READY)
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder

@@ -1,6 +1,7 @@
 """The command line: helpful, and one sentence for every fault."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from vdiff.cli import main
 from vdiff.cli.group import SECTIONS, Output, first_sentence
 from vdiff.files.atomic import writing
 
+USING = ROOT / "docs/using.md"
 RUN = {
     "experiment": "digits", "arm": "debias-True", "dataset": "digits", "debias": True, "seed": 0,
     "network": {"channels": 4, "multipliers": [1], "blocks": 1, "groups": 2},
@@ -55,6 +57,36 @@ def test_every_command_explains_itself():
         assert first_sentence(command.help).endswith(".")
         for option in command.params:
             assert option.param_type_name == "argument" or option.help, (name, option.name)
+
+
+def test_a_shell_completes_commands_and_options():
+    """By the line that docs/using.md gives for bash; nothing begins like a name that is none."""
+    (line,) = re.findall(r'`(eval "\$\(_VDIFF_COMPLETE=bash_source vdiff\)")`', USING.read_text())
+
+    def completed(*words):
+        asked = f"COMP_WORDS=(vdiff {' '.join(words)}); COMP_CWORD={len(words)}"
+        said = f'{asked}; _vdiff_completion vdiff; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", f"{line}\n{said}"], env={**os.environ, "PATH": path},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.split()
+
+    assert completed("tra") == ["train", "trajectory"]
+    assert completed("run", "--pre") == ["--preset"]
+    assert completed("nothing") == []
+
+
+def test_training_says_that_it_loads_torch(tmp_path):
+    """Where it does; a fault is found before."""
+    program = [sys.executable, "-P", str(ROOT / "vdiff/__main__.py"), "train"]
+    words = ["--preset", "smoke", "--dataset", "swissroll", "--num-iterations", "2"]
+    done = subprocess.run([*program, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("Loading torch")
+    assert done.stderr.index("Loading") < done.stderr.index("Trained")
+    assert "Loading" not in refused("train", *words, "--until", "1")
 
 
 def test_steps_work_alone(trained):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -412,3 +413,49 @@ def test_a_table_that_the_manifest_does_not_know_is_not_drawn(finished_copy):
     found = CliRunner().invoke(main, ["report", str(results)])
     assert found.exit_code == 1
     assert "train.csv is not as manifest.json has it" in found.output
+
+
+# What a user sees
+
+
+def briefly(folder, last):
+    """`vdiff run --brief` of three steps, of which the last is a command; its process."""
+    (folder / "Snakefile").write_text(
+        'rule all:\n    input: "a", "b"\n'
+        'rule first:\n    output: "a"\n    shell: "touch a"\n'
+        'rule second:\n    input: "a"\n    output: "b"\n    log: "second.log"\n'
+        f"    shell: {last!r}\n"
+    )
+    words = ["run", "--brief", "--snakefile", "Snakefile", "--cores", "1", "--show-failed-logs"]
+    return subprocess.Popen(
+        [sys.executable, "-P", str(ROOT / "vdiff/__main__.py"), *words], cwd=folder, text=True,
+        env={**os.environ, "VDIFF_PROGRESS": "bar"}, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_brief_run_is_one_bar_and_one_file_and_says_what_failed(tmp_path):
+    run = briefly(tmp_path, "echo the reason > {log}; exit 3")
+    failed = run.communicate()[1]
+    assert run.returncode == 1
+    assert "Error in rule second:" in failed and "the reason" in failed
+    assert "rule first" not in failed and "3/3" not in failed
+    run = briefly(tmp_path, "touch b")
+    said = run.communicate()[1]
+    assert run.returncode == 0 and "2/2" in said and "Error" not in said
+    (name,) = re.findall(r"^Messages go to (.*)\.$", said, re.MULTILINE)
+    assert "Finished jobid" in (tmp_path / name).read_text()
+    assert len(said.splitlines()) - said.count("vdiff run:") < 4
+
+
+def test_a_brief_run_that_is_terminated_waits_for_its_jobs_and_can_go_on(tmp_path):
+    """As Snakemake does, which would otherwise run on and hold the folder."""
+    run = briefly(tmp_path, "touch started; sleep 5; touch b")
+    while not (tmp_path / "started").exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    run.terminate()
+    run.communicate(timeout=60)
+    assert (tmp_path / "b").exists()
+    run = briefly(tmp_path, "touch b")
+    said = run.communicate()[1]
+    assert run.returncode == 0, said

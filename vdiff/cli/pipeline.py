@@ -2,8 +2,13 @@
 
 import getpass
 import os
+import re
+import signal
+import subprocess
 import sys
 import tempfile
+import time
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,12 +18,14 @@ from vdiff.cli.group import main
 from vdiff.config import preset_names, read_yaml
 from vdiff.errors import VdiffError
 from vdiff.files.pipeline import snakefile
+from vdiff.machine.progress import bar
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.option("--preset", help="As `vdiff presets` lists them, or score; demo by default.")
+@click.option("--brief", is_flag=True, help="Show one bar; Snakemake's messages go to a file.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def run(preset: str | None, words: tuple[str, ...]) -> None:
+def run(preset: str | None, brief: bool, words: tuple[str, ...]) -> None:
     """Run the pipeline in this folder; results come into its folder results.
 
     WORDS are Snakemake's own targets and options in its own order, such as `--cores 2`, `--dry-run`
@@ -38,7 +45,47 @@ def run(preset: str | None, words: tuple[str, ...]) -> None:
         command += ["--cores", "all"]
     # The jobs call `python` and `jupyter`: those of this environment, activated or not.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    os.execve(sys.executable, command, {**os.environ, **_home(), "PATH": path})
+    environment = {**os.environ, **_home(), "PATH": path}
+    if brief:
+        sys.exit(_briefly(command, environment))
+    os.execve(sys.executable, command, environment)
+
+
+STEPS = re.compile(r"^(?:total +|(\d+) of )(\d+)(?: steps .*)?$", re.MULTILINE)
+SAID = re.compile(r"^(?:Done: |Nothing to be done).*", re.MULTILINE)
+WRONG = re.compile(r"^(?:Error in |\w*(?:Error|Exception)\b)", re.MULTILINE)
+
+
+def _briefly(command: list[str], environment: dict[str, str]) -> int:
+    """Run Snakemake under one bar of its steps; its exit status. All messages go to a file, and are
+    shown from the first error on, or else their last lines, where it fails."""
+    file = Path(".snakemake/log") / f"vdiff-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    click.echo(f"Messages go to {file}.", err=True)
+    with file.open("w") as out, file.open(errors="replace") as messages:
+        job = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        # A terminal interrupts both. Snakemake ends in its own time and is waited for.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: job.terminate())
+        done, rest, ended = 0, "", False
+        with bar(0, "vdiff run", unit="step") as progress:
+            while not ended:
+                ended = job.poll() is not None  # then there is once more something to read
+                lines, end, rest = (rest + messages.read()).rpartition("\n")
+                for now, total in STEPS.findall(lines + end):
+                    progress.total = int(total)
+                    progress.update(int(now or 0) - done)
+                    done = int(now or 0)
+                time.sleep(0 if ended else 0.3)
+    text = file.read_text(errors="replace")
+    if not job.returncode:
+        for said in SAID.findall(text):
+            click.echo(said, err=True)
+        return 0
+    first = WRONG.search(text)
+    shown = text[first.start() :] if first else "\n".join(text.splitlines()[-20:])
+    click.echo(f"{shown.rstrip()}\nSnakemake failed; all its messages are in {file}.", err=True)
+    return job.returncode if job.returncode > 0 else 128 - job.returncode
 
 
 def _no_preset_is_a_target(words: tuple[str, ...]) -> None:

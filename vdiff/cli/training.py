@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def train(
     watching = _watching(given)
     name = expname or f"{run.experiment}-{run.arm}-seed-{run.seed}"
     out = out or FOLDER.convert(saveroot / name, None, None)
+    if "torch" not in sys.modules:
+        log.info("Loading torch, which takes some seconds ...")
 
     from vdiff.training.job import Part, train_to
 
