@@ -1,5 +1,5 @@
 """The documentation site: gathers its pages in build/docs, builds it with Zensical, and turns its
-formulas into MathML.
+formulas into MathML. Ends with an error where a page refers to a file that is not there.
 
 python docs/site.py
 """
@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from html import unescape
 from itertools import count
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 from latex2mathml.converter import convert
@@ -32,6 +34,12 @@ LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r'((?:src|srcset)=")([^":#]+)(")')
 FORMULA = re.compile(r'<(div|span) class="arithmatex">(.*?)</\1>', re.S)
 SHIM = re.compile(r'<script src="https://unpkg[^>]*></script>')  # extra.js does the same here
+REFERENCE = re.compile(r'\s(?:href|src|srcset|data)="([^"#?]+)')
+# What MathML Core, and so Chromium, does not know: letters of other alphabets by an attribute, and
+# spaces around what is no operator.
+LETTER = re.compile(r'<mi mathvariant="(double-struck|script)">([A-Z])</mi>')
+NAME = re.compile(r"<mi>([a-z]{2,})</mi>(<mo[^>]*>&#x00028;)?")
+SIGN = re.compile(r"<mi>(\W|&#x02016;|&#x0007E;)</mi>")
 CONTENTS = re.compile(r'(<nav class="md-nav" aria-label=")([^"]*)')
 
 
@@ -98,6 +106,21 @@ def build() -> None:
         sys.exit(said)
     for page in SITE.rglob("*.html"):
         page.write_text(FORMULA.sub(mathml, numbered(SHIM.sub("", page.read_text()))))
+    if lost := missing():
+        sys.exit("\n".join(lost))
+
+
+def missing() -> list[str]:
+    """A line for each file that a page refers to and that is not in the site."""
+    found = []
+    for page in sorted(SITE.rglob("*.html")):
+        for path in sorted(set(REFERENCE.findall(page.read_text()))):
+            inside = (
+                SITE / path[1:] if path.startswith("/") else page.parent / unquote(unescape(path))
+            )
+            if not re.match(r"[a-z]+:|//", path) and not inside.is_file():
+                found.append(f"{page.relative_to(SITE)} refers to {path}, which is not there.")
+    return found
 
 
 def numbered(page: str) -> str:
@@ -108,7 +131,28 @@ def numbered(page: str) -> str:
 
 def mathml(match: re.Match) -> str:
     display = "block" if match[1] == "div" else "inline"
-    return convert(unescape(match[2])[2:-2], display=display)
+    text = convert(unescape(match[2])[2:-2], display=display)
+    return SIGN.sub(sign, NAME.sub(name, LETTER.sub(letter, text)))
+
+
+def letter(match: re.Match) -> str:
+    """As Unicode has it: the older ones, such as \u211d, are not called mathematical."""
+    name = f"{match[1].upper()} CAPITAL {match[2]}"
+    try:
+        return f"<mi>{unicodedata.lookup(f'MATHEMATICAL {name}')}</mi>"
+    except KeyError:
+        return f"<mi>{unicodedata.lookup(name)}</mi>"
+
+
+def name(match: re.Match) -> str:
+    """A function such as log, with thin spaces beside it, but none before a bracket."""
+    right = "0" if match[2] else "0.167em"
+    return f'<mo lspace="0.167em" rspace="{right}">{match[1]}</mo>{match[2] or ""}'
+
+
+def sign(match: re.Match) -> str:
+    """A relation or separator, which has spaces of its own; a tilde is the relation."""
+    return f"<mo>{match[1].replace('&#x0007E;', '&#x0223C;')}</mo>"
 
 
 if __name__ == "__main__":

@@ -37,6 +37,28 @@ def test_a_broken_anchor_is_an_error(site, tmp_path):
     assert "anchor does not exist" in done.stderr
 
 
+def test_a_picture_that_is_not_there_is_an_error(site, tmp_path):
+    """Of all pages: Zensical's strict build lets it through."""
+    folder = shutil.copytree(site.parent, tmp_path / "project")
+    page = folder / "docs" / "models" / "edm.md"
+    page.write_text(page.read_text() + '\n<img src="../gone.png" alt="">\n')
+    done = subprocess.run(
+        [sys.executable, "docs/site.py"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "models/edm.html refers to ../gone.png, which is not there.\n"
+
+
+def test_formulas_have_their_letters_and_spaces_in_every_browser(site):
+    """MathML Core knows no mathvariant but normal, and no spaces around what is no operator."""
+    pages = "".join(page.read_text() for page in site.rglob("*.html"))
+    assert set(re.findall(r'mathvariant="(.*?)"', pages)) <= {"normal"}
+    formulas = "".join(re.findall(r"<math.*?</math>", pages, re.S))
+    assert "<mi>\U0001d53c</mi>" in formulas and "<mi>\U0001d4a9</mi>" in formulas
+    assert not re.search(r"<mi>([a-z]{2,}|\W)</mi>", formulas)
+    assert re.search(r'<mo lspace="0.167em" rspace="0.167em">log</mo><mi>p</mi>', formulas)
+
+
 def test_no_page_asks_the_network(site):
     for page in site.glob("*.html"):
         loaded = re.findall(
