@@ -18,8 +18,8 @@ def _bind() -> None:
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     last = [str(Path(path).resolve()) for path in given]
     late = {*last, str(folder)}
-    found = [path for path in sys.path if path and str(Path(path).resolve()) not in late]
-    sys.path[:] = [*found, *last]
+    before = [path for path in sys.path if path and str(Path(path).resolve()) not in late]
+    sys.path[:] = [*before, *last]
     package = folder / "__init__.py"
     spec = spec_from_file_location("vdiff", package, submodule_search_locations=[str(folder)])
     assert spec is not None and spec.loader is not None

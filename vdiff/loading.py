@@ -1,7 +1,7 @@
 """Models by name: of a run's folder, of a file of weights, or that come with vdiff.
 
 model = vdiff.load("results/demo/runs/digits/debias-True/seed-0").fit()
-found = model.log_prob(model.test_examples(8))
+bound = model.log_prob(model.test_examples(8))
 """
 
 from pathlib import Path

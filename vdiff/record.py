@@ -26,7 +26,7 @@ from vdiff.steps.evaluate import keys_of
 MOST = 4.0  # standard errors between what an entry says and what is found
 
 
-class Found(NamedTuple):
+class Fresh(NamedTuple):
     """Bits/dim. bits: (N, draws) of the test images; error: of the noise and images together;
     noise: of the noise alone."""
 
@@ -61,7 +61,7 @@ class Checked(NamedTuple):
     right: whether the entry's number and its error are those of its weights; minus: it less the
     record in pairs, with its error, None where vdiff has no record for the data."""
 
-    found: Found
+    fresh: Fresh
     passes: int
     test_size: int
     right: bool
@@ -102,11 +102,11 @@ def _entry(crate: Path, results: dict[str, dict], weights: Path) -> Entry:
             f"{said['iteration']} in its weights."
         )
     z, keys, mean = _draws(folder / "per_image.npz", f"efficient_{run.training.iterations:08d}")
-    found = {
+    measured = {
         "bpd": mean.mean, "bpd_std_err": mean.std_err, "se_mc": mean.se_mc,
         "passes": len(z), "images": len(keys),
     }  # fmt: skip
-    for column, value in found.items():
+    for column, value in measured.items():
         if not math.isclose(row[column], value, rel_tol=1e-5, abs_tol=1e-5):
             raise VdiffError(
                 f"{folder / 'evaluation.csv'} says that {column} is {row[column]:g}; by "
@@ -139,7 +139,7 @@ def _draws(path: Path, name: str) -> tuple[np.ndarray, np.ndarray, Mean]:
         raise VdiffError(f"{path} is no evaluation: {first_line(error)}.") from None
 
 
-def measured(model: Model, data: Data, x: Tensor, draws: int, seed: int) -> Found:
+def measured(model: Model, data: Data, x: Tensor, draws: int, seed: int) -> Fresh:
     """The model's bound on examples, by fresh noise."""
     nats = model.fit(data.pick(PILOT, generator("pilot", seed)), seed=seed).draws(
         x, draws=draws, seed=seed
@@ -148,7 +148,7 @@ def measured(model: Model, data: Data, x: Tensor, draws: int, seed: int) -> Foun
     each = bits.mean(1)
     noise = math.sqrt(bits.var(1, ddof=1).mean() / draws / len(x))
     error = float(each.std(ddof=1) / len(x) ** 0.5)
-    return Found(bits, float(each.mean()), error, noise, tail_of(each - each.mean()))
+    return Fresh(bits, float(each.mean()), error, noise, tail_of(each - each.mean()))
 
 
 def check(
@@ -179,27 +179,27 @@ def check(
             "by the iterations and batch_size of its run.json."
         )
     x, z = x[:images], entry.bits[:, :images]
-    found = measured(read_pretrained(entry.weights), held, x, draws, seed)
-    right = _confirmed(found, z)
+    fresh = measured(read_pretrained(entry.weights), held, x, draws, seed)
+    right = _confirmed(fresh, z)
     record = next((n for n, p in names().items() if about(p)["data"] == said["data"]), None)
     minus = None
     if record is not None:
         other = measured(read_pretrained(names()[record]), held, x, draws, seed)
-        difference = found.bits.mean(1) - other.bits.mean(1)
+        difference = fresh.bits.mean(1) - other.bits.mean(1)
         minus = (float(difference.mean()), float(std_err(difference)))
     passes = seen * run.training.draws_per_image
-    return Checked(found, passes, held.test_size, right, record, minus)
+    return Checked(fresh, passes, held.test_size, right, record, minus)
 
 
-def _confirmed(found: Found, z: np.ndarray) -> bool:
+def _confirmed(fresh: Fresh, z: np.ndarray) -> bool:
     """Whether the bits/dim z (passes, N) of an entry can be draws of what was found on the same
     images, judged by the found noise alone: their mean to MOST errors, and the images' spread
     within a factor of two, or more for few images."""
-    ratio = found.bits.shape[1] / len(z)
-    noise = found.noise * math.sqrt(1 + ratio)
-    spread = math.sqrt(max(found.error**2 - found.noise**2, 0) + found.noise**2 * ratio)
+    ratio = fresh.bits.shape[1] / len(z)
+    noise = fresh.noise * math.sqrt(1 + ratio)
+    spread = math.sqrt(max(fresh.error**2 - fresh.noise**2, 0) + fresh.noise**2 * ratio)
     factor = 2 * math.exp(MOST / math.sqrt(z.shape[1]))
     return (
-        abs(found.mean - z.mean()) <= MOST * noise
+        abs(fresh.mean - z.mean()) <= MOST * noise
         and spread / factor <= std_err(z.mean(0)) <= spread * factor
     )

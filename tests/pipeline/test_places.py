@@ -155,7 +155,8 @@ def test_the_words_of_run_keep_snakemakes_own_order():
     assert _with_preset("demo", ["TARGET", "-n"]) == [
         "--config", "preset=demo", "--", "TARGET", "-n",
     ] or _with_preset("demo", ["TARGET", "-n"])[0] == "TARGET"  # fmt: skip
-    assert _config_files(("-n", "--configfile", "a", "b", "--cores", "1")) == [Path("a"), Path("b")]
+    words = ("-n", "--configfile", "a", "b", "--cores", "1")
+    assert list(_config_files(words)) == [Path("a"), Path("b")]
 
 
 @pytest.mark.parametrize("words", [["demo"], ["-n", "smoke"], ["--cores", "2", "score"]])

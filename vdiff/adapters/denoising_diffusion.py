@@ -43,7 +43,7 @@ def from_denoising_diffusion(diffusion: Any, **keys: Any) -> Model:
             "learned determines no score; it must be False."
         )
     ends = diffusion.normalize(torch.tensor([0.0, 1.0])).tolist()
-    found = {
+    own = {
         "schedule": TableSDE(tuple(diffusion.alphas_cumprod.double().tolist())),
         # With a learned variance its loss takes the output for the noise, whatever its objective.
         "predicts": PREDICTS[diffusion.objective] if net.out_dim == net.channels else "noise",
@@ -51,4 +51,4 @@ def from_denoising_diffusion(diffusion: Any, **keys: Any) -> Model:
         "range": tuple(ends),
         "device": str(diffusion.device),
     }
-    return wrap(net, **{**found, **keys})
+    return wrap(net, **{**own, **keys})

@@ -77,10 +77,10 @@ def from_diffusers(unet: Any, scheduler: Any = None, **keys: Any) -> Model:
         return unet(y, t, *condition, **named).sample
 
     device = str(next(unet.parameters()).device)
-    found: dict[str, Any] = {"schedule": sde, "predicts": predicts, "device": device}
+    own: dict[str, Any] = {"schedule": sde, "predicts": predicts, "device": device}
     if "data" not in keys:
-        found["data"] = _shape(unet)
-    return wrap(net, **{**found, **more, **keys})
+        own["data"] = _shape(unet)
+    return wrap(net, **{**own, **more, **keys})
 
 
 def from_folder(
@@ -187,12 +187,14 @@ def _place(folder: Path, unet: str | None) -> Path:
 def _variant(place: Path) -> str | None:
     """Which variant the weights in a folder are: none where there are plain ones."""
     names = [m for m in (WEIGHTS.fullmatch(p.name) for p in place.iterdir()) if m]
-    found = {m[1] for m in names}
-    if None in found or not found:
+    variants = {m[1] for m in names}
+    if None in variants or not variants:
         return None
-    if len(found) > 1:
-        raise VdiffError(f"{place} has weights of {', '.join(sorted(found))}; give one as variant.")
-    return found.pop()
+    if len(variants) > 1:
+        raise VdiffError(
+            f"{place} has weights of {', '.join(sorted(variants))}; give one as variant."
+        )
+    return variants.pop()
 
 
 def _loaded(kind: Any, place: Path, variant: str | None) -> Any:
@@ -203,7 +205,7 @@ def _loaded(kind: Any, place: Path, variant: str | None) -> Any:
     level = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)  # what it would print is raised here
     try:
-        network, found = kind.from_pretrained(
+        network, info = kind.from_pretrained(
             place, local_files_only=True, variant=variant, output_loading_info=True,
             low_cpu_mem_usage=False, ignore_mismatched_sizes=True,
         )  # fmt: skip
@@ -211,8 +213,8 @@ def _loaded(kind: Any, place: Path, variant: str | None) -> Any:
         raise VdiffError(f"The network in {place} cannot be read: {first_line(error)}.") from None
     finally:
         logging.set_verbosity(level)
-    lost, more = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
-    other = sorted(str(key[0]) for key in found["mismatched_keys"])
+    lost, more = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    other = sorted(str(key[0]) for key in info["mismatched_keys"])
     prefix = next((p for p in WRAPPERS if any(key.startswith(p) for key in more)), None)
     if prefix:
         raise VdiffError(
@@ -234,15 +236,15 @@ def _few(names: Iterable[str]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """A JSON file's object."""
     try:
-        found = json.loads(path.read_text())
+        keys = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise VdiffError(
             f"{path.parent} is no folder of a diffusers pipeline: {path.name} cannot be read: "
             f"{first_line(error)}."
         ) from None
-    if not isinstance(found, dict):
-        raise VdiffError(f"{path} holds a {type(found).__name__}; it must hold an object.")
-    return found
+    if not isinstance(keys, dict):
+        raise VdiffError(f"{path} holds a {type(keys).__name__}; it must hold an object.")
+    return keys
 
 
 def _shape(unet: Any) -> tuple[int, int, int]:

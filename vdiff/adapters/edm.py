@@ -19,10 +19,10 @@ def from_edm(net: Any, **keys: Any) -> Model:
     least = max(float(getattr(net, "sigma_min", 0)), 0.002)
     most = float(getattr(net, "sigma_max", math.inf))
     size = net.img_resolution
-    found = {
+    own = {
         "schedule": VESDE(min(most, 80.0)),
         "predicts": "x0",
         "s_min": least,
         "data": (net.img_channels, size, size),
     }
-    return wrap(net, **{**found, **keys})
+    return wrap(net, **{**own, **keys})

@@ -65,10 +65,10 @@ def from_flow_matching(
 
     def noise(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:
         """From velocity = alpha' x + sigma' eps and y = alpha x + sigma eps."""
-        found = at(t)
+        schedule = at(t)
         alpha, sigma, d_alpha, d_sigma = (
             expand_like(v.to(y.dtype), y)
-            for v in (found.alpha_t, found.sigma_t, found.d_alpha_t, found.d_sigma_t)
+            for v in (schedule.alpha_t, schedule.sigma_t, schedule.d_alpha_t, schedule.d_sigma_t)
         )
         velocity = net(y, t, *condition, **named)
         return (alpha * velocity - d_alpha * y) / (alpha * d_sigma - d_alpha * sigma)

@@ -35,10 +35,10 @@ def from_k_diffusion(
         )
     if getattr(denoiser, "quantize", False):
         raise VdiffError("quantize is True: the denoiser rounds noise levels; it must be False.")
-    found = {
+    own = {
         "schedule": VESDE(float(most)),
         "predicts": "x0",
         "s_min": float(least),
         "data": tuple(data),
     }
-    return wrap(denoiser, **{**found, **keys})
+    return wrap(denoiser, **{**own, **keys})

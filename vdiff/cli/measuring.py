@@ -33,11 +33,11 @@ def _command(step: Spec) -> click.Command:
         settings = settings_of(step.settings, given)
         axis = {step.axis.name: given[step.axis.name]} if step.axis else {}
         model = _opened(step, run_file, snapshots, data_root, device)
-        found = import_module(f"vdiff.steps.{step.name}").measure(model, settings, **axis)
+        measured = import_module(f"vdiff.steps.{step.name}").measure(model, settings, **axis)
         held = fingerprint(model.run.dataset, data_root)
         asked = of_step(step, model.run, settings, axis, held, [run_file, snapshots])
         for output in step.outputs:
-            path, content = given[f"{output.option}_file"], found.outputs[output.option]
+            path, content = given[f"{output.option}_file"], measured.outputs[output.option]
             if path is None:
                 continue
             if output.schema:
@@ -46,8 +46,8 @@ def _command(step: Spec) -> click.Command:
             else:
                 write_npz(path, **content)
             write_record(path, asked)
-        if found.message:
-            log.info("%s", found.message)
+        if measured.message:
+            log.info("%s", measured.message)
 
     command: Any = with_device(ROOT(measure))
     command = options_of(step.settings)(command)

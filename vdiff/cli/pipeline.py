@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,28 +124,27 @@ def _starts_an_option(words: list[str]) -> bool:
     return not words or words[0].startswith("-")
 
 
-def _config_files(words: tuple[str, ...]) -> list[Path]:
+def _config_files(words: tuple[str, ...]) -> Iterator[Path]:
     """The files behind --configfile and --configfiles."""
-    found: list[Path] = []
     behind = False
     for word in words:
         if word.startswith("-"):
             name, _, value = word.partition("=")
             behind = name in ("--configfile", "--configfiles")
-            found += [Path(value)] if behind and value else []
+            if behind and value:
+                yield Path(value)
         elif behind:
-            found.append(Path(word))
-    return found
+            yield Path(word)
 
 
 def _home() -> dict[str, str]:
     """What Snakemake needs of a user without a home or an entry in passwd, as in containers."""
-    found = {}
+    env = {}
     home = os.environ.get("HOME", "")
     if not home or not os.access(home, os.W_OK):
-        found["HOME"] = tempfile.mkdtemp(prefix="vdiff-home-")
+        env["HOME"] = tempfile.mkdtemp(prefix="vdiff-home-")
     try:
         getpass.getuser()
     except (KeyError, OSError):
-        found["USER"] = f"user-{os.getuid()}"
-    return found
+        env["USER"] = f"user-{os.getuid()}"
+    return env

@@ -42,7 +42,7 @@ def plan(
     over = read_yaml(configfile) if configfile else {}
     config = load_config({"preset": preset, **over})
     known = rates()
-    found = {"given": gflops} if gflops else {name: rate for name, (rate, _) in known.items()}
+    speeds = {"given": gflops} if gflops else {name: rate for name, (rate, _) in known.items()}
     own = {} if gflops else _measured(config)
     all_costs = costs(config, data_root)
     rows = [
@@ -53,13 +53,13 @@ def plan(
             "passes": f"{cost.passes:.3g}",
             "GFLOP a pass": f"{cost.gflop / max(cost.passes, 1):.3g}",
             "disk, GB": f"{cost.disk / 1e9:.2f}",
-            **{name: _long(cost.hours(rate)) for name, rate in found.items()},
+            **{name: _long(cost.hours(rate)) for name, rate in speeds.items()},
             **({"here": _long(cost.hours(_here(config, cost, own)))} if own else {}),
         }
         for cost in all_costs
     ]
     click.echo(pd.DataFrame(rows).to_string(index=False))
-    totals = {name: sum(c.hours(rate) for c in all_costs) for name, rate in found.items()}
+    totals = {name: sum(c.hours(rate) for c in all_costs) for name, rate in speeds.items()}
     if own:
         totals["here"] = sum(c.hours(_here(config, c, own)) for c in all_costs)
     times = ", ".join(f"{_long(total)} ({name})" for name, total in totals.items())

@@ -56,24 +56,24 @@ def check(
                     f"folder: {first_line(error)}."
                 ) from None
         for entry in entries(unpacked):
-            found = checked(entry, data_root, draws, seed, data, images)
-            f = found.found
+            of = checked(entry, data_root, draws, seed, data, images)
+            f = of.fresh
             log.info(
                 "%s says %.4f ± %.4f bits/dim on %d of %d test images; fresh noise (seed %d) gives "
                 "%.4f ± %.4f on %d of them, ± %.4f of noise, k = %.2f of at most %.2f.",
-                entry.run.label, entry.bits.mean(), entry.error, len(entry.keys), found.test_size,
+                entry.run.label, entry.bits.mean(), entry.error, len(entry.keys), of.test_size,
                 seed, f.mean, f.error, len(f.bits), f.noise, f.tail.k_hat, f.tail.k_most,
             )  # fmt: skip
             log.info(
                 "Budget: %s passes in %s, %s %s. No crate can prove the seconds, nor that its "
                 "weights come of these passes; only training by its run.json again does.",
-                f"{found.passes:,}", entry.precision,
+                f"{of.passes:,}", entry.precision,
                 "untold" if math.isnan(entry.seconds) else f"{entry.seconds:,.0f}",
                 "core-seconds" if entry.measured else "seconds of wall time",
             )  # fmt: skip
-            if found.minus is not None:
-                log.info("Difference from %s, in pairs: %+.4f ± %.4f.", found.record, *found.minus)
-            if not found.right:
+            if of.minus is not None:
+                log.info("Difference from %s, in pairs: %+.4f ± %.4f.", of.record, *of.minus)
+            if not of.right:
                 wrong.append(entry.run.label)
     if wrong:
         raise VdiffError(f"Not confirmed: {', '.join(wrong)}.")

@@ -45,13 +45,13 @@ def _default(field: FieldInfo) -> str:
 
 def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """The fields of a model that are sections, with the type of each."""
-    found = {}
+    sections = {}
     for name, field in model.model_fields.items():
         kinds = [field.annotation, *get_args(field.annotation)]
         types = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
         if types:
-            found[name] = types[0]
-    return found
+            sections[name] = types[0]
+    return sections
 
 
 def configuration() -> str:

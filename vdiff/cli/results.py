@@ -157,13 +157,13 @@ def _weights(results: Path, folder: Path, data_root: Path) -> list[Path]:
     from vdiff.pretrained import write_pretrained
     from vdiff.steps.opening import open_model
 
-    found = []
+    paths = []
     for path in sorted(results.glob("runs/*/*/*/snapshots.csv")):
         model = open_model(read_run(path.parent / "run.json"), path, data_root)
         last = model.snapshots[-1]
-        found.append(folder / f"{'-'.join(path.parts[-4:-1])}{ENDING}")
-        write_pretrained(found[-1], model, last.weights(), last.iteration, precision=last.precision)
-    return found
+        paths.append(folder / f"{'-'.join(path.parts[-4:-1])}{ENDING}")
+        write_pretrained(paths[-1], model, last.weights(), last.iteration, precision=last.precision)
+    return paths
 
 
 @main.command()

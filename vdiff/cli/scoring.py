@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +33,7 @@ def _laid_below(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
 
 def by_option(
     command: click.Command, keys: Mapping[str, Any], where: str
-) -> list[tuple[click.Option, Any]]:
+) -> Iterator[tuple[click.Option, Any]]:
     """Keys as options of the command with their values, those of no value left out. Raises
     VdiffError for another key."""
     known = {
@@ -41,7 +41,6 @@ def by_option(
         for option in command.params
         if isinstance(option, click.Option) and option.name != "config"
     }
-    found = []
     for key, value in keys.items():
         option = known.get(str(key).replace("_", "-"))
         if option is None:
@@ -54,8 +53,7 @@ def by_option(
         if any(isinstance(v, dict | list) for v in several):
             raise VdiffError(f"{where}{key} is {value!r}; it must be a value or a list of values.")
         if value is not None:
-            found.append((option, several if option.multiple else value))
-    return found
+            yield option, several if option.multiple else value
 
 
 OPTIONS = (
@@ -179,10 +177,10 @@ def with_scoring(command: Callable[..., None]) -> Callable[..., Any]:
         own = {name: given.pop(name) for name in Scoring._fields}
         command(asked=Scoring(**own), **given)
 
-    found: Callable[..., Any] = wanted
+    decorated: Callable[..., Any] = wanted
     for option in reversed(OPTIONS):
-        found = option(found)
-    return found
+        decorated = option(decorated)
+    return decorated
 
 
 @main.command()

@@ -182,8 +182,8 @@ def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
             for folder in (first, second):
                 read_record(folder / name)
             who = read_run((first / name).with_name("run.json")).who
-            found = paired_differences(read_npz(first / name), read_npz(second / name))
-            rows += [{**who, **row} for row in found]
+            differences = paired_differences(read_npz(first / name), read_npz(second / name))
+            rows += [{**who, **row} for row in differences]
     if not rows:
         raise VdiffError(f"{first} and {second} have no evaluated run in common.")
     write_csv(out, rows, "comparison")

@@ -1,6 +1,7 @@
 """Experiments and their arms: what is trained, on which data, and what is measured on it."""
 
 import re
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -198,11 +199,11 @@ def flat(keys: dict, prefix: str = "") -> dict[str, Any]:
     >>> flat({"debias": True, "sde": {"kind": "vp"}})
     {'debias': True, 'sde.kind': 'vp'}
     """
-    found: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
     for name, value in keys.items():
         inner = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
-    return found
+        dotted |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return dotted
 
 
 def _different(a: dict, b: dict) -> set[str]:
@@ -249,11 +250,11 @@ def _well_formed(sweep: Any) -> bool:
     return all(isinstance(v, list) and v and len({repr(i) for i in v}) == len(v) for v in lists)
 
 
-def _combinations(sweep: Any) -> list[tuple[str, dict]]:
+def _combinations(sweep: Any) -> Iterator[tuple[str, dict]]:
     """Every combination of swept values: (suffix of an arm's name, overrides)."""
     if not _well_formed(sweep):
-        return [("", {})]
-    found = []
+        yield "", {}
+        return
     for values in product(*sweep.values()):
         over: dict = {}
         for path, value in zip(sweep, values, strict=True):
@@ -263,8 +264,7 @@ def _combinations(sweep: Any) -> list[tuple[str, dict]]:
                 nested = {section: nested}
             over = merge(over, nested)
         tags = [f"_{str(p).split('.')[-1]}={v!r}" for p, v in zip(sweep, values, strict=True)]
-        found.append(("".join(tags).replace("'", ""), over))
-    return found
+        yield "".join(tags).replace("'", ""), over
 
 
 class Config(Strict):

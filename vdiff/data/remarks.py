@@ -16,10 +16,10 @@ FEW = 1e-3  # of the images
 
 def remarks(sets: Mapping[str, Tensor]) -> list[str]:
     """Of whole sets by their names."""
-    found = Remarks()
+    both = Remarks()
     for name, x in sets.items():
-        found.add(name, x)
-    return found.said()
+        both.add(name, x)
+    return both.said()
 
 
 class Remarks:
@@ -28,15 +28,18 @@ class Remarks:
     def __init__(self) -> None:
         self._sets: dict[str, _Set] = {}
 
-    def add(self, name: str, x: Tensor, found: Sequence[bytes] | None = None) -> None:
+    def add(self, name: str, x: Tensor, digested: Sequence[bytes] | None = None) -> None:
         """Examples (N, ...) of the set of that name, all of it or a part; images are (N, C, H, W).
-        The name is as in `test images`. found: their digests, where they are known."""
-        own, found = self._sets.setdefault(name, _Set()), digests(x) if found is None else found
+        The name is as in `test images`. digested: their digests, where they are known."""
+        own, digested = (
+            self._sets.setdefault(name, _Set()),
+            digests(x) if digested is None else digested,
+        )
         for other, earlier in self._sets.items():
             if earlier is not own:
-                own.shared[other] += sum(digest in earlier.known for digest in found)
-        own.repeated += len(found) - len(set(found) - own.known)
-        own.known |= set(found)
+                own.shared[other] += sum(digest in earlier.known for digest in digested)
+        own.repeated += len(digested) - len(set(digested) - own.known)
+        own.known |= set(digested)
         own.n += len(x)
         if x.ndim == 4:
             flat = x.flatten(1)
@@ -45,10 +48,10 @@ class Remarks:
 
     def said(self) -> list[str]:
         """The sentences."""
-        found = []
+        sentences = []
         for name, own in self._sets.items():
             if own.n and own.grey == own.n:
-                found.append(
+                sentences.append(
                     f"All {name} have three equal colours: they look like grey ones stored as RGB, "
                     "of which each value is counted three times."
                 )
@@ -59,8 +62,8 @@ class Remarks:
             }
             counts["repeat an earlier one"] = own.repeated
             counts["have one grey level throughout"] = own.constant
-            found += [f"{n} {of} {what}." for what, n in counts.items() if n > FEW * own.n]
-        return found
+            sentences += [f"{n} {of} {what}." for what, n in counts.items() if n > FEW * own.n]
+        return sentences
 
 
 class _Set:

@@ -137,11 +137,11 @@ class Pilot:
         there are 16 slices, or fewer where each would have less than 32 draws."""
         base, x, q = self.base, self.x, self.base.density(self.s)[:, None]
         slices = slices or max(1, min(16, len(x) // 32))
-        found = []
+        controls = []
         for rows in rows_of(x):
             z, e = reference.coordinates(x[rows], self.eps[rows])
-            found.append(_controls(base, reference, z, e, self.s[rows]))
-        design = torch.cat([torch.cat(found) / q, torch.ones_like(q)], 1)
+            controls.append(_controls(base, reference, z, e, self.s[rows]))
+        design = torch.cat([torch.cat(controls) / q, torch.ones_like(q)], 1)
         k = slice_of(base, self.s, slices)
         return Fitted(reference, base, *_regress(design, self.h / q[:, 0], k, slices))
 

@@ -59,7 +59,7 @@ def gains(
     mass = law.cdf(at(levels[-1]))
     s = law.icdf(stratified(len(x), generator) * mass).to(x.device)
     eps = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-    found = torch.zeros(len(x), len(levels), dtype=torch.float64, device=x.device)
+    saved = torch.zeros(len(x), len(levels), dtype=torch.float64, device=x.device)
     for rows in torch.arange(len(x)).split(batch_size):
         a, given = drift_of(rows), (x[rows], s[rows], eps[rows])
         own = stein_integrand(sde, a, *given)
@@ -70,14 +70,14 @@ def gains(
                 k = inside.nonzero().flatten().cpu()
                 other = held(drift_of(rows[k]), sde, s_0)
                 h = stein_integrand(sde, other, *(v[inside] for v in given))
-                found[rows[k], j] = weight[inside] * (own[inside] - h)
-    return found
+                saved[rows[k], j] = weight[inside] * (own[inside] - h)
+    return saved
 
 
-def chosen(found: Tensor, levels: list[float], s_min: float, d: int) -> float:
+def chosen(gains: Tensor, levels: list[float], s_min: float, d: int) -> float:
     """By gains (N, J): from s_min on, every level that is surely better than the last one taken."""
-    best, taken = s_min, torch.zeros_like(found[:, 0])
-    for level, gain in zip(levels, found.T, strict=True):
+    best, taken = s_min, torch.zeros_like(gains[:, 0])
+    for level, gain in zip(levels, gains.T, strict=True):
         more = gain - taken
         mean, error = float(more.mean()), float(more.std()) / len(more) ** 0.5
         if mean > ERRORS * error and mean > LEAST * d:

@@ -77,7 +77,7 @@ def solve_each(
     by no step, as where the field is not finite.
     """
     rows = torch.arange(len(start), device=start.device)
-    found, evaluations = start.clone(), torch.zeros_like(rows)
+    ends, evaluations = start.clone(), torch.zeros_like(rows)
     s, y = start.new_zeros(len(start)), start
     slope, calls = field(s, y, rows), 2
     # The first step is by the slope and by how it changes, for at time 0 many a schedule stands
@@ -106,9 +106,9 @@ def solve_each(
         slope = torch.where(taken[:, None], slopes[-1], slope)
         h = h * (0.9 * error**-0.2).clamp(0.2, 10).nan_to_num(0.2)  # no number: it went astray
         done = s == end
-        found[rows[done]], evaluations[rows[done]] = y[done], calls
+        ends[rows[done]], evaluations[rows[done]] = y[done], calls
         rows, s, y, slope, h = (v[~done] for v in (rows, s, y, slope, h))
-    return found, evaluations
+    return ends, evaluations
 
 
 def _combine(weights: tuple[float, ...], slopes: list[Tensor]) -> Tensor:

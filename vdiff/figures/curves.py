@@ -74,8 +74,8 @@ def by_experiment(
         ax.remove()
     for ax in axes[:, 0]:
         ax.set_ylabel(ylabel)
-    found = []
+    panels = []
     for ax, name in zip(axes.flat, names, strict=False):
         ax.set(title=name, xlabel="training iteration")
-        found.append((ax, name, frame[frame["experiment"] == name]))
-    return figure, found
+        panels.append((ax, name, frame[frame["experiment"] == name]))
+    return figure, panels

@@ -39,7 +39,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
 
 def _apart(values: Sequence[float], least: float) -> list[float]:
     """Sorted values moved up until neighbours are `least` apart, so that labels do not overlap."""
-    found: list[float] = []
+    placed: list[float] = []
     for v in values:
-        found.append(max(v, found[-1] + least) if found else v)
-    return found
+        placed.append(max(v, placed[-1] + least) if placed else v)
+    return placed

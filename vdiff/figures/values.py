@@ -2,6 +2,7 @@
 reads them under the pointer."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,17 +17,16 @@ def values(figure: Figure) -> str:
     """Every curve that has a label: `name`, the labels `x` and `y` of its axes, and `points` of
     (left, top, x, y), the first two as fractions of the picture. Lays the figure out."""
     figure.draw_without_rendering()
-    found = [curve for ax in figure.axes for curve in _curves(ax)]
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    curves = [curve for ax in figure.axes for curve in _curves(ax)]
+    return json.dumps(curves, ensure_ascii=False, separators=(",", ":"))
 
 
-def _curves(ax: Axes) -> list[dict]:
+def _curves(ax: Axes) -> Iterator[dict]:
     """None of a panel whose axes are not both of numbers with a label."""
     label, row = ax.get_xlabel(), _of_row(ax)
     if not (label and row):
-        return []
+        return
     size = ax.figure.bbox.size
-    found = []
     for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
         line = handle[0] if isinstance(handle, ErrorbarContainer) else handle
         # A line across the panel has no points of its own.
@@ -44,8 +44,7 @@ def _curves(ax: Axes) -> list[dict]:
             for k in picked
         ]  # fmt: skip
         if points:
-            found.append({"name": name, "x": label, "y": row, "points": points})
-    return found
+            yield {"name": name, "x": label, "y": row, "points": points}
 
 
 def _of_row(ax: Axes) -> str:

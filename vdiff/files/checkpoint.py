@@ -37,10 +37,10 @@ def save(folder: Path, iteration: int, state: dict) -> Path:
 def copy(folder: Path, to: Path) -> None:
     """The newest state of a folder and the weights kept so far, in another; one that is further
     already is left as it is."""
-    found, there = _found(folder), _found(to)
-    if not found or (there and there[-1] >= found[-1]):
+    own, there = _found(folder), _found(to)
+    if not own or (there and there[-1] >= own[-1]):
         return
-    for path in [*sorted(folder.glob("snapshots/*")), found[-1][1]]:  # the state last
+    for path in [*sorted(folder.glob("snapshots/*")), own[-1][1]]:  # the state last
         write_bytes(to / path.relative_to(folder), path.read_bytes())
 
 

@@ -32,15 +32,15 @@ def code_hash(*modules: str) -> str:
 
 def closure(*modules: str) -> list[str]:
     """The modules of vdiff that these import, themselves included, without LEFT_OUT, sorted."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or any(name == out or name.startswith(f"{out}.") for out in LEFT_OUT):
+        if name in reached or any(name == out or name.startswith(f"{out}.") for out in LEFT_OUT):
             continue
-        found.add(name)
+        reached.add(name)
         waiting += _imports(name)
-    return sorted(found)
+    return sorted(reached)
 
 
 @cache

@@ -7,7 +7,7 @@ results that its command names.
 """
 
 import mimetypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -162,11 +162,11 @@ class _Run:
 
     def _commands(self) -> dict[tuple[str, ...], tuple[dict, list[str]]]:
         """Each command of the manifest once: its record and the names of what it made."""
-        found: dict[tuple[str, ...], tuple[dict, list[str]]] = {}
+        commands: dict[tuple[str, ...], tuple[dict, list[str]]] = {}
         for name, record in self.manifest["results"].items():
             if "command" in record:
-                found.setdefault(tuple(record["command"]), (record, []))[1].append(name)
-        return found
+                commands.setdefault(tuple(record["command"]), (record, []))[1].append(name)
+        return commands
 
     def _step(self, k: int, command: Sequence[str], made: tuple[dict, list[str]]) -> ContextEntity:
         """The action of one command and the control action of its step."""
@@ -233,17 +233,15 @@ class _Run:
                 )  # fmt: skip
         return [self.data[name] for name in record.get("data", {})]
 
-    def _named(self, command: Iterable[str]) -> list[str]:
+    def _named(self, command: Iterable[str]) -> Iterator[str]:
         """Results that the words of a command name, by themselves or behind an option; the whole
         folder stands for its tables."""
-        found: list[str] = []
         for word in command:
             if word == self.root:
-                found += [name for name in self.files if "/" not in name and name.endswith(".csv")]
+                yield from (n for n in self.files if "/" not in n and n.endswith(".csv"))
             parts = word.split("=", 1)[-1].split("/")
             ends = ("/".join(parts[i:]) for i in range(len(parts)))
-            found += [name for name in ends if name in self.files][:1]
-        return found
+            yield from [name for name in ends if name in self.files][:1]
 
 
 def _verb(command: Sequence[str]) -> str:

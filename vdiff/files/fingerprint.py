@@ -107,8 +107,8 @@ def _of_published(dataset: str, root: Path) -> str:
     if not all(path.is_file() for path in files):
         return "published"
     kind = "sha256" if dataset == "mnist" else "md5"
-    found = {name: _digest(path, kind) for name, path in zip(known, files, strict=True)}
-    return "published" if found == known else _together(found.values())
+    digests = {name: _digest(path, kind) for name, path in zip(known, files, strict=True)}
+    return "published" if digests == known else _together(digests.values())
 
 
 def _digest(path: Path, kind: str) -> str:

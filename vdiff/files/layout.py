@@ -62,13 +62,13 @@ def runs(config: Config) -> list[Who]:
 
 def logs(config: Config) -> list[str]:
     """What the manifest tells of the jobs that use a network, beside their logs."""
-    found = [f"{LOG.format(**who._asdict())}-train.json" for who in runs(config)]
+    names = [f"{LOG.format(**who._asdict())}-train.json" for who in runs(config)]
     for spec in SPECS.values():
         for who, axis in jobs(config, spec):
-            found.append(
+            names.append(
                 "-".join([LOG.format(**who._asdict()), spec.name, *axis.values()]) + ".json"
             )
-    return found
+    return names
 
 
 def pairs(config: Config) -> list[Pair]:
@@ -117,12 +117,12 @@ def run_files(config: Config, name: str) -> list[str]:
 
 def parts(config: Config) -> dict[str, list[str]]:
     """Each gathered table to the tables of single runs that it is made of."""
-    found = {
+    by_schema = {
         "train": run_files(config, "train.csv"),
         "differences": [pair.file for pair in pairs(config)],
     }
     for spec in SPECS.values():
         for output in spec.outputs:
             if output.schema:
-                found[output.schema] = step_files(config, spec.name, output.option)
-    return {schema: found[schema] for schema in SCHEMAS if found.get(schema)}
+                by_schema[output.schema] = step_files(config, spec.name, output.option)
+    return {schema: by_schema[schema] for schema in SCHEMAS if by_schema.get(schema)}

@@ -54,12 +54,12 @@ def _check_grey(path: Path, images: list[np.ndarray]) -> None:
     ones: their bits/dim would be of another quantity."""
     # bincount makes int64 of its input: in parts, to bound memory.
     parts = [p for x in images for p in np.array_split(x, 1 + len(x) // 4096)]
-    (found,) = np.nonzero(np.sum([np.bincount(p.ravel(), minlength=256) for p in parts], 0))
-    if len(found) <= FEW_LEVELS or found[-1] < DARK:
+    (greys,) = np.nonzero(np.sum([np.bincount(p.ravel(), minlength=256) for p in parts], 0))
+    if len(greys) <= FEW_LEVELS or greys[-1] < DARK:
         raise VdiffError(
-            f"The images in {path} have {len(found)} different grey levels, at most "
-            f"{found[-1]}; say how many there can be by an entry levels, such as "
-            f"{2 if len(found) == 2 else found[-1] + 1} for levels counted from 0 or 256."
+            f"The images in {path} have {len(greys)} different grey levels, at most "
+            f"{greys[-1]}; say how many there can be by an entry levels, such as "
+            f"{2 if len(greys) == 2 else greys[-1] + 1} for levels counted from 0 or 256."
         )
 
 

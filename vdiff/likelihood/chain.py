@@ -94,11 +94,11 @@ def terms(
         xhat = xhat.clamp(*space.value(torch.tensor([0.5, space.levels - 0.5])))
     learned = model.learned() if variance == "learned" else None
     log_v = chain.log_v(variance, k, None if learned is None else learned.to(y))
-    found, first = chain.kl(k, y - xhat, log_v), k == 0
+    term, first = chain.kl(k, y - xhat, log_v), k == 0
     own = (expand_like(log_v, y) if log_v.ndim == 1 else log_v).expand_as(y)[first]
     edges = space.value(torch.arange(1, space.levels))
-    found[first] = -discretised_gaussian(x[first], xhat[first], own, edges)
-    return found
+    term[first] = -discretised_gaussian(x[first], xhat[first], own, edges)
+    return term
 
 
 @torch.no_grad()

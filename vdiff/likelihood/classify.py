@@ -92,11 +92,13 @@ def classify(
         ],
         1,
     )
-    found = posterior_of(z, log_prior)
-    likeliest = z[np.arange(len(x)), found.p.argmax(1)]
-    errors = [model._covered(v) for v in (found.error, found.p_error, found.marginal_error)]
-    marginal = model._result(found.marginal, errors[2], "elbo", likeliest, z.size, seed)
-    return Classified(found.bound, errors[0], found.p, errors[1], marginal)
+    posterior = posterior_of(z, log_prior)
+    likeliest = z[np.arange(len(x)), posterior.p.argmax(1)]
+    errors = [
+        model._covered(v) for v in (posterior.error, posterior.p_error, posterior.marginal_error)
+    ]
+    marginal = model._result(posterior.marginal, errors[2], "elbo", likeliest, z.size, seed)
+    return Classified(posterior.bound, errors[0], posterior.p, errors[1], marginal)
 
 
 def of_all(classes: Conditions, k: int, n: int) -> Conditions:

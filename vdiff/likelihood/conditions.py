@@ -42,24 +42,28 @@ def conditions_of(condition: Any, n: int | None = None) -> Conditions:
     further positional arguments, a dict arguments by name. Raises VdiffError for what holds no
     numbers, and unless there are as many as examples, n, or, without n, as each other."""
     if condition is None:
-        found = Conditions()
+        conditions = Conditions()
     elif isinstance(condition, Conditions):
-        found = condition
+        conditions = condition
     elif isinstance(condition, dict):
-        found = Conditions((), {k: _tensor(v, f"condition {k!r}") for k, v in condition.items()})
+        conditions = Conditions(
+            (), {k: _tensor(v, f"condition {k!r}") for k, v in condition.items()}
+        )
     elif isinstance(condition, tuple):
-        found = Conditions(tuple(_tensor(v, f"condition {k}") for k, v in enumerate(condition)))
+        conditions = Conditions(
+            tuple(_tensor(v, f"condition {k}") for k, v in enumerate(condition))
+        )
     else:
-        found = Conditions((_tensor(condition, "condition"),))
-    many = found.count if n is None else n
-    for v in (*found.given, *found.named.values()):
+        conditions = Conditions((_tensor(condition, "condition"),))
+    many = conditions.count if n is None else n
+    for v in (*conditions.given, *conditions.named.values()):
         if v.ndim and len(v) != many:
             of = "of another kind" if n is None else "examples"
             raise VdiffError(
                 f"There are {len(v)} conditions for {many} {of}; there must be as many, or one "
                 "number for all."
             )
-    return found
+    return conditions
 
 
 def _tensor(value: Any, name: str) -> Tensor:

@@ -9,6 +9,7 @@ the wrong range; an exact denoiser loses 2 to 14 by another table.
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,21 +118,21 @@ def diagnose(
         raise VdiffError(f"There are {len(x)} examples; a diagnosis needs at least {LEAST}.")
     conditions = conditions_of(condition, len(x))
     scan, probe = _scanned(model, x, conditions, seed, batch_size, LEVELS, True)
-    found = [*scan.findings, *_network(model, probe)]
+    findings = [*scan.findings, *_network(model, probe)]
     order = ("certain", "likely", "note")
-    found.sort(key=lambda f: order.index(f.severity))
-    return replace(scan, findings=tuple(found))
+    findings.sort(key=lambda f: order.index(f.severity))
+    return replace(scan, findings=tuple(findings))
 
 
 def check(model: "Model", x: Tensor, condition: Conditions, seed: int, batch_size: int) -> None:
     """Raise VdiffError of what is certain, warn of what is likely. Of at most 256 examples, and
     at least 32 with 4,096 numbers in all, each takes 73 passes; where something is suspicious,
     some 150 more."""
-    found = _scanned(model, x, condition, seed, batch_size, CHECKED, False)[0].findings
-    if any(f.severity == "certain" for f in found):
-        said = [f.sentence for f in found if f.severity != "note"]
+    findings = _scanned(model, x, condition, seed, batch_size, CHECKED, False)[0].findings
+    if any(f.severity == "certain" for f in findings):
+        said = [f.sentence for f in findings if f.severity != "note"]
         raise VdiffError(" ".join([*said, "(check=False goes on regardless.)"]))
-    for finding in found:
+    for finding in findings:
         if finding.severity == "likely":
             warnings.warn(finding.sentence, stacklevel=3)
 
@@ -147,19 +148,19 @@ def _scanned(
         errors = np.concatenate([error[None], by_shift(model, probe, levels)])
         best = np.where(np.isfinite(errors), errors, np.inf).argmin(0)
         shift, told = np.array([0.0, *SHIFTS])[best], errors[best, np.arange(many)]
-    found = _denoiser(levels, error, linear, float(probe.var.mean()))
-    found += _times(levels, error, told, shift)
+    findings = _denoiser(levels, error, linear, float(probe.var.mean()))
+    findings += _times(levels, error, told, shift)
     if model.given is not None:
         # Reasons to look further, too weak to be findings: its times all look the same to it, or
         # others look a little better.
         deaf = bool((np.abs(errors / error - 1) < DEAF).all())
         better = bool((_ratio(levels, error, told) > HINT).any())
         other = _claim(claims(model, x, probe, full=False), GAIN[0])
-        if other or found or deaf or better or full:
-            wrong = any(f.kind == "times" for f in found)  # then even a little says what fits
+        if other or findings or deaf or better or full:
+            wrong = any(f.kind == "times" for f in findings)  # then even a little says what fits
             other = _claim(claims(model, x, probe), NAMED if wrong else GAIN[0])
-        found = other + found
-    scan = Diagnosis(levels, error, linear, shift, told, model.space.d, tuple(found))
+        findings = other + findings
+    scan = Diagnosis(levels, error, linear, shift, told, model.space.d, tuple(findings))
     return scan, probe
 
 
@@ -225,12 +226,12 @@ def _ratio(levels: np.ndarray, error: np.ndarray, told: np.ndarray) -> np.ndarra
     return np.where((error - told) / (2 * np.exp(levels)) > LITTLE, error / told, 1)
 
 
-def _claim(found: list[Claim], least: float) -> list[Finding]:
+def _claim(tried: list[Claim], least: float) -> list[Finding]:
     """What the network looks like, if another claim fits better: the fewest changes that do."""
-    if not found or found[0].gain < least:
+    if not tried or tried[0].gain < least:
         return []
-    gain = found[0].gain
-    good = [c for c in found if c.gain > 0.95 * gain]
+    gain = tried[0].gain
+    good = [c for c in tried if c.gain > 0.95 * gain]
     best = min(good, key=lambda c: len(c.changed))
     words = {
         "schedule": "the times look like those of {}", "predicts": "its output looks like {}",
@@ -249,9 +250,9 @@ def _claim(found: list[Claim], least: float) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _network(model: "Model", probe: Probe) -> list[Finding]:
+def _network(model: "Model", probe: Probe) -> Iterator[Finding]:
     """Of the network itself: mode, randomness, gradient, precision and the range of its x-hat."""
-    found, rng = [], torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     condition = probe.condition[:1]
 
     def of_rows(n: int) -> Any:
@@ -260,33 +261,30 @@ def _network(model: "Model", probe: Probe) -> list[Finding]:
     try:
         check_repeats(of_rows, model.sde, model.space.shape)
     except VdiffError as error:
-        found.append(Finding("random", "certain", str(error)))
+        yield Finding("random", "certain", str(error))
     y, s = noise_at_unit(model.sde, 1, model.space.shape, rng)
     try:
         check_gradient(of_rows(1), y, s, rng)
     except VdiffError as error:
-        found.append(Finding("gradient", "note", str(error)))
+        yield Finding("gradient", "note", str(error))
     if model.given is not None:
         if any(m.training for m in modules_of(model.given["net"])):
             said = "The network is in train mode; vdiff asks it in eval mode."
-            found.append(Finding("mode", "note", said))
+            yield Finding("mode", "note", said)
         dtype = precision_of(modules_of(model.given["net"]))
         if dtype in (torch.float16, torch.bfloat16):
             step = torch.finfo(dtype).eps
             said = (
                 f"The network's weights are {dtype}, which tells numbers apart by {step:.1g} only."
             )
-            found.append(Finding("precision", "note", said))
+            yield Finding("precision", "note", said)
     high = probe.denoised(model, ends(model)[1] - 0.01)
     low, top = float(probe.y.min()), float(probe.y.max())
     room = 0.1 * (top - low)
     outside = float(((high < low - room) | (high > top + room)).double().mean())
     if outside > 0.01:
-        found.append(
-            Finding(
-                "output", "note",
-                f"From noise alone {outside:.0%} of the network's x-hat lie outside the range of "
-                f"the data, {low:.3g} to {top:.3g}, by more than a tenth of it.",
-            )
+        yield Finding(
+            "output", "note",
+            f"From noise alone {outside:.0%} of the network's x-hat lie outside the range of "
+            f"the data, {low:.3g} to {top:.3g}, by more than a tenth of it.",
         )  # fmt: skip
-    return found

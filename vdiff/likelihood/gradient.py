@@ -31,5 +31,4 @@ def slope(
     """By the rows x (B, ...), of which y and log_det were computed: like x, float64, of the draw
     that `bound` is. Raises VdiffError when the network's output is not finite."""
     value = efficient(checked(a), y, u, eps, controls).value + log_det
-    (found,) = torch.autograd.grad(value.sum(), x)
-    return found.double()
+    return torch.autograd.grad(value.sum(), x)[0].double()

@@ -53,16 +53,16 @@ class Autoencoder:
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(mean, logvar) of q(z | x), float64. Raises VdiffError where it gives none."""
-        found = self._asked("encode", x)
-        found = getattr(found, "latent_dist", found)
-        if hasattr(found, "logvar"):
-            found = found.mean, found.logvar
-        if not (isinstance(found, tuple) and len(found) == 2):
+        law = self._asked("encode", x)
+        law = getattr(law, "latent_dist", law)
+        if hasattr(law, "logvar"):
+            law = law.mean, law.logvar
+        if not (isinstance(law, tuple) and len(law) == 2):
             raise VdiffError(
-                f"The autoencoder's encode gives a {type(found).__name__}; it must give a Gaussian "
+                f"The autoencoder's encode gives a {type(law).__name__}; it must give a Gaussian "
                 "with mean and logvar, without which there is no bound."
             )
-        return found[0].to(x), found[1].to(x)
+        return law[0].to(x), law[1].to(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean of p(x | z), float64."""
@@ -246,9 +246,9 @@ def with_vae(
         if not 0 < sd < math.inf:
             raise VdiffError(f"sd is {sd:g}; it must be above 0 and finite.")
         made = replace(made, sd=sd)
-    found = copy.copy(model)
-    found.space, found.data = made, None
-    return found
+    latent = copy.copy(model)
+    latent.space, latent.data = made, None
+    return latent
 
 
 def _fitted(space: LatentSpace, x: Any) -> float:

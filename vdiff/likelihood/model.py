@@ -2,7 +2,7 @@
 
 model = vdiff.wrap(net, schedule="ddpm-linear", predicts="noise", data=(3, 32, 32), range=(-1, 1))
 model.fit(training_images)
-found = model.log_prob(images)
+bound = model.log_prob(images)
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -274,8 +274,8 @@ class Model:
             s_0 = least(self)
             z = draws_of(own, s_0, x, condition, each, batch_size, seed, progress)
             value, error = mean_and_error(z)
-            found = own._result(value, own._covered(error), "vdm", z, z.size, seed)
-            return replace(found, ends_at=self._noise(s_0))
+            bound = own._result(value, own._covered(error), "vdm", z, z.size, seed)
+            return replace(bound, ends_at=self._noise(s_0))
         if method == "elbo":
             z = self.draws(
                 x, condition, draws=32 if draws is None else draws, batch_size=batch_size,
@@ -539,11 +539,11 @@ class Model:
         if not levels:
             return self.s_min
         rows = rows_for(len(y), self.space.d)
-        found = gains(
+        by_level = gains(
             self.sde, lambda k: drift_of(rows[k]), y[rows], levels, self.eps_t, TAIL,
             generator("level", seed), batch_size,
         )  # fmt: skip
-        return chosen(found, levels, self.s_min, self.space.d)
+        return chosen(by_level, levels, self.s_min, self.space.d)
 
     def _noise(self, s: float) -> float:
         """sigma / m at a time."""
@@ -648,9 +648,9 @@ class Model:
             probe = None
             if self.space.d > EXACT_UP_TO:
                 probe = noise.normal(b.of, self.space.shape, "probe", torch.float32)
-            found = solved(self.sde, b.of_rows, b.y, probe, tolerance)
-            parts.append(torch.stack([found.log_prob + b.log_det, found.change]))
-            evaluations += found.evaluations
+            solution = solved(self.sde, b.of_rows, b.y, probe, tolerance)
+            parts.append(torch.stack([solution.log_prob + b.log_det, solution.change]))
+            evaluations += solution.evaluations
         z, change = torch.cat(parts, 1).numpy().reshape(2, len(x), draws)
         return z, change, evaluations
 

@@ -29,23 +29,21 @@ FLIP = "give lambda y, t: net(t, y)"
 
 def modules_of(net: Any) -> list[nn.Module]:
     """The torch modules that a callable is, closes over, is bound to, or has as attributes."""
-    found: dict[int, nn.Module] = {}
-    _look(net, 0, found, set())
-    return list(found.values())
+    return list(_look(net, 0, set()))
 
 
-def _look(thing: Any, depth: int, found: dict[int, nn.Module], seen: set[int]) -> None:
+def _look(thing: Any, depth: int, seen: set[int]) -> Iterator[nn.Module]:
     if id(thing) in seen or depth > DEEP or isinstance(thing, type | ModuleType):
         return
     seen.add(id(thing))
     if isinstance(thing, nn.Module):
-        found[id(thing)] = thing
+        yield thing
     elif isinstance(thing, partial):
         for part in (thing.func, *thing.args, *thing.keywords.values()):
-            _look(part, depth + 1, found, seen)
+            yield from _look(part, depth + 1, seen)
     elif isinstance(thing, MethodType):
-        _look(thing.__self__, depth, found, seen)
-        _look(thing.__func__, depth + 1, found, seen)
+        yield from _look(thing.__self__, depth, seen)
+        yield from _look(thing.__func__, depth + 1, seen)
     elif isinstance(thing, FunctionType):
         inner = inspect.unwrap(thing)
         try:
@@ -53,11 +51,11 @@ def _look(thing: Any, depth: int, found: dict[int, nn.Module], seen: set[int]) -
         except ValueError:  # a name that is not bound yet
             return
         for part in (*names.nonlocals.values(), *names.globals.values()):
-            _look(part, depth + 1, found, seen)
+            yield from _look(part, depth + 1, seen)
     else:  # an object; those within it are not looked into
         for part in getattr(thing, "__dict__", {}).values():
             if isinstance(part, nn.Module | partial | MethodType | FunctionType):
-                _look(part, depth + 1, found, seen)
+                yield from _look(part, depth + 1, seen)
 
 
 @contextmanager
@@ -169,7 +167,7 @@ class Asked:
             return self._like(later, y).to(y)
         out = self._first(ask, own, t, bool(rest or by_name))
         try:
-            found = self._like(out, y)
+            answer = self._like(out, y)
         except VdiffError as error:
             raise VdiffError(f"{error}{self._flipped(ask, own, t)}") from None
         if tensor_of(out).numel() == 2 * y.numel():
@@ -178,7 +176,7 @@ class Asked:
                 "taken, the variance that it has learned is not used but by Model.chain.",
                 stacklevel=2,
             )
-        return found.to(y)
+        return answer.to(y)
 
     def _cast(self, v: Tensor) -> Tensor:
         return (v.to(self.dtype) if v.is_floating_point() else v).to(self.device)
@@ -220,18 +218,18 @@ class Asked:
 
     def _like(self, out: Any, y: Tensor) -> Tensor:
         """The output's tensor, in the shape of y."""
-        found = tensor_of(out)
+        answer = tensor_of(out)
         B, shape = len(y), tuple(y.shape[1:])
-        if found.is_floating_point():
-            if found.shape == y.shape:
-                return found
-            if found.shape == (B, math.prod(shape)):
-                return found.reshape(y.shape)
-            if len(shape) > 1 and found.shape == (B, 2 * shape[0], *shape[1:]):
-                self.learned = found[:, shape[0] :]
-                return found[:, : shape[0]]
+        if answer.is_floating_point():
+            if answer.shape == y.shape:
+                return answer
+            if answer.shape == (B, math.prod(shape)):
+                return answer.reshape(y.shape)
+            if len(shape) > 1 and answer.shape == (B, 2 * shape[0], *shape[1:]):
+                self.learned = answer[:, shape[0] :]
+                return answer[:, : shape[0]]
         raise VdiffError(
-            f"The network gives {found.dtype} of shape {tuple(found.shape)} for y of shape "
+            f"The network gives {answer.dtype} of shape {tuple(answer.shape)} for y of shape "
             f"{tuple(y.shape)}; it must give real numbers of that shape."
         )
 
@@ -284,19 +282,19 @@ def tensor_of(out: Any) -> Tensor:
     dict or an object, or the only one that it has. Raises VdiffError where that is none."""
     if isinstance(out, Tensor):
         return out
-    found: Any = None
+    tensor: Any = None
     if isinstance(out, Mapping) or hasattr(out, "__dict__"):
         parts = dict(out) if isinstance(out, Mapping) else vars(out)
         tensors = [v for v in parts.values() if isinstance(v, Tensor)]
-        found = parts.get("sample", tensors[0] if len(tensors) == 1 else None)
+        tensor = parts.get("sample", tensors[0] if len(tensors) == 1 else None)
     elif isinstance(out, tuple | list) and out:
-        found = out[0]
-    if not isinstance(found, Tensor):
+        tensor = out[0]
+    if not isinstance(tensor, Tensor):
         raise VdiffError(
             f"The network gives a {type(out).__name__}; it must give a tensor like y, a tuple that "
             "starts with it, or a dict or object with it as `sample`."
         )
-    return found
+    return tensor
 
 
 def noise_at_unit(

@@ -20,10 +20,10 @@ def digests(x: Tensor) -> list[bytes]:
     return [hashlib.sha256(row.tobytes()).digest() for row in x.contiguous().numpy()]
 
 
-def counted(found: Sequence[bytes], seen: Counter[bytes]) -> list[int]:
+def counted(each: Sequence[bytes], seen: Counter[bytes]) -> list[int]:
     """Of each digest how many equal ones came before it, `seen` among them, which is updated."""
     before = []
-    for digest in found:
+    for digest in each:
         before.append(seen[digest])
         seen[digest] += 1
     return before
@@ -37,9 +37,9 @@ class Streams:
     def __init__(
         self, x: Tensor, *keys: int | str, earlier: Mapping[bytes, int] = MappingProxyType({})
     ) -> None:
-        found = digests(x)
+        each = digests(x)
         self._keys: list[int] = []
-        for digest, n in zip(found, counted(found, Counter(earlier)), strict=True):
+        for digest, n in zip(each, counted(each, Counter(earlier)), strict=True):
             text = repr((keys, n)).encode() + digest
             self._keys.append(int.from_bytes(hashlib.sha256(text).digest()[:16], "little"))
         self._open: dict[tuple[int, str], np.random.Generator] = {}

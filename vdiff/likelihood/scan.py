@@ -176,7 +176,7 @@ def claims(model: "Model", x: Tensor, probe: Probe, full: bool = True) -> list[C
     assert given is not None
     low, high = ends(model)
     levels = np.linspace(max(low, MIDDLE[0]), min(high, MIDDLE[1]), OTHERS)
-    own, found = probe.errors(model, levels), []
+    own, tried = probe.errors(model, levels), []
 
     def gain(other: "Model", there: Probe) -> float:
         error = there.errors(other, levels)
@@ -207,11 +207,11 @@ def claims(model: "Model", x: Tensor, probe: Probe, full: bool = True) -> list[C
                     if "schedule" in changed:
                         keys["s_min"] = None
                     with suppress(Exception):  # as a network says that it is not made for them
-                        found.append(Claim(changed, gain(again(**keys), probe)))
+                        tried.append(Claim(changed, gain(again(**keys), probe)))
         if full and model.space.levels is not None:
             for logit, range in [(True, given["range"]), *((False, r) for r in RANGES)]:
                 changed = {"range": range, "logit": logit}
                 other = again(**changed)
                 own_scale = Probe.of(other, x, probe.condition, 0, probe.batch_size, len(probe.y))
-                found.append(Claim(changed, gain(other, own_scale)))
-    return sorted(found, key=lambda c: (-c.gain, len(c.changed)))
+                tried.append(Claim(changed, gain(other, own_scale)))
+    return sorted(tried, key=lambda c: (-c.gain, len(c.changed)))

@@ -148,7 +148,7 @@ def place(network, device: str):
         network.register_forward_pre_hook(
             lambda _, given: tuple(v.to(device, torch.float32) for v in given)
         )
-        network.register_forward_hook(lambda _, given, found: found.to(host))
+        network.register_forward_hook(lambda _, given, out: out.to(host))
     layout = torch.channels_last if device.startswith("cuda") else torch.contiguous_format
     return network.to(device, memory_format=layout)
 

@@ -93,8 +93,8 @@ def _start(name: str, owner: str, program: str) -> int:
 
 def _line(server: socket.socket, process: int) -> str:
     """The next line that the server says, empty from one that is gone."""
-    found = b""
-    while not found.endswith(b"\n"):
+    line = b""
+    while not line.endswith(b"\n"):
         while not select.select([server], [], [], 1)[0]:
             _go_on(process)
         try:
@@ -103,8 +103,8 @@ def _line(server: socket.socket, process: int) -> str:
             return ""
         if not byte:
             return ""
-        found += byte
-    return found.decode()
+        line += byte
+    return line.decode()
 
 
 def _go_on(process: int) -> None:

@@ -182,5 +182,5 @@ def run(command: Callable[[], None]) -> NoReturn:
 
 def _code() -> list[tuple[str, int, int]]:
     """Every module of the package with its time stamp and size."""
-    found = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
-    return sorted((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in found)
+    stats = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
+    return sorted((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

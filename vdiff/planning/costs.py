@@ -49,13 +49,13 @@ def _costs(config: Config, name: str, data_root: Path) -> list[Cost]:
     of_arms = [_arm(config, name, arm, shape, test) for arm in e.arms]
     rows = []
     for step in of_arms[0]:
-        found = [arm[step] for arm in of_arms]
+        each = [arm[step] for arm in of_arms]
         if step != "train" and SPECS[step].first_arm:
-            found = found[:1]
+            each = each[:1]
             seeds = 1
         else:
             seeds = len(e.seeds)
-        jobs, passes, gflop, disk = (sum(column) for column in zip(*found, strict=True))
+        jobs, passes, gflop, disk = (sum(column) for column in zip(*each, strict=True))
         rows.append(
             Cost(name, step, int(seeds * jobs), seeds * passes, seeds * gflop, int(seeds * disk))
         )
@@ -72,17 +72,17 @@ def _arm(
     size = 4 * sum(p.numel() for p in network.parameters())
     snapshots = len(snapshot_iterations(run))
     states = 2 * (4 if t.ema else 3) * size  # the last two: weights, Adam's two moments, EMA
-    found: dict[str, tuple[int, float, int]] = {}
+    by_step: dict[str, tuple[int, float, int]] = {}
     passes = (1 + BACKWARD) * t.iterations * t.batch_size * t.draws_per_image
-    found["train"] = (1, passes, snapshots * size + states)
+    by_step["train"] = (1, passes, snapshots * size + states)
     for spec in SPECS.values():
         settings = getattr(e, spec.section)
         if settings is not None:
             jobs = len(spec.axis.values(settings)) if spec.axis else 1
             cost = import_module(f"vdiff.steps.{spec.name}").cost
-            found[spec.name] = (jobs, cost(settings, snapshots, test, shape), 0)
+            by_step[spec.name] = (jobs, cost(settings, snapshots, test, shape), 0)
     gflop = forward_gflop(network, input_shape(run, shape))
-    return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in found.items()}
+    return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in by_step.items()}
 
 
 def example_shape(dataset: str, data_root: Path) -> tuple[int, ...]:

@@ -47,10 +47,10 @@ def training_memory(run: Run, shape: tuple[int, ...]) -> Memory:
         net(x, s).square().sum().backward()
         optimiser.step()
 
-    found = _measured(run, shape, step, trains=True)
+    memory = _measured(run, shape, step, trains=True)
     weights = 4 * sum(p.numel() for p in network_of(run, shape).parameters())
     average = weights if run.training.ema else 0
-    return Memory(found.fixed + average, found.each)
+    return Memory(memory.fixed + average, memory.each)
 
 
 def evaluation_memory(run: Run, shape: tuple[int, ...], published: bool) -> Memory:
@@ -95,7 +95,7 @@ def _peak(run: Run, shape: tuple[int, ...], step: Callable, n: int, trains: bool
         with tracker:
             step(net, optimiser, x, s)
     peak = tracker.get_tracker_snapshot("peak")
-    return max(found["Total"] for found in peak.values())
+    return max(sizes["Total"] for sizes in peak.values())
 
 
 def _freeze(network: nn.Module) -> None:

@@ -48,27 +48,27 @@ def unfit(config: Config, data: Mapping[str, Fingerprint], folder: Path) -> dict
 
     Of a folder in a store the records are enough, and config.json, run.json and manifest.json.
     """
-    found = {"config.json": _differs(folder / "config.json", contents.described(config))}
+    by_name = {"config.json": _differs(folder / "config.json", contents.described(config))}
     for who in layout.runs(config):
         name, run = f"{who.folder}/run.json", run_of(config, *who).model_dump()
-        found[name] = _differs(folder / name, run)
+        by_name[name] = _differs(folder / name, run)
     for names, asked in _asked(config, data, folder):
         there = [name for name in names if checksum_of(folder / name)]
         reasons = [why_unfit(folder / name, asked) for name in there]
         if names[0].endswith("train.csv"):
             reasons.append(_lost((folder / names[0]).with_name("snapshots.csv")))
-        found[names[0]] = next(filter(None, reasons), None)
-    found["manifest.json"] = _not_as_listed(folder, contents.files(config))
-    return {name: why for name, why in found.items() if why}
+        by_name[names[0]] = next(filter(None, reasons), None)
+    by_name["manifest.json"] = _not_as_listed(folder, contents.files(config))
+    return {name: why for name, why in by_name.items() if why}
 
 
 def needed(config: Config) -> list[str]:
     """The files of a folder that `unfit` judges it by, relative to it."""
-    found = ["config.json", "manifest.json", *layout.run_files(config, "run.json")]
+    names = ["config.json", "manifest.json", *layout.run_files(config, "run.json")]
     for name in ["report.html", *contents.files(config), *layout.run_files(config, "train.csv")]:
-        if name not in found:
-            found.append(record_of(Path(name)).as_posix())
-    return found
+        if name not in names:
+            names.append(record_of(Path(name)).as_posix())
+    return names
 
 
 def _asked(

@@ -50,12 +50,12 @@ def figures(config: Config) -> list[str]:
 
 def kept_files(config: Config) -> list[str]:
     """What the report is made from: no weights, no results of single runs that no figure reads."""
-    found = ["config.json", *VERDICTS, "manifest.json", *tables(config)]
+    names = ["config.json", *VERDICTS, "manifest.json", *tables(config)]
     for figure in FIGURES.values():
         for name in figure.names(config):
-            found += figure.inputs(config, name)
-    found += [name for name in figures(config) if name.endswith((".png", ".webp"))]
-    return [name for name in dict.fromkeys(found) if not name.endswith("-dark.png")]
+            names += figure.inputs(config, name)
+    names += [name for name in figures(config) if name.endswith((".png", ".webp"))]
+    return [name for name in dict.fromkeys(names) if not name.endswith("-dark.png")]
 
 
 def strangers(folder: Path, config: Config) -> list[Path]:
@@ -65,10 +65,10 @@ def strangers(folder: Path, config: Config) -> list[Path]:
     """
     known = {folder / name for name in (*files(config), "manifest.json", "report.html")}
     weights = {folder / name for name in run_files(config, "weights")}
-    found = [path for path in folder.rglob("*") if path.is_file()]
+    paths = [path for path in folder.rglob("*") if path.is_file()]
     return sorted(
         p
-        for p in found
+        for p in paths
         if _made(p.relative_to(folder)) and p not in known and p.parent not in weights
     )
 
@@ -90,11 +90,11 @@ def _made(path: Path) -> bool:
 
 def files(config: Config) -> list[str]:
     """Every file of the results folder but the manifest and the report, which are made from it."""
-    found = ["config.json", *VERDICTS, *tables(config), *figures(config)]
-    found += [*run_files(config, "run.json"), *run_files(config, "snapshots.csv")]
-    found += [path for paths in parts(config).values() for path in paths]
+    names = ["config.json", *VERDICTS, *tables(config), *figures(config)]
+    names += [*run_files(config, "run.json"), *run_files(config, "snapshots.csv")]
+    names += [path for paths in parts(config).values() for path in paths]
     for spec in SPECS.values():
         for output in spec.outputs:
             if output.schema is None:
-                found += step_files(config, spec.name, output.option)
-    return found + (["swissroll.ipynb"] if config.notebook else [])
+                names += step_files(config, spec.name, output.option)
+    return names + (["swissroll.ipynb"] if config.notebook else [])

@@ -208,7 +208,7 @@ def _matrix(claims: list[dict]) -> dict:
 
 def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
     """The questions that this folder has claims or figures for; other claims come last."""
-    known, found = {q.slug for q in QUESTIONS}, []
+    known, asked = {q.slug for q in QUESTIONS}, []
     others = {c["question"] for c in claims} - known
     for q in (*QUESTIONS, Question("others", "What else was tested?", "", ())):
         slugs = {q.slug} if q.slug in known else others
@@ -219,8 +219,8 @@ def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
             for k, f in enumerate(f for f in figures if f["kind"] == kind)
         ]
         if rows or shown:
-            found.append({**q._asdict(), "rows": _merged(rows), "figures": shown})
-    return found
+            asked.append({**q._asdict(), "rows": _merged(rows), "figures": shown})
+    return asked
 
 
 def _merged(rows: list[dict]) -> list[dict]:
@@ -247,13 +247,13 @@ def _gains(folder: Path, config: Config) -> list[dict]:
     differences = pd.DataFrame(columns=list(SCHEMAS["differences"]))
     if "differences.csv" in tables(config):
         differences = read_csv(folder / "differences.csv", "differences")
-    found = []
+    gained = []
     for row in gains(curves, differences, PAPER[0]):
         if row["arm"] in PAPER:
             continue
         reached, all_of = row["reached"], row["examples"]
         interval = f" (95% {row['low']:.3f} to {row['high']:.3f})" if pd.notna(row["low"]) else ""
-        found.append(
+        gained.append(
             {
                 "experiment": row["experiment"],
                 "arm": row["arm"],
@@ -264,7 +264,7 @@ def _gains(folder: Path, config: Config) -> list[dict]:
                 else f"{reached:,.0f} of {all_of:,}: {reached / all_of:.0%}",
             }
         )  # fmt: skip
-    return found
+    return gained
 
 
 def _changes(config: Config, experiment: str, arm: str) -> str:
@@ -275,17 +275,17 @@ def _changes(config: Config, experiment: str, arm: str) -> str:
 
 def _differing(arm: Arm, other: Arm) -> list[tuple[str, object, object]]:
     """(key, the arm's value, the other's) of every key in which two arms differ."""
-    found = []
+    differing = []
     for section in ("sde", "network", "training"):
         own, base = (getattr(a, section).model_dump() for a in (arm, other))
-        found += [(k, v, base.get(k)) for k, v in own.items() if base.get(k) != v]
-    return found
+        differing += [(k, v, base.get(k)) for k, v in own.items() if base.get(k) != v]
+    return differing
 
 
 def _beside(folder: Path, config: Config, claims: pd.DataFrame) -> list[dict]:
     """For each experiment on data with published numbers: its name and theirs, what differs from
     the paper's preset, and a table of both."""
-    curves, found = read_csv(folder / "curves.csv", "curves"), []
+    curves, experiments = read_csv(folder / "curves.csv", "curves"), []
     paper = load_config({"preset": "paper"}).experiments
     for name, e in config.experiments.items():
         if e.published_on is None or PAPER[0] not in e.arms:
@@ -299,9 +299,9 @@ def _beside(folder: Path, config: Config, claims: pd.DataFrame) -> list[dict]:
         seen = own[own["arm"] == PAPER[0]]["examples"].max()
         differ.append(f"training images seen {seen:,} ({values['examples'].max():,})")
         differ.append(f"test images {own['images'].max():,} ({values['test_images'].max():,})")
-        found.append({"experiment": name, "on": e.published_on, "differ": ", ".join(differ),
+        experiments.append({"experiment": name, "on": e.published_on, "differ": ", ".join(differ),
                       "rows": [_beside_row(row) for row in rows]})  # fmt: skip
-    return found
+    return experiments
 
 
 def _beside_row(row: dict) -> dict:
@@ -318,14 +318,14 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
     """Every figure that the configuration asks for with its caption and the tables it is drawn
     from, in the order of the story."""
     captions = files(__package__) / "captions"
-    found = []
+    shown = []
     for figure in FIGURES.values():
         caption = (captions / f"{figure.name}.rst").read_text() if figure.names(config) else ""
         ending = ".webp" if figure.moving else ".png"
         for name in figure.names(config):
             stem = drawn / "figures" / figure.stem(name)
             tables = [path for path in figure.inputs(config, name) if path.endswith(".csv")]
-            found.append(
+            shown.append(
                 {
                     "moving": figure.moving,
                     "name": figure.stem(name),
@@ -345,7 +345,7 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                     "data": [{"name": path, "source": _inline(folder / path)} for path in tables],
                 }
             )
-    return found
+    return shown
 
 
 def _values(picture: Path) -> list[dict]:
@@ -356,8 +356,8 @@ def _values(picture: Path) -> list[dict]:
 
 def _slides(folder: Path, inputs: Sequence[str]) -> list[dict]:
     """λ and its strip of histograms, for the slider."""
-    found = strips([folder / path for path in inputs])
-    return [{"lmbd": lmbd, "source": _data_url(png, ".png")} for lmbd, png in found]
+    images = strips([folder / path for path in inputs])
+    return [{"lmbd": lmbd, "source": _data_url(png, ".png")} for lmbd, png in images]
 
 
 def _alt(title: str, name: str | None, caption: str) -> str:

@@ -14,11 +14,11 @@ SIDE, COLUMNS = 64, 8  # pixels of a histogram, histograms of a strip
 
 def strips(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
     """(λ in words, PNG) of trajectory files (lmbd, steps, frames), by λ; those that are there."""
-    found = []
+    images = []
     for path in paths:
         if path.is_file() and "frames" in (arrays := read_npz(path, "lmbd")):
-            found.append((float(arrays["lmbd"]), _strip(arrays["frames"])))
-    return [(f"{lmbd:g}", png) for lmbd, png in sorted(found)]
+            images.append((float(arrays["lmbd"]), _strip(arrays["frames"])))
+    return [(f"{lmbd:g}", png) for lmbd, png in sorted(images)]
 
 
 def _strip(frames: np.ndarray) -> bytes:

@@ -74,13 +74,13 @@ def cut(
     remarks = Remarks()
     for k, (p, first, end) in enumerate(chunks, 1):
         x, c = real(parts[p].rows(first, end)), conditions[p]
-        found = digests(x)
+        each = digests(x)
         ranges.add(parts[p].name, x)
-        remarks.add(f"examples of {parts[p].name}", x, found)
+        remarks.add(f"examples of {parts[p].name}", x, each)
         who = everyone[p][first:end]
         own = {
             "x": x.numpy(),
-            "before": np.array(counted(found, seen)),
+            "before": np.array(counted(each, seen)),
             "files": np.array([file for file, _ in who]),
             "examples": np.array([n for _, n in who]),
             **({} if c is None else {"condition": c[first:end].numpy()}),
@@ -207,11 +207,11 @@ def gather(
     done = []
     for k in range(1, len(shared["chunks"]) + 1):
         path = scores / f"{k}.npz"
-        found = read_npz(path, "key", "done", "files", "examples")
-        if not np.array_equal(found["key"], _scores_key(fitted, shared, k)):
+        scored = read_npz(path, "key", "done", "files", "examples")
+        if not np.array_equal(scored["key"], _scores_key(fitted, shared, k)):
             raise VdiffError(f"{path} was not made by {fitted}; make it anew.")
-        done.append(found["done"].reshape(len(models), len(found["files"]), -1))
-        who += zip(found["files"].tolist(), found["examples"].tolist(), strict=True)
+        done.append(scored["done"].reshape(len(models), len(scored["files"]), -1))
+        who += zip(scored["files"].tolist(), scored["examples"].tolist(), strict=True)
     table = rows.table(models, who, np.concatenate(done, 1).reshape(-1, len(rows.COLUMNS)))
     write_columns(out, table)
     return table, shared["sizes"].tolist()
@@ -251,12 +251,12 @@ class _Ranges:
     def add(self, name: str, x: Tensor) -> None:
         array = x.numpy()
         ends = [np.full(array.shape[1:], end, array.dtype) for end in (array.min(), array.max())]
-        found = self.of.setdefault(name, [])
-        both = np.stack([*found, *ends])
+        earlier = self.of.setdefault(name, [])
+        both = np.stack([*earlier, *ends])
         self.of[name] = [both.min(0), both.max(0)]
 
     def arrays(self) -> Arrays:
-        ends = {f"ends_{k}": np.stack(found) for k, found in enumerate(self.of.values())}
+        ends = {f"ends_{k}": np.stack(both) for k, both in enumerate(self.of.values())}
         return {"names": np.array(list(self.of)), **ends}
 
     @staticmethod

@@ -98,11 +98,11 @@ def _part(place: Any, root: Path, train: bool) -> Part:
 def _read(place: str | Path, root: Path, train: bool) -> Part:
     path, name = Path(place), str(place)
     if name in REGISTRY:
-        found = load(name, root)
+        data = load(name, root)
         for said in not_published(name, root):
             log.warning("%s", said)
-        both = found.labels()
-        x = found.train_examples() if train else found.test_examples(None)
+        both = data.labels()
+        x = data.train_examples() if train else data.test_examples(None)
         return Part.of(name, x, None if both is None else both[0 if train else 1])
     if path.is_dir():
         return _images(path)
@@ -235,10 +235,10 @@ def joined(parts: Sequence[Tensor], called: str) -> Tensor:
     """One after the other; raises VdiffError unless they are of one dtype and shape."""
     kinds = {(p.dtype, p.shape[1:]) for p in parts}
     if len(kinds) > 1:
-        found = " and ".join(
+        have = " and ".join(
             sorted(f"{kind} of shape (N, {str(list(shape))[1:-1]})" for kind, shape in kinds)
         )
-        raise VdiffError(f"{called} are {found}; they must be of one kind.")
+        raise VdiffError(f"{called} are {have}; they must be of one kind.")
     return torch.cat(list(parts))
 
 

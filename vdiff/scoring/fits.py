@@ -23,16 +23,16 @@ def packed(model: Model) -> dict[str, np.ndarray]:
     """The state of the model's fit: `text` says what it is made of, the rest are its arrays."""
     arrays: list[np.ndarray] = []
     state = {n: _packed(getattr(model, n), arrays) for n in STATE if hasattr(model, n)}
-    found = {f"array_{k}": array for k, array in enumerate(arrays)}
-    return {"text": np.array(json.dumps(state)), **found}
+    named = {f"array_{k}": array for k, array in enumerate(arrays)}
+    return {"text": np.array(json.dumps(state)), **named}
 
 
-def unpack(model: Model, found: dict[str, np.ndarray]) -> None:
+def unpack(model: Model, arrays: dict[str, np.ndarray]) -> None:
     """Gives the model that state, bit for bit. Raises VdiffError for what is none."""
     try:
-        state = json.loads(str(found["text"]))
+        state = json.loads(str(arrays["text"]))
         for name, node in state.items():
-            setattr(model, name, _unpacked(node, found, model))
+            setattr(model, name, _unpacked(node, arrays, model))
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         raise VdiffError(f"What was kept of a fit is not of this vdiff: {error}.") from None
 
@@ -56,21 +56,21 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
     return {"named": [type(value).__module__, type(value).__qualname__], "fields": fields}
 
 
-def _unpacked(node: Any, found: dict[str, np.ndarray], model: Model) -> Any:
+def _unpacked(node: Any, arrays: dict[str, np.ndarray], model: Model) -> Any:
     if not isinstance(node, dict):
         return node
     if "sde" in node:
         return model.sde
     if "array" in node:
         # In the order of its memory too: products of matrices round by it.
-        array = torch.from_numpy(found[f"array_{node['array']}"].copy("K"))
+        array = torch.from_numpy(arrays[f"array_{node['array']}"].copy("K"))
         return array.to(model.device) if node["moved"] else array
     if "tuple" in node:
-        return tuple(_unpacked(v, found, model) for v in node["tuple"])
+        return tuple(_unpacked(v, arrays, model) for v in node["tuple"])
     module, name = node["named"]
     if not module.startswith(MATHEMATICS):
         raise ValueError(f"{module} is no part of it")
     named = getattr(import_module(module), name)
     if "fields" not in node:
         return named
-    return named(**{k: _unpacked(v, found, model) for k, v in node["fields"].items()})
+    return named(**{k: _unpacked(v, arrays, model) for k, v in node["fields"].items()})

@@ -116,8 +116,8 @@ def fingerprint(model: Model, condition: Tensor | None = None) -> np.ndarray:
     for level in LEVELS:
         s = sde.invert_log_nsr(ends[0] + level * (ends[1] - ends[0])).expand(ROWS)
         x, eps = torch.randn(2, ROWS, *space.shape, generator=rng)
-        found = a(sde.perturb(mean + variance**0.5 * x, s, eps), s)
-        rows.append((found.double().cpu().flatten(1) @ marks).flatten())
+        drift = a(sde.perturb(mean + variance**0.5 * x, s, eps), s)
+        rows.append((drift.double().cpu().flatten(1) @ marks).flatten())
     return torch.stack(rows).numpy()
 
 

@@ -82,13 +82,13 @@ def score(
     """
     with needed():
         import pandas as pd
-    found, _ = scored(
+    columns, _ = scored(
         model if isinstance(model, Mapping) else {_called(model): model}, data,
         condition=condition, labels=labels, train=train, method=method, draws=draws, seed=seed,
         batch_size=batch_size, make=lambda spec: model_of(spec, device), data_root=data_root,
         out=out,
     )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(columns)
 
 
 def _called(model: Any) -> str:
@@ -174,11 +174,11 @@ def scored(
             for s in scorers:
                 fit(s.model, pilot, told, method, seed, rows)
             go_on(kept, scorers, lots, rows, method=method, draws=draws, seed=seed)
-        found = table([s.name for s in scorers], [w for p in parts for w in p.who()], kept.done)
+        columns = table([s.name for s in scorers], [w for p in parts for w in p.who()], kept.done)
         if out is not None:
-            write_columns(out, found)
+            write_columns(out, columns)
             part_of(out).unlink(missing_ok=True)
-    return found, [part.n for part in parts]
+    return columns, [part.n for part in parts]
 
 
 def check_how(method: str, draws: int | None, batch_size: int | None) -> None:
@@ -235,7 +235,7 @@ def scorers_of(
 ) -> list[Scorer]:
     """Of models, or what makes them, by their names. condition: its first is what a network is told
     when it is asked who it is."""
-    found = []
+    scorers = []
     for name, given in models.items():
         model = make(str(given)) if isinstance(given, str | Path) else given
         if not isinstance(model, Model):
@@ -243,8 +243,8 @@ def scorers_of(
                 f"The model is a {type(model).__name__}; it must be a vdiff.Model, "
                 "FILE.py:FUNCTION or a folder."
             )
-        found.append(Scorer(name, copy.copy(model), said(name, model, condition)))
-    return found
+        scorers.append(Scorer(name, copy.copy(model), said(name, model, condition)))
+    return scorers
 
 
 def said(name: str, model: Model, condition: Tensor | None) -> np.ndarray:
@@ -393,8 +393,8 @@ def _scores(model: Model, m: int, lot: Lot, some: Tensor, rows: "Memory", how: d
     x, condition = lot.xs[m][some], None if lot.condition is None else lot.condition[some]
     before = [int(lot.before[k]) for k in some.tolist()]
     model.earlier = dict(zip(reversed(digests(x)), reversed(before), strict=True))
-    found = rows.fit(lambda size: model.log_prob(x, condition, batch_size=size, **how))
-    return np.stack([found.value, found.error, found.bits_per_dim, found.bits_error], 1)
+    logp = rows.fit(lambda size: model.log_prob(x, condition, batch_size=size, **how))
+    return np.stack([logp.value, logp.error, logp.bits_per_dim, logp.bits_error], 1)
 
 
 def _check_unchanged(kept: Kept, scorers: list[Scorer], condition: Tensor | None) -> None:

@@ -84,8 +84,8 @@ def _same_side(a: float, b: float, middle: float) -> str:
 
 
 def _claim(claims: pd.DataFrame, claim: Claim) -> pd.Series | None:
-    found = claims[claims["name"] == claim.name]
-    return found.iloc[0] if len(found) else None
+    rows = claims[claims["name"] == claim.name]
+    return rows.iloc[0] if len(rows) else None
 
 
 def _ends(curves: pd.DataFrame, arm: str) -> pd.Series | None:

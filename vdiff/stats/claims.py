@@ -4,8 +4,9 @@ A claim on debiasing compares two arms of an experiment, one pair. The effects t
 find are the published ones, or margins.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -130,11 +131,10 @@ def of_pairs(frame: pd.DataFrame, pairs: Mapping[str, tuple[str, str] | None]) -
     return frame[[pair == arms if len(arms) == 2 else arms[0] in pair for pair, arms in claimed]]
 
 
-def lower_bpd(tables: Tables) -> list[Evidence]:
+def lower_bpd(tables: Tables) -> Iterator[Evidence]:
     """The mean over the last fifth of training, as the published curves are read (80k to 100k)."""
     frame, theirs = tables["differences"], published_effect(tables["published"])
     frame = frame[frame["estimator"] == "efficient"]
-    found = []
     for name, part in frame.groupby("experiment", sort=False):
         moved, part = change(part), late(part)
         # Checkpoints of a run share their noise: the mean of their errors bounds the mean's.
@@ -152,8 +152,7 @@ def lower_bpd(tables: Tables) -> list[Evidence]:
             + _seeds(len(by_seed)),
             change=moved,
         )
-        found.append(_checked(evidence, part))
-    return found
+        yield _checked(evidence, part)
 
 
 def _seeds(n: int) -> str:
@@ -167,9 +166,9 @@ def _checked(evidence: Evidence, rows: pd.DataFrame) -> Evidence:
     return unbelieved(evidence) if doubts(rows).any() else evidence
 
 
-def higher_standard_error(tables: Tables) -> list[Evidence]:
+def higher_standard_error(tables: Tables) -> Iterator[Evidence]:
     frame, theirs = tables["differences"], published_effect(tables["published"])
-    frame, found = frame[frame["estimator"] == "published"], []
+    frame = frame[frame["estimator"] == "published"]
     for name, part in frame.groupby("experiment", sort=False):
         last = part[part["iteration"] == part["iteration"].max()]
         ratio = last["log_sd_ratio"]
@@ -183,15 +182,13 @@ def higher_standard_error(tables: Tables) -> list[Evidence]:
             effect=theirs.log_ratio,
             why=f"jackknife of the paired log ratio at the last iteration{_seeds(len(last))}",
         )
-        found.append(_checked(evidence, last))
-    return found
+        yield _checked(evidence, last)
 
 
-def gradient_bias(tables: Tables) -> list[Evidence]:
+def gradient_bias(tables: Tables) -> Iterator[Evidence]:
     """The squared relative bias, 1 - cos^2, against one margin for both laws. The debiased law must
     stay within at every checkpoint; the uniform one must exceed it once training has begun, at the
     checkpoint after the first that is nearest to half of it: a choice that looks at no error."""
-    found = []
     for name, part in tables["gradient"].groupby("experiment", sort=False):
         part = part[part["cosine_std_err"].notna()]
         for law, claim, side in (("uniform", BIASED, 1), ("debiased", UNBIASED, -1)):
@@ -218,8 +215,7 @@ def gradient_bias(tables: Tables) -> list[Evidence]:
                 why=f"{'less' if side < 0 else 'more'} than {BIAS_MARGIN}² {where}; jackknife; "
                 f"relative bias by iteration: {said}",
             )
-            found.append(_checked(evidence, rows))
-    return found
+            yield _checked(evidence, rows)
 
 
 def _squared_bias(row: Any, side: int) -> Estimate:
@@ -228,31 +224,27 @@ def _squared_bias(row: Any, side: int) -> Estimate:
     return student(1 - row.cosine**2, error, GROUPS - 1, side, BIAS_MARGIN**2)
 
 
-def same_distribution(tables: Tables) -> list[Evidence]:
+def same_distribution(tables: Tables) -> Iterator[Evidence]:
     """All lambdas must pass, so the weakest decides (intersection-union test)."""
     frame = tables["distances"]
     frame = frame[frame["sampler"] == "euler_maruyama"]
     frame = frame[frame["steps"] == frame["steps"].max()]
-    found = []
     for (name, source), part in frame.groupby(["experiment", "source"], sort=False):
         worst = weakest(_of_distance(row) for row in part.itertuples())
-        found.append(
-            Evidence(
-                SAME_LAW,
-                name,
-                worst,
-                unit="Wasserstein distance of the laws, root of D² - floor², worst lambda",
-                effect=float(np.hypot(DISTANCE_MARGIN, worst.floor) - worst.floor),
-                published="theorem, and a picture" if source == "exact" else "figure 5",
-                theorem=source == "exact",
-                margin=OWN,
-                drift=source,
-                why=f"each of {len(part)} lambdas within {DISTANCE_MARGIN} after "
-                f"{part['steps'].iloc[0]} Euler-Maruyama steps, bootstrap errors",
-                of=f"{source} drift",
-            )
+        yield Evidence(
+            SAME_LAW,
+            name,
+            worst,
+            unit="Wasserstein distance of the laws, root of D² - floor², worst lambda",
+            effect=float(np.hypot(DISTANCE_MARGIN, worst.floor) - worst.floor),
+            published="theorem, and a picture" if source == "exact" else "figure 5",
+            theorem=source == "exact",
+            margin=OWN,
+            drift=source,
+            why=f"each of {len(part)} lambdas within {DISTANCE_MARGIN} after "
+            f"{part['steps'].iloc[0]} Euler-Maruyama steps, bootstrap errors",
+            of=f"{source} drift",
         )
-    return found
 
 
 def _of_distance(row: Any) -> Estimate:
@@ -260,8 +252,8 @@ def _of_distance(row: Any) -> Estimate:
     unlike that of its square, hardly depends on it."""
     error = std_err(row.distance, row.low, row.high, row.null_mean)
     most = float(np.hypot(DISTANCE_MARGIN, row.null_mean))
-    found = student(row.distance, error, SPREAD_DF, -1, most)
-    return replace(found, floor=row.null_mean)
+    distance = student(row.distance, error, SPREAD_DF, -1, most)
+    return replace(distance, floor=row.null_mean)
 
 
 def matching_is_the_bound(tables: Tables) -> list[Evidence]:
@@ -285,27 +277,23 @@ def matching_is_the_bound(tables: Tables) -> list[Evidence]:
     ]
 
 
-def forms_agree(tables: Tables) -> list[Evidence]:
-    found = []
+def forms_agree(tables: Tables) -> Iterator[Evidence]:
     for name, part in tables["forms"].groupby("experiment", sort=False):
         if "explicit" not in set(part["form"]):
             continue
         value = part[part["form"] == "denoising"]["value"]
-        found.append(
-            Evidence(
-                FORMS,
-                str(name),
-                _equal_forms(part[part["form"] != "denoising"]),
-                unit="bits/dim over the denoising form, worst form and checkpoint",
-                published="theorem",
-                theorem=True,
-                margin=TENTH,
-                why=f"each within {FORMS_MARGIN:.2g} at every checkpoint, while the loss falls by "
-                f"{(value.max() - value.min()) / np.log(2):.2g}",
-                effect=FORMS_MARGIN,
-            )
+        yield Evidence(
+            FORMS,
+            str(name),
+            _equal_forms(part[part["form"] != "denoising"]),
+            unit="bits/dim over the denoising form, worst form and checkpoint",
+            published="theorem",
+            theorem=True,
+            margin=TENTH,
+            why=f"each within {FORMS_MARGIN:.2g} at every checkpoint, while the loss falls by "
+            f"{(value.max() - value.min()) / np.log(2):.2g}",
+            effect=FORMS_MARGIN,
         )
-    return found
 
 
 def _equal_forms(part: pd.DataFrame) -> Estimate:
@@ -315,35 +303,31 @@ def _equal_forms(part: pd.DataFrame) -> Estimate:
     )
 
 
-def theory(tables: Tables) -> list[Evidence]:
+def theory(tables: Tables) -> Iterator[Evidence]:
     """The identities on the mixture (steps/theory.py), in the paper's order."""
-    found = []
     for name, part in tables["theory"].groupby("experiment", sort=False):
         for statement, (claim, unit, margin) in IDENTITIES.items():
             for source, of in part[part["statement"] == statement].groupby("source", sort=False):
-                found.append(
-                    Evidence(
-                        claim,
-                        str(name),
-                        weakest(
-                            near(r.measured - r.expected, r.std_err, np.inf, 0.0, margin)
-                            for r in of.itertuples()
-                        ),
-                        unit=unit,
-                        published="theorem",
-                        theorem=True,
-                        margin=OWN if margin == SLOPE_MARGIN else TENTH,
-                        drift=source,
-                        why=f"within {margin:.2g}{_settings(len(of))}, on "
-                        + ("a mixture of Gaussians" if source == "exact" else "the trained net"),
-                        effect=margin,
-                        of="" if source == "exact" else "learned drift",
-                    )
+                yield Evidence(
+                    claim,
+                    str(name),
+                    weakest(
+                        near(r.measured - r.expected, r.std_err, np.inf, 0.0, margin)
+                        for r in of.itertuples()
+                    ),
+                    unit=unit,
+                    published="theorem",
+                    theorem=True,
+                    margin=OWN if margin == SLOPE_MARGIN else TENTH,
+                    drift=source,
+                    why=f"within {margin:.2g}{_settings(len(of))}, on "
+                    + ("a mixture of Gaussians" if source == "exact" else "the trained net"),
+                    effect=margin,
+                    of="" if source == "exact" else "learned drift",
                 )
         bound = part[part["statement"] == "lmbd_bound"]
         if len(bound):
-            found.append(_lmbd_bound(str(name), bound))
-    return found
+            yield _lmbd_bound(str(name), bound)
 
 
 def _settings(n: int) -> str:
@@ -434,11 +418,10 @@ def _lmbd_bound(name: str, part: pd.DataFrame) -> Evidence:
 LEARNED = ("classes", "turns")  # spaces of learned features
 
 
-def better_samples(tables: Tables) -> list[Evidence]:
+def better_samples(tables: Tables) -> Iterator[Evidence]:
     """At the end of training, by the distances of both arms in learned features."""
     frame = tables["quality"]
     frame = frame[(frame["measure"] == "kernel") & frame["space"].isin(LEARNED)]
-    found = []
     for name, part in frame.groupby("experiment", sort=False):
         part = part[part["iteration"] == part["iteration"].max()]
         arms = part.pivot(index="seed", columns="debias", values=["value", "std_err"]).astype(float)
@@ -451,18 +434,15 @@ def better_samples(tables: Tables) -> list[Evidence]:
         why = f"{n} samples each, {real} test images, learned features, errors of both distances"
         if value.isna().any():
             why += "; of a seed both are as near as real images are: nothing to compare"
-        found.append(
-            Evidence(
-                SAMPLES,
-                str(name),
-                over_seeds(value, error, min(n, real) - 1, -1),
-                unit="contrast (D - D')/(D + D') of kernel distances, D of True, D' of False",
-                published="a picture",
-                effect=CONTRAST,
-                why=why + _seeds(len(value)),
-            )
+        yield Evidence(
+            SAMPLES,
+            str(name),
+            over_seeds(value, error, min(n, real) - 1, -1),
+            unit="contrast (D - D')/(D + D') of kernel distances, D of True, D' of False",
+            published="a picture",
+            effect=CONTRAST,
+            why=why + _seeds(len(value)),
         )
-    return found
 
 
 FADES = Claim(
@@ -483,9 +463,8 @@ FIXED = Claim(
 )
 
 
-def general_pair(tables: Tables) -> list[Evidence]:
+def general_pair(tables: Tables) -> Iterator[Evidence]:
     """On both sets of data: at the least noise, and of the plug-in SDE (steps/inference.py)."""
-    found = []
     for name, part in tables["inference"].groupby("experiment", sort=False):
         fading = part[part["statement"] == "fading"]
         least = fading[fading["sigma"] == fading["sigma"].min()]
@@ -513,14 +492,13 @@ def general_pair(tables: Tables) -> list[Evidence]:
                     why=f"within {NATS_MARGIN:.2g} on each of {len(of)} data sets, {how}",
                     effect=NATS_MARGIN,
                 )
-                found.append(_checked(evidence, of))
-    return found
+                yield _checked(evidence, of)
 
 
-CLAIMS: dict[str, Callable[[Tables], list[Evidence]]] = {
-    "forms": lambda tables: matching_is_the_bound(tables) + forms_agree(tables),
+CLAIMS: dict[str, Callable[[Tables], Iterable[Evidence]]] = {
+    "forms": lambda tables: chain(matching_is_the_bound(tables), forms_agree(tables)),
     "gradient": gradient_bias,
-    "differences": lambda tables: lower_bpd(tables) + higher_standard_error(tables),
+    "differences": lambda tables: chain(lower_bpd(tables), higher_standard_error(tables)),
     "theory": theory,
     "inference": general_pair,
     "distances": same_distribution,
@@ -544,4 +522,4 @@ def evidence_of(tables: Tables, fault: str = NO_FAULT) -> list[Evidence]:
 
 def judge(tables: Tables) -> list[dict]:
     """Rows of the schema claims."""
-    return rows(evidence_of(tables))
+    return list(rows(evidence_of(tables)))

@@ -18,19 +18,19 @@ SWAPPED = {
 
 def controls(tables: Tables) -> list[dict]:
     """Rows of the schema controls."""
-    found: list[tuple[str, Evidence]] = []
+    cases: list[tuple[str, Evidence]] = []
     for schema in CLAIMS:
         frame = tables.get(schema, pd.DataFrame())
         if schema == "gradient" and len(frame):
             for fault, laws in SWAPPED.items():
                 wrong = frame[frame["law"].isin(list(laws))].replace({"law": laws})
-                found += [(fault, e) for e in evidence_of({schema: wrong})]
+                cases += [(fault, e) for e in evidence_of({schema: wrong})]
         elif "fault" in frame:
             for fault in frame["fault"].unique():
                 if fault != NO_FAULT:
-                    found += [(fault, e) for e in evidence_of({schema: frame}, fault)]
-    verdicts = rejected([e for _, e in found])
-    return [_row(*case, *verdict) for case, verdict in zip(found, verdicts, strict=True)]
+                    cases += [(fault, e) for e in evidence_of({schema: frame}, fault)]
+    verdicts = rejected([e for _, e in cases])
+    return [_row(*case, *verdict) for case, verdict in zip(cases, verdicts, strict=True)]
 
 
 def _row(fault: str, evidence: Evidence, caught: bool, power: float) -> dict:

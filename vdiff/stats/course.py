@@ -29,9 +29,9 @@ def change(gaps: pd.DataFrame, shared: bool = True) -> Estimate | None:
     else:
         error = np.sqrt(sum(part["std_err"].agg(lambda e: np.square(e).sum() / len(e) ** 2)
                             for part in ends))  # fmt: skip
-    found = over_seeds(after - before, error, gaps["images"].min() - 1, 1)
+    moved = over_seeds(after - before, error, gaps["images"].min() - 1, 1)
     rests_on = pd.concat([late(gaps, at) for at in (end, end / 2)])
-    return undecided(found) if "k_hat" in gaps and doubts(rests_on).any() else found
+    return undecided(moved) if "k_hat" in gaps and doubts(rests_on).any() else moved
 
 
 def share_of_passes(first: pd.DataFrame, second: pd.DataFrame) -> float:

@@ -23,7 +23,7 @@ small by luck would both admit a claim and inflate its t.
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -141,11 +141,11 @@ def near(ours: float, std_err: float, df: float, centre: float, margin: float) -
 
 def weakest(estimates: Iterable[Estimate]) -> Estimate:
     """Of the claim that all hold (intersection-union test): the worst, and the most noise."""
-    found = list(estimates)
-    worst = max(found, key=lambda e: e.p_true)
-    p_false = min(1.0, min(e.p_false for e in found) * len(found))
-    most = max(found, key=lambda e: quantile(e.noises, ALPHA / 100) if e.noises else 0)
-    return replace(worst, p_false=p_false, noises=most.noises, parts=len(found))
+    each = list(estimates)
+    worst = max(each, key=lambda e: e.p_true)
+    p_false = min(1.0, min(e.p_false for e in each) * len(each))
+    most = max(each, key=lambda e: quantile(e.noises, ALPHA / 100) if e.noises else 0)
+    return replace(worst, p_false=p_false, noises=most.noises, parts=len(each))
 
 
 def over_seeds(
@@ -225,50 +225,46 @@ def verdicts(evidence: Sequence[Evidence]) -> list[str]:
     ]  # fmt: skip
 
 
-def rejected(evidence: Sequence[Evidence]) -> list[tuple[bool, float]]:
+def rejected(evidence: Sequence[Evidence]) -> Iterator[tuple[bool, float]]:
     """Whether each claim is rejected, all at once with probability ALPHA of any error, and with
     what power its test does that, were the effect as it was found."""
-    level, found = _level(evidence), []
+    level = _level(evidence)
     for e in evidence:
         p, noises = e.estimate.p_false, e.estimate.noises
         effect = quantile(noises, max(p, SMALLEST)) if noises else 0.0
-        found.append((p < level, power(effect, noises, level) if noises else float(p < level)))
-    return found
+        yield p < level, power(effect, noises, level) if noises else float(p < level)
 
 
 ENDS = {"": "ours", "_low": "low", "_high": "high"}
 
 
-def rows(evidence: Sequence[Evidence]) -> list[dict]:
+def rows(evidence: Sequence[Evidence]) -> Iterator[dict]:
     """Rows of the schema claims."""
-    level, found = _level(evidence), []
+    level = _level(evidence)
     for e, verdict in zip(evidence, verdicts(evidence), strict=True):
         least, est = finds(e.estimate, level), e.estimate
         why = e.why
         if verdict == MORE:
             why = f"{why}; {wants(e, level)}"
-        found.append(
-            {
-                "name": e.claim.name,
-                "claim": f"{e.claim.text} ({e.of})" if e.of else e.claim.text,
-                "short": e.claim.short or e.claim.text,
-                "question": e.claim.question,
-                "where": e.claim.where,
-                "figure": e.claim.figure,
-                "experiment": e.experiment,
-                "published": e.published,
-                "theorem": e.theorem,
-                "drift": e.drift,
-                **est.row(),
-                **{f"change{end}": getattr(e.change, of, np.nan) for end, of in ENDS.items()},
-                "unit": e.unit,
-                "finds": est.shown(est.floor + least),
-                "effect": est.shown(est.floor + e.effect) if np.isfinite(e.effect) else np.nan,
-                "margin": e.margin,
-                "p_true": est.p_true,
-                "p_false": est.p_false,
-                "verdict": verdict,
-                "why": why,
-            }
-        )
-    return found
+        yield {
+            "name": e.claim.name,
+            "claim": f"{e.claim.text} ({e.of})" if e.of else e.claim.text,
+            "short": e.claim.short or e.claim.text,
+            "question": e.claim.question,
+            "where": e.claim.where,
+            "figure": e.claim.figure,
+            "experiment": e.experiment,
+            "published": e.published,
+            "theorem": e.theorem,
+            "drift": e.drift,
+            **est.row(),
+            **{f"change{end}": getattr(e.change, of, np.nan) for end, of in ENDS.items()},
+            "unit": e.unit,
+            "finds": est.shown(est.floor + least),
+            "effect": est.shown(est.floor + e.effect) if np.isfinite(e.effect) else np.nan,
+            "margin": e.margin,
+            "p_true": est.p_true,
+            "p_false": est.p_false,
+            "verdict": verdict,
+            "why": why,
+        }

@@ -50,8 +50,8 @@ def aupr(inside: np.ndarray, outside: np.ndarray) -> tuple[float, float]:
 def false_alarms(inside: np.ndarray, outside: np.ndarray) -> float:
     """The share of `inside` above the threshold that finds 95% of `outside`: the false positive
     rate at a true positive rate of 95%."""
-    found = math.ceil(0.95 * len(outside) - 1e-9)
-    return float((inside >= np.sort(outside)[-found]).mean())
+    caught = math.ceil(0.95 * len(outside) - 1e-9)
+    return float((inside >= np.sort(outside)[-caught]).mean())
 
 
 def fpr95(inside: np.ndarray, outside: np.ndarray, seed: int = 0) -> tuple[float, float]:

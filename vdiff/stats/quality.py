@@ -115,13 +115,13 @@ def neighbours(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[float, float]]:
     rx, ry = radii(x), radii(y)
     square = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
     distance = np.sqrt(np.maximum(square, 0))  # (n, m)
-    found = {
+    inside = {
         "precision": (distance < ry).any(1),
         "recall": (distance.T < rx).any(1),
         "density": (distance < ry).sum(1) / K,
         "coverage": distance.min(0) < ry,
     }
-    return {name: (float(v.mean()), std_err(v.astype(float))) for name, v in found.items()}
+    return {name: (float(v.mean()), std_err(v.astype(float))) for name, v in inside.items()}
 
 
 def copies(x: np.ndarray, y: np.ndarray, train: np.ndarray) -> tuple[float, float]:

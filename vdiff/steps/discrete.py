@@ -23,7 +23,7 @@ def path_log_weights(model: Trained, a: Drift, settings: Discrete) -> torch.Tens
     """
     examples = examples_of(model.data, settings.images)
     draws = range(max(settings.draws))
-    found = []
+    weights = []
     name = f"discrete {model.run.label}"
     with products("float32"), bar(len(draws), name, unit="draw") as progress:
         for k in draws:
@@ -33,9 +33,9 @@ def path_log_weights(model: Trained, a: Drift, settings: Discrete) -> torch.Tens
                 noise = normal_streams(index, "discrete noise", k)
                 w = path_weights(model.sde, a, x.to(model.device), settings.layers, noise).cpu()
                 parts.append(w + log_det.double())
-            found.append(torch.cat(parts))
+            weights.append(torch.cat(parts))
             progress.update()
-    return torch.stack(found)
+    return torch.stack(weights)
 
 
 def measure(model: Trained, settings: Discrete) -> Measured:

@@ -62,9 +62,11 @@ def distance_rows(
             for lmbd in settings.lmbds:
                 key = ("distances", seed, sampler, steps, number(lmbd))
                 x = sample_points(sde, a, sampler, steps, lmbd, n, *key, device=device)
-                found = sliced_wasserstein(x, data, rng, settings.permutations, settings.resamples)
+                distance = sliced_wasserstein(
+                    x, data, rng, settings.permutations, settings.resamples
+                )
                 case = {"sampler": sampler, "steps": steps, "lmbd": lmbd, "samples": n}
-                rows.append({**case, **asdict(found)})
+                rows.append({**case, **asdict(distance)})
                 progress.update()
     return rows
 
@@ -80,10 +82,10 @@ def measure(model: Trained, settings: Distances, source: str) -> Measured:
         a, draw, device = in_float64(model.drift()), model.data.draw, model.device
     name = f"distances {source}"
     rows = distance_rows(model.sde, a, draw, settings, model.run.seed, name, device)
-    found = [{"source": source, "fault": faults.NONE, **row} for row in rows]
+    labelled = [{"source": source, "fault": faults.NONE, **row} for row in rows]
     if source == "exact":
-        found += [{"source": source, **row} for row in _without_half(model, a, draw, settings)]
-    return Measured({"out": found})
+        labelled += [{"source": source, **row} for row in _without_half(model, a, draw, settings)]
+    return Measured({"out": labelled})
 
 
 def _without_half(model: Trained, a: Drift, draw: Draw, settings: Distances) -> Iterator[dict]:

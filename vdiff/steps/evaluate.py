@@ -248,17 +248,17 @@ def measure(model: Trained, settings: Evaluation) -> Measured:
             a = model.drift(snapshot)
             for estimator in settings.estimators:
                 at = snapshot.iteration
-                found = evaluate(model, a, settings, estimator, reference, at)
+                evaluated = evaluate(model, a, settings, estimator, reference, at)
                 row = {
                     "estimator": estimator,
                     "iteration": at,
                     "examples": at * model.data.batch(model.run.training.batch_size),
-                    **found.row(),
+                    **evaluated.row(),
                 }
                 rows.append(row)
-                arrays[f"{estimator}_{at:08d}"] = found.z.astype(np.float32)
-                if found.u is not None and len(found.u) > len(arrays.get("u", ())):
-                    arrays["u"] = found.u  # of pass k the same for every network
+                arrays[f"{estimator}_{at:08d}"] = evaluated.z.astype(np.float32)
+                if evaluated.u is not None and len(evaluated.u) > len(arrays.get("u", ())):
+                    arrays["u"] = evaluated.u  # of pass k the same for every network
                 progress.set_postfix_str(f"bpd={row['bpd']:.3f}", refresh=False)
                 progress.update()
     arrays["images"] = keys_of(examples_of(model.data, settings.images))

@@ -114,11 +114,11 @@ def wrong_forms(
     """(fault, form) to the form made wrong on purpose."""
     without_g = faults.without_g(sde)
     names = [n for n in _names(draw[0].ndim == 2, False) if n != "denoising"]
-    found = {(faults.NO_G, name): form_of(name, without_g, a, draw, C) for name in names}
+    forms = {(faults.NO_G, name): form_of(name, without_g, a, draw, C) for name in names}
     if true is not None:
         score = faults.OFF * true
-        found[faults.WRONG_SCORE, "explicit"] = form_of("explicit", sde, a, draw, C, score)
-    return found
+        forms[faults.WRONG_SCORE, "explicit"] = form_of("explicit", sde, a, draw, C, score)
+    return forms
 
 
 def _passes(form: str, d: int) -> int:
@@ -209,9 +209,9 @@ def measure(model: Trained, settings: Forms) -> Measured:
         for (fault, name), value in wrong_forms(sde, a, draw, C, true).items():
             values[fault, snapshot.iteration, name].append(value / model.dims)
     together, rows = torch.cat([known for _, _, known in draws]).numpy(), []
-    found = {key: torch.cat(parts).numpy() for key, parts in values.items()}
-    for (fault, iteration, name), of in found.items():
-        base = found[faults.NONE, iteration, "denoising"]
+    joined = {key: torch.cat(parts).numpy() for key, parts in values.items()}
+    for (fault, iteration, name), of in joined.items():
+        base = joined[faults.NONE, iteration, "denoising"]
         row = _row(fault, iteration, name, of, base, together)
         rows.append({**row, "passes": _passes(name, model.dims), "draws": len(of)})
     return Measured({"out": rows})

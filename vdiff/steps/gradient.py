@@ -44,7 +44,7 @@ def gradient_rows(
     laws["unbiased"] = Law.unbiased(np.ones(SLICES))
     laws["fitted"] = Law.unbiased(fitted.weights.cpu().numpy())
     laws["best"] = Law.unbiased(slices.best())
-    rows = [{"law": law, **slices.of(found)} for law, found in laws.items()]
+    rows = [{"law": law, **slices.of(by)} for law, by in laws.items()]
     # Evenly spread times leave other variances, and so another best law.
     best = slices.of(Law.unbiased(slices.best(spread=True)))
     columns = ("spread_variance", "spread_variance_std_err")

@@ -224,15 +224,15 @@ def drawn(
 ) -> dict[str, np.ndarray]:
     """Points of the data, and paths (L + 1, n, 2) of each model, from common draws of the prior."""
     rng, n, L = generator("inference paths", source.name, seed), settings.paths, settings.fine_steps
-    found = {f"{source.name} data": source.draw(CLOUD, rng).numpy()}
+    arrays = {f"{source.name} data": source.draw(CLOUD, rng).numpy()}
     y = sde.prior_sd * torch.randn(n, 2, generator=rng, dtype=torch.float64)
     eps = torch.randn(L, n, 2, generator=rng, dtype=torch.float64)
     models = {"ode": ode, "pair": pair, "plug_in": plug_in(sde, source.a)}
     for name, model in models.items():
         times = (quadratic if name == "plug_in" else uniform)(sde, L)
-        found[f"{source.name} {name}"] = generate(model, y, times, eps).numpy()
-        found[f"{source.name} {name} times"] = 1 - times.numpy() / sde.T
-    return found
+        arrays[f"{source.name} {name}"] = generate(model, y, times, eps).numpy()
+        arrays[f"{source.name} {name} times"] = 1 - times.numpy() / sde.T
+    return arrays
 
 
 def measure(model: Trained, settings: Inference) -> Measured:
@@ -249,8 +249,8 @@ def measure(model: Trained, settings: Inference) -> Measured:
     arrays: dict[str, Any] = {"sigma": np.float64(settings.sigma)}
     for source in sources:
         ode, pair = train_pairs(source, sde, settings, seed)
-        found = rows_of(source, sde, ode, pair, settings, model.eps_t, seed)
-        rows += [{"source": source.name, **row} for row in found]
+        of_source = rows_of(source, sde, ode, pair, settings, model.eps_t, seed)
+        rows += [{"source": source.name, **row} for row in of_source]
         arrays |= drawn(source, sde, ode, pair, settings, seed)
     return Measured({"out": rows, "drawn": arrays})
 

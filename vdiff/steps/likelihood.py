@@ -40,10 +40,10 @@ def ode_bpd(
             noise = None
             if model.dims > EXACT_UP_TO:
                 noise = normal_per_example(index, y.shape[1:], "ode probe").to(model.device)
-            found = solved(model.sde, lambda rows: a, y.to(model.device), noise, tolerance)
-            values.append(bits_of(model.data, found.log_prob.cpu() + log_det.double()))
-            changes.append(found.change.cpu().numpy() / (model.dims * math.log(2)))
-            evaluations += found.evaluations
+            solution = solved(model.sde, lambda rows: a, y.to(model.device), noise, tolerance)
+            values.append(bits_of(model.data, solution.log_prob.cpu() + log_det.double()))
+            changes.append(solution.change.cpu().numpy() / (model.dims * math.log(2)))
+            evaluations += solution.evaluations
             progress.update(len(part))
     return np.concatenate(values), np.concatenate(changes), evaluations
 

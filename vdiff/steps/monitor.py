@@ -70,6 +70,6 @@ class TensorBoard:
             self.writer.add_scalar(name, row[name], iteration)
 
     def _sample(self, a: Drift, iteration: int) -> None:
-        found = sample_images(self.model, a, self.sampling)
-        images = torch.from_numpy(found.images).float() / (self.model.data.levels - 1)
+        sampled = sample_images(self.model, a, self.sampling)
+        images = torch.from_numpy(sampled.images).float() / (self.model.data.levels - 1)
         self.writer.add_image("samples", make_grid(images, nrow=4, pad_value=1), iteration)

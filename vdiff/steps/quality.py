@@ -47,7 +47,7 @@ def spaces(
         learned, classes = "classes", int(labels.max()) + 1
         batch = labelled(train, labels, levels)
     net = learn(Classifier(channels, classes, rng), batch, settings.feature_steps, rng)
-    found: dict[str, Space] = {
+    unscaled: dict[str, Space] = {
         learned: lambda x: features(net, x, levels).numpy(),
         "random": lambda x: features(plain, x, levels).numpy(),
         "texture": lambda x: texture(x.numpy().astype(np.float32) / (levels - 1)),
@@ -55,7 +55,9 @@ def spaces(
         "pixels": lambda x: _flat(x, levels),
     }
     chosen = torch.randperm(len(train), generator=generator("scale of features"))[:SCALED]
-    return {name: _scaled(space, train[chosen], name != "pixels") for name, space in found.items()}
+    return {
+        name: _scaled(space, train[chosen], name != "pixels") for name, space in unscaled.items()
+    }
 
 
 def _scaled(space: Space, some: Tensor, each: bool) -> Space:
@@ -72,10 +74,10 @@ def texture(x: np.ndarray) -> np.ndarray:
     of black, white and of neighbours alike, and sizes of the steps between neighbours."""
     axes = (1, 2, 3)
     steps = [np.abs(np.diff(x, axis=k)) for k in (2, 3)]
-    found = [x.mean(axes), x.std(axes), (x == 0).mean(axes), (x == 1).mean(axes)]
-    found.append(np.mean([(d == 0).mean(axes) for d in steps], 0))
-    found += [f(d) for d in steps for f in (lambda d: d.mean(axes), lambda d: d.std(axes))]
-    return np.stack(found, 1)
+    moments = [x.mean(axes), x.std(axes), (x == 0).mean(axes), (x == 1).mean(axes)]
+    moments.append(np.mean([(d == 0).mean(axes) for d in steps], 0))
+    moments += [f(d) for d in steps for f in (lambda d: d.mean(axes), lambda d: d.std(axes))]
+    return np.stack(moments, 1)
 
 
 def measures(
@@ -83,13 +85,13 @@ def measures(
 ) -> dict[str, tuple[float, float]]:
     """Measure to (value, standard error) of samples' features x and real ones y in a space."""
     n = min(len(x), len(y))
-    found = {"kernel": quality.kernel_distance(x, y)}
+    by_measure = {"kernel": quality.kernel_distance(x, y)}
     sliced = sliced_wasserstein(x[:n], y[:n], rng, 1, 99)
-    found["sliced_wasserstein"] = (sliced.distance, error_of(sliced.low, sliced.high))
-    found["classifier"] = quality.classifier(x, y, rng)
+    by_measure["sliced_wasserstein"] = (sliced.distance, error_of(sliced.low, sliced.high))
+    by_measure["classifier"] = quality.classifier(x, y, rng)
     if name != "pixels":
-        found |= quality.neighbours(x, y)
-    return found
+        by_measure |= quality.neighbours(x, y)
+    return by_measure
 
 
 def measure(model: Trained, settings: Quality) -> Measured:
@@ -116,9 +118,9 @@ def measure(model: Trained, settings: Quality) -> Measured:
     iterations = [snapshot.iteration for snapshot in model.snapshots]
     for k in halvings(iterations, settings.checkpoints):  # the last one last
         snapshot = model.snapshots[k]
-        found = sample_images(model, model.drift(snapshot), settings)
-        arrays = {"samples": found.images[:64], "levels": levels}
-        samples = torch.from_numpy(found.images)
+        sampled = sample_images(model, model.drift(snapshot), settings)
+        arrays = {"samples": sampled.images[:64], "levels": levels}
+        samples = torch.from_numpy(sampled.images)
         for name, space in maps.items():
             x, y = space(samples), of_test[name]
             values = measures(x, y, name, rng)

@@ -59,12 +59,12 @@ def sample_images(model: Trained, a: Drift, settings: Sampling) -> SampledImages
 
 def measure(model: Trained, settings: Sampling) -> Measured:
     """Images of the last snapshot beside as many test images, and how many pixels were clipped."""
-    found = sample_images(model, model.drift(), settings)
+    sampled = sample_images(model, model.drift(), settings)
     arrays = {
-        "samples": found.images,
+        "samples": sampled.images,
         "test": model.data.test_examples(settings.count).numpy(),
         "levels": model.data.levels,
-        "frames": found.frames,
+        "frames": sampled.frames,
         "steps": frame_steps(settings),
     }
     row = {
@@ -72,10 +72,10 @@ def measure(model: Trained, settings: Sampling) -> Measured:
         "lmbd": settings.lmbd,
         "steps": settings.steps,
         "images": settings.count,
-        "pixels_below": found.below,
-        "pixels_above": found.above,
+        "pixels_below": sampled.below,
+        "pixels_above": sampled.above,
     }
-    clipped, size = found.below + found.above, found.images.size
+    clipped, size = sampled.below + sampled.above, sampled.images.size
     message = f"{clipped} of {size} sampled pixels lie outside the range and are clipped."
     return Measured({"out": arrays, "table": [row]}, message)
 

@@ -124,8 +124,8 @@ def flow(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[d
         (faults.NO_PRIOR, faults.without_prior(sde), mixture.a),
         (faults.STRONG, sde, faults.scaled(mixture.a, faults.OFF)),
     ):
-        found = log_likelihood(formula, a, x, tolerance=1e-5).log_prob
-        yield _paired("flow", 1.0, found, start(mixture, x), fault)
+        logp = log_likelihood(formula, a, x, tolerance=1e-5).log_prob
+        yield _paired("flow", 1.0, logp, start(mixture, x), fault)
 
 
 def same_density(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
@@ -139,9 +139,9 @@ def same_density(mixture: Mixture, settings: Theory, rng: torch.Generator) -> It
     for fault, lmbd, source in cases:
         x = sde.prior_sd * torch.randn(n, 2, generator=rng, dtype=torch.float64)
         x = sampler_of("multistep")(Reverse(sde, mixture.a, lmbd), x, times, source, None)
-        found = start(mixture, x)
-        error = math.hypot(std_err(found.numpy()), std_err(of_data.numpy()))
-        yield _row("same_density", lmbd, float(found.mean()), error, float(of_data.mean()), fault)
+        logp = start(mixture, x)
+        error = math.hypot(std_err(logp.numpy()), std_err(of_data.numpy()))
+        yield _row("same_density", lmbd, float(logp.mean()), error, float(of_data.mean()), fault)
 
 
 def lmbd_bound(sde: SDE, settings: Theory) -> Iterator[dict]:
@@ -209,8 +209,8 @@ def measure(model: Trained, settings: Theory) -> Measured:
             ("exact", wide, mixture.a, mixture.draw, "cpu", faults.WIDE),
             ("learned", sde, learned, model.data.draw, device, faults.NONE),
         ):
-            found = layers(formula, a, draw, settings, generator("layers", seed), where, fault)
-            rows += [{"source": source, **r} for r in found]
+            of_layers = layers(formula, a, draw, settings, generator("layers", seed), where, fault)
+            rows += [{"source": source, **r} for r in of_layers]
     return Measured({"out": rows})
 
 

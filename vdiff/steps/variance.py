@@ -61,20 +61,20 @@ def _draws(
     rng = generator("variance in time", model.run.seed)
     chunked = in_chunks(a, settings.batch_size)
     controls = fit_controls(chunked, draw(settings.pilot, rng), reference, rng, model.eps_t)
-    found: dict[str, tuple[list, list]] = {"published": ([], []), "efficient": ([], [])}
+    by_estimator: dict[str, tuple[list, list]] = {"published": ([], []), "efficient": ([], [])}
     for start in range(0, settings.draws, settings.batch_size):
         size = min(settings.batch_size, settings.draws - start)
         x = draw(size, rng)
         eps, eps_T, probe = (torch.randn(x.shape, generator=rng) for _ in range(3))
         u = torch.rand(size, generator=rng, dtype=torch.float64)
         z = published(sde, a, x, sde.T * u, eps, eps_T, probe.sign()).value
-        found["published"][0].append(sde.T * u)
-        found["published"][1].append(z.double())
+        by_estimator["published"][0].append(sde.T * u)
+        by_estimator["published"][1].append(z.double())
         with torch.no_grad():
             z = efficient(a, x, u, eps, controls).value
-        found["efficient"][0].append(controls.law.icdf(u))
-        found["efficient"][1].append(z.double())
-    return {k: (torch.cat(s).numpy(), torch.cat(z).numpy()) for k, (s, z) in found.items()}
+        by_estimator["efficient"][0].append(controls.law.icdf(u))
+        by_estimator["efficient"][1].append(z.double())
+    return {k: (torch.cat(s).numpy(), torch.cat(z).numpy()) for k, (s, z) in by_estimator.items()}
 
 
 def measure(model: Trained, settings: Variance) -> Measured:

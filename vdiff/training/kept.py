@@ -125,16 +125,16 @@ class Kept:
     def results(self) -> tuple[list[dict], list[Snapshot]]:
         """The rows and snapshots of the whole training."""
         self.writer.wait()
-        found = []
+        snapshots = []
         for i in snapshot_iterations(self.run):
             snapshot = read_snapshot(self.folder, i, self.trainer.data.shape)
             if snapshot is None:
                 raise VdiffError(
                     f"{self.folder} has lost its snapshot of iteration {i}; train again."
                 )
-            found.append(snapshot)
+            snapshots.append(snapshot)
         state = self.trainer.state
-        return rows_of(self.run, state.history[: state.iteration]), found
+        return rows_of(self.run, state.history[: state.iteration]), snapshots
 
 
 def snapshot_iterations(run: Run) -> list[int]:

@@ -51,8 +51,8 @@ class Trainer:
     def agree_on_precision(self) -> None:
         """That of a state that was begun, or what the slowest of the workers can use."""
         state, workers = self.state, self.workers
-        found = usable(state.precision, workers.accelerator, begun=state.iteration > 0)
-        if workers.any(found != state.precision):
+        precision = usable(state.precision, workers.accelerator, begun=state.iteration > 0)
+        if workers.any(precision != state.precision):
             state.precision = "float32"
 
     def step(self) -> None:

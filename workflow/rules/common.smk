@@ -110,10 +110,10 @@ def inside(paths):
 
 def recorded(paths):
     """The records of files that have one, which say what they were made from."""
-    found = [
-        str(record_of(Path(path))) for path in paths if not path.endswith("config.json")
-    ]
-    return list(dict.fromkeys(found))
+    names = (
+        record_of(Path(path)) for path in paths if not path.endswith("config.json")
+    )
+    return list(dict.fromkeys(map(str, names)))
 
 
 def records_of(paths):

@@ -95,17 +95,17 @@ NAMES: dict[str, Callable[[Tensor], Tensor]] = {
 def _numbers(table: Any) -> Tensor:
     """A list, tuple, array or tensor (N,), as float64."""
     try:
-        found = torch.as_tensor(table, dtype=torch.float64).detach().cpu()
+        numbers = torch.as_tensor(table, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise VdiffError(
             f"A table of noise levels holds no numbers: {first_line(error)}."
         ) from None
-    if found.ndim != 1:
+    if numbers.ndim != 1:
         raise VdiffError(
-            f"A table of noise levels has shape {tuple(found.shape)}; it must be (N,), one number "
-            "for each step."
+            f"A table of noise levels has shape {tuple(numbers.shape)}; it must be (N,), one "
+            "number for each step."
         )
-    return found
+    return numbers
 
 
 @dataclass(frozen=True)

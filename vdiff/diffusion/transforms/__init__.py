@@ -48,8 +48,8 @@ def variances(transform: Transform, x: Tensor) -> Tensor:
     total = torch.zeros_like(middle)
     for p in parts(x):
         total += (transform(p).double() - middle).square().sum(0)
-    found = total / max(len(x) - 1, 1)
-    return found.clamp(min=max(1e-6 * float(found.mean()), 1e-9))
+    variance = total / max(len(x) - 1, 1)
+    return variance.clamp(min=max(1e-6 * float(variance.mean()), 1e-9))
 
 
 def covariance(z: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def covariance(z: Tensor) -> Tensor:
     n, k = z.shape
     z = z.double()
     z = z - z.mean(0)
-    found = z.T @ z / max(n - 1, 1)
+    S = z.T @ z / max(n - 1, 1)
     shrink = min(0.5, k / (n + k))
-    diagonal = found.diagonal().clamp(min=1e-6 * float(found.diagonal().mean()))
-    return (1 - shrink) * found + shrink * torch.diag(diagonal)
+    diagonal = S.diagonal().clamp(min=1e-6 * float(S.diagonal().mean()))
+    return (1 - shrink) * S + shrink * torch.diag(diagonal)
