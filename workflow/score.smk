@@ -22,7 +22,7 @@ except VdiffError as error:
 
 OUT, FOLDER = str(KEYS.values["out"]), KEYS.folder
 SCORES = [f"{FOLDER}/scores/{k}.npz" for k in range(1, CHUNKS + 1)]
-WORDS, MACHINE = shlex.join(KEYS.words), shlex.join([*KEYS.machine, "--wait"])
+WORDS, WHERE = shlex.join(KEYS.words), shlex.join([*KEYS.machine, "--wait"])
 GPU = 0 if KEYS.values["device"] == "cpu" else 1
 MODELS = f"{FOLDER}/models.tar"
 # Jobs elsewhere have a folder of their own, where what the models are comes to lie as it does here.
@@ -47,7 +47,7 @@ rule score_cut:
     conda:
         ENVIRONMENT
     resources:
-        machine=MACHINE,
+        machine=WHERE,
     params:
         words=lambda wildcards: WORDS,
         size=KEYS.values["chunk_size"],
@@ -90,7 +90,7 @@ rule score_fit:
         mem_mb=8000,
         runtime=60,
         gpu=GPU,
-        machine=MACHINE,
+        machine=WHERE,
     params:
         words=lambda wildcards: WORDS,
         code=code_hash("scoring.chunks"),
@@ -119,7 +119,7 @@ rule score_chunk:
         mem_mb=8000,
         runtime=60,
         gpu=GPU,
-        machine=MACHINE,
+        machine=WHERE,
     params:
         words=lambda wildcards: WORDS,
         code=code_hash("scoring.chunks"),

@@ -21,8 +21,8 @@ KEYS = click.Command(
 )
 """What the workflow takes: the options of `vdiff score`; how many examples a job scores; what the
 models read, which goes where they go."""
-MACHINE = {"batch_size", "data_root", "device", "share", "wait"}
-"""Where to compute: no score depends on it, and a change of it reruns nothing."""
+NO_RESULT_DEPENDS_ON = {"batch_size", "data_root", "device", "share", "wait"}
+"""Where to compute: a change of it reruns nothing."""
 CSV = re.compile(r"(?!-)[\w./ -]+\.csv")
 
 
@@ -82,7 +82,7 @@ def keys_of(config: Mapping[str, Any]) -> Keys:
     for option, value in by_option(KEYS, own_keys, ""):  # that one profiles set, for trainings
         own = _words(option, value)
         every += own
-        if option.name in MACHINE:
+        if option.name in NO_RESULT_DEPENDS_ON:
             machine += own
         elif option.name not in ("out", "chunk_size", "files"):
             words += own

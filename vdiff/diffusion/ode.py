@@ -31,7 +31,7 @@ NEEDED = "method ode and gradient need them, method elbo does not."
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class Solution:
     """log_prob: (B,) nats, float64; evaluations: by the solver for each example, (B,) int64."""
 
     log_prob: Tensor
@@ -46,7 +46,7 @@ def log_likelihood(
     probe: Tensor | None = None,
     tolerance: float = 1e-5,
     of_rows: Callable[[Tensor], Drift] | None = None,
-) -> Likelihood:
+) -> Solution:
     """Of x (B, ...); exact trace without a probe, otherwise Hutchinson's with it, like x.
 
     of_rows: the drift of those rows of x, (K,) int64, if it is not one for all: examples that are
@@ -75,7 +75,7 @@ def log_likelihood(
 
     start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], 1)
     end, evaluations = solve_each(field, start, sde.T, tolerance)
-    return Likelihood(sde.prior_log_prob(end[:, :-1]) + end[:, -1], evaluations)
+    return Solution(sde.prior_log_prob(end[:, :-1]) + end[:, -1], evaluations)
 
 
 @torch.no_grad()

@@ -13,15 +13,15 @@ from vdiff.files.layout import parts, run_files, step_files
 from vdiff.files.objects import read_json
 from vdiff.files.schemas import SCHEMAS
 
-MACHINE = {"results", "data_root", "device", "threads", "gpus"}
-MACHINE |= {"container", "slice_minutes", "slices", "part_iterations"}
-"""Keys that say where and how to compute; no result depends on them."""
+NO_RESULT_DEPENDS_ON = {"results", "data_root", "device", "threads", "gpus"}
+NO_RESULT_DEPENDS_ON |= {"container", "slice_minutes", "slices", "part_iterations"}
+"""Keys that say where and how to compute."""
 VERDICTS = ["claims.csv", "claims.json", "controls.csv"]
 
 
 def described(config: Config) -> dict:
     """The configuration as a results folder keeps it, without what concerns the machine."""
-    return config.model_dump(mode="json", exclude=MACHINE)
+    return config.model_dump(mode="json", exclude=NO_RESULT_DEPENDS_ON)
 
 
 def read_described(path: Path) -> Config:

@@ -68,7 +68,7 @@ wildcard_constraints:
 
 # Where and on what to compute. No result depends on it, so rules have it as a resource, whose
 # changes rerun nothing.
-MACHINE = shlex.join(
+WHERE = shlex.join(
     [f"--data-root={CONFIG.data_root}", f"--device={CONFIG.device}", "--wait"]
 )
 # One process for each GPU of a training, on one node.

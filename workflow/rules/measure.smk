@@ -25,7 +25,7 @@ for step in SPECS.values():
             mem_mb=step.memory_mb,
             runtime=step.minutes,
             gpu=GPU,
-            machine=MACHINE,
+            machine=WHERE,
         params:
             step=step.name,
             outputs=outputs_of(step),

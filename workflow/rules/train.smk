@@ -56,7 +56,7 @@ rule train_part:
         runtime=train_minutes,
         gpu=GPU * CONFIG.gpus,
         trainer=TRAINER,
-        machine=" ".join([f"--threads={CONFIG.threads}", "train", MACHINE]),
+        machine=" ".join([f"--threads={CONFIG.threads}", "train", WHERE]),
     params:
         until=lambda wildcards: int(wildcards.part) * CONFIG.part_iterations,
         state=f"{R}/{layout.STATE}",
@@ -99,7 +99,7 @@ rule train:
         runtime=train_minutes,
         gpu=GPU * CONFIG.gpus,
         trainer=TRAINER,
-        machine=" ".join([f"--threads={CONFIG.threads}", "train", MACHINE, *SLICE]),
+        machine=" ".join([f"--threads={CONFIG.threads}", "train", WHERE, *SLICE]),
     params:
         out=subpath(output.train, parent=True),
         state=f"{R}/{layout.STATE}",

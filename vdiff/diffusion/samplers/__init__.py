@@ -18,12 +18,12 @@ from vdiff.diffusion.reverse import Reverse
 from vdiff.diffusion.stepping import Callback, Noise
 from vdiff.errors import VdiffError
 
-Sampler = Callable[[Reverse, Tensor, Tensor, Noise, Callback | None], Tensor]
+Solver = Callable[[Reverse, Tensor, Tensor, Noise, Callback | None], Tensor]
 
 SAMPLERS = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
-def sampler_of(name: str) -> Sampler:
+def sampler_of(name: str) -> Solver:
     """The sampler of that name; raises VdiffError for an unknown one."""
     if name not in SAMPLERS:
         raise VdiffError(f"The sampler is {name!r}; it must be one of {', '.join(SAMPLERS)}.")

@@ -20,4 +20,4 @@ def sde_of(kind: str, **parameters: float) -> SDE:
     """
     if kind not in KINDS:
         raise VdiffError(f"The SDE is {kind!r}; it must be one of {', '.join(KINDS)}.")
-    return importlib.import_module(f"{__name__}.{kind}").Forward(**parameters)
+    return importlib.import_module(f"{__name__}.{kind}").Schedule(**parameters)

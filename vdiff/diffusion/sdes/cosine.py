@@ -41,4 +41,4 @@ class CosineSDE(SDE):
         return torch.atan(torch.exp(value / 2)) / self.w
 
 
-Forward = CosineSDE
+Schedule = CosineSDE

@@ -36,4 +36,4 @@ class FlowSDE(SDE):
         return torch.sigmoid(value / 2)
 
 
-Forward = FlowSDE
+Schedule = FlowSDE

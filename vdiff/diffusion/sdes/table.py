@@ -220,4 +220,4 @@ def _check_looks(table: Tensor) -> None:
         )
 
 
-Forward = TableSDE
+Schedule = TableSDE

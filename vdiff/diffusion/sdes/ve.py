@@ -39,4 +39,4 @@ class VESDE(SDE):
         return torch.exp(value / 2)
 
 
-Forward = VESDE
+Schedule = VESDE

@@ -52,4 +52,4 @@ class VPSDE(SDE):
         return self.invert_B(torch.nn.functional.softplus(value, threshold=50))
 
 
-Forward = VPSDE
+Schedule = VPSDE
