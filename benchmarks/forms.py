@@ -31,7 +31,7 @@ BATCH, EPS_T, EMA = 256, 1e-3, 0.99
 
 def draw_of(mixture, n, rng):
     """(x, s, eps, signs) of n examples at times of the debiased law."""
-    x = mixture.draw(n, rng).float()
+    x = mixture.sample(n, rng).float()
     s = times(mixture.sde, EPS_T, n, rng)
     eps = torch.randn(n, 2, generator=rng)
     return x, s, eps, torch.randn(n, 2, generator=rng).sign()

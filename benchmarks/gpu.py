@@ -132,7 +132,7 @@ def parity(bench):
                 for name, w in network_of(run, data.shape).state_dict().items()
             }
             trainer.state.network.load_state_dict(weights)
-            x, s = data.draw(8, rng), sde_of_run(run).T * torch.rand(8, generator=rng).double()
+            x, s = data.sample(8, rng), sde_of_run(run).T * torch.rand(8, generator=rng).double()
             eps = torch.randn(x.shape, generator=rng)
             losses = dsm_loss(trainer.sde, trainer.a, *(v.to(device) for v in (x, s, eps)))
             parameters = list(trainer.state.network.parameters())

@@ -51,7 +51,7 @@ def exact(mixture: Mixture, n: int):
     model = vdiff.wrap(
         lambda y, s: mixture.a(y.double(), s.double()), schedule="vp", predicts="drift", data=(d,)
     )
-    x, data = (mixture.draw(k, generator(k)).float() for k in (n, 1024))
+    x, data = (mixture.sample(k, generator(k)).float() for k in (n, 1024))
     return model, x, data, mixture.log_prob(x, torch.zeros(n, dtype=torch.float64)).numpy()
 
 

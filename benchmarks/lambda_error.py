@@ -36,7 +36,7 @@ def drift_error(model, a, n):
     """(half the integral of E||a - a*||^2 ds in nats, its standard error)."""
     sde, rng = model.sde, generator("drift error")
     law, truth = Debiased(sde, model.eps_t), Mixture.spiral(sde, COMPONENTS)
-    x, s = model.data.draw(n, rng).double(), law.icdf(stratified(n, rng))
+    x, s = model.data.sample(n, rng).double(), law.icdf(stratified(n, rng))
     y = sde.perturb(x, s, torch.randn(x.shape, generator=rng, dtype=torch.float64))
     true = torch.cat([truth.a(*part) for part in zip(y.split(ROWS), s.split(ROWS), strict=True)])
     z = (a(y, s) - true).square().sum(1) / 2 / law.density(s)
@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     model = open_folder(options.run)
     n = options.samples
-    data = model.data.draw(n, generator("data")).double().numpy()
+    data = model.data.sample(n, generator("data")).double().numpy()
     print("| iteration | error of the drift, nats | λ | factor | bound, nats | distance |")
     print("|---|---|---|---|---|---|")
     found = []

@@ -63,7 +63,7 @@ def wrapped(schedule, predicts, means=MEANS, **keys):
 def examples(n, seed=0, means=MEANS):
     """x (n, 3) of the mixture and their log densities (n,) in nats."""
     data = Mixture(VESDE(), means, VARIANCE)
-    x = data.draw(n, torch.Generator().manual_seed(seed))
+    x = data.sample(n, torch.Generator().manual_seed(seed))
     return x, data.log_prob(x, torch.zeros(n, dtype=torch.float64)).numpy()
 
 

@@ -89,7 +89,7 @@ def exact(options):
         return noise(x, (timesteps + 1) / sde.N)
 
     def drawn(n):
-        return mixture.draw(n, generator("peers", n)).float().reshape(n, 1, 8, 8)
+        return mixture.sample(n, generator("peers", n)).float().reshape(n, 1, 8, 8)
 
     how = {"schedule": sde, "predicts": "noise", "data": (1, 8, 8), "levels": None}
     model = vdiff.wrap(noise, time=lambda s: s, **how)

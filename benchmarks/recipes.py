@@ -68,8 +68,8 @@ COLUMNS = ("recipe", "seed", "images", "seconds", "bpd", "std_err")
 class Antithetic(Trainer):
     """Both draws of an image at one time, with the noise and its negative."""
 
-    def draw(self):
-        x, log_det, s, eps = super().draw()
+    def batch(self):
+        x, log_det, s, eps = super().batch()
         sign = torch.tensor([1.0, -1.0]).repeat(len(x) // 2).reshape(-1, *[1] * (x.ndim - 1))
         return x, log_det, s[::2].repeat_interleave(2), sign * eps[::2].repeat_interleave(2, dim=0)
 

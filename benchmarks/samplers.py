@@ -154,9 +154,9 @@ def main():
     if len(model.data.shape) > 1:
         return image_table(model, options.count, options.feature_steps)
     a = in_float64(model.drift())
-    table("Learned drift, Swissroll", a, model.sde, model.data.draw, options)
+    table("Learned drift, Swissroll", a, model.sde, model.data.sample, options)
     mixture = Mixture.spiral(model.sde)
-    table("Exact drift, mixture of Gaussians", mixture.a, model.sde, mixture.draw, options)
+    table("Exact drift, mixture of Gaussians", mixture.a, model.sde, mixture.sample, options)
 
 
 if __name__ == "__main__":

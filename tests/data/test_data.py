@@ -15,7 +15,7 @@ from vdiff.steps.evaluate import examples_of
 
 def test_swissroll_is_fresh_and_follows_its_generator():
     data = load("swissroll")
-    x, again, other = (data.draw(5000, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
+    x, again, other = (data.sample(5000, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
     assert x.shape == (5000, 2)
     assert torch.equal(x, again)
     assert not torch.equal(x, other)

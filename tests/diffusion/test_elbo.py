@@ -83,9 +83,9 @@ def test_both_estimators_have_the_same_mean(sde, rng):
     mixture = Mixture(sde, means, 0.04)
     a = lambda y, s: 0.8 * mixture.a(y, s) + 0.3 * torch.sin(y)  # noqa: E731
     n = 100_000
-    pilot = mixture.draw(2048, rng)
-    controls = fit_controls(a, pilot, GaussianReference.fit(sde, mixture.draw(2000, rng)), rng)
-    x = mixture.draw(n, rng)
+    pilot = mixture.sample(2048, rng)
+    controls = fit_controls(a, pilot, GaussianReference.fit(sde, mixture.sample(2000, rng)), rng)
+    x = mixture.sample(n, rng)
     eps, eps_T, eps2 = draws(rng, n, 2)
     s = Uniform(sde.T).sample(n, rng)
     first = published(sde, a, x, s, eps, eps_T, rademacher(rng, n, 2)).value

@@ -61,7 +61,7 @@ def test_at_the_true_drift_every_path_knows_the_density(sde, rng):
     """A mixture of 48 Gaussians: single paths of R are log p but for the steps, whose error falls
     with their number."""
     mixture = Mixture.spiral(sde)
-    x = mixture.draw(200, rng)
+    x = mixture.sample(200, rng)
     log_p = mixture.log_prob(x, torch.zeros(200, dtype=torch.float64))
     spread = []
     for L in (250, 1000, 4000):

@@ -32,7 +32,7 @@ def mean_gradient(trainer):
     for i in range(REPEATS):
         trainer.state.iteration = i
         theta = torch.tensor(THETA, requires_grad=True, dtype=torch.float64)
-        x, _, s, eps = (v.double() for v in trainer.draw())
+        x, _, s, eps = (v.double() for v in trainer.batch())
         losses = dsm_loss(sde, lambda y, s, theta=theta: -theta * sde.g(s)[:, None] * y, x, s, eps)
         loss = (trainer.weight(s) * losses).mean()
         found.append(float(torch.autograd.grad(loss, theta)[0]))

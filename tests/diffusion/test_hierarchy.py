@@ -75,7 +75,7 @@ def test_the_bound_is_that_of_its_definition(sde, rng):
     """A mixture and 0.8 of its drift: means over 60,000 paths within 4 standard errors, which find
     0.04 nats with 80% power; a decoder that is 10% too wide, the control, is rejected."""
     mixture, n, t = Mixture.spiral(sde), 60_000, even(sde, 12)
-    x = mixture.draw(n, rng)
+    x = mixture.sample(n, rng)
 
     def a(y, s):
         return 0.8 * mixture.a(y, s)
@@ -93,7 +93,7 @@ def test_the_gap_at_the_true_drift_falls_as_one_over_the_layers(sde, rng):
     """A mixture of 48 Gaussians along the Swissroll: log p minus the bound, against L, on
     logarithms, has slope -1 within 0.2."""
     mixture, n = Mixture.spiral(sde), 2000
-    x = mixture.draw(n, rng)
+    x = mixture.sample(n, rng)
     log_p = mixture.log_prob(x, torch.zeros(n, dtype=torch.float64))
     layers, gaps = [60, 120, 240, 480], []
     for L in layers:

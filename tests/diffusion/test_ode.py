@@ -44,7 +44,7 @@ def mixture():
 
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-6, 1e-8])
 def test_a_mixture_has_its_closed_form_to_the_tolerance(mixture, rng, tolerance):
-    x = mixture.draw(20, rng)
+    x = mixture.sample(20, rng)
     exact = mixture.log_prob(x, torch.zeros(20, dtype=torch.float64))
 
     def error(a):
@@ -56,7 +56,7 @@ def test_a_mixture_has_its_closed_form_to_the_tolerance(mixture, rng, tolerance)
 
 
 def test_a_tighter_tolerance_takes_more_evaluations(mixture, rng):
-    x = mixture.draw(10, rng)
+    x = mixture.sample(10, rng)
     found = [log_likelihood(mixture.sde, mixture.a, x, tolerance=t) for t in (1e-2, 1e-4, 1e-6)]
     counts = torch.stack([f.evaluations for f in found])
     assert counts.dtype == torch.int64
@@ -65,7 +65,7 @@ def test_a_tighter_tolerance_takes_more_evaluations(mixture, rng):
 
 def test_the_error_is_covered_by_that_of_a_looser_tolerance(mixture, rng):
     """|value - truth| <= 2 |value - looser| + 5 tolerances in 95 of 100; not so by one alone."""
-    x, t = mixture.draw(200, rng), 1e-4
+    x, t = mixture.sample(200, rng), 1e-4
     value, looser = (
         log_likelihood(mixture.sde, mixture.a, x, tolerance=v).log_prob for v in (t, 10 * t)
     )
@@ -78,7 +78,7 @@ def test_the_swissroll_has_the_density_of_fine_quadrature():
     """Its drift is that of a fine mixture along the spiral, its density an integral over t."""
     sde = VPSDE(0.1, 40)
     mixture = Mixture.spiral(sde, 400)
-    x = load("swissroll").draw(8, torch.Generator().manual_seed(0)).double()
+    x = load("swissroll").sample(8, torch.Generator().manual_seed(0)).double()
     found = log_likelihood(sde, mixture.a, x, tolerance=1e-6).log_prob
     t = np.linspace(1.5, 4.5, 20_001) * np.pi
     spiral = np.stack([t * np.cos(t), t * np.sin(t)], 1) / 5
@@ -108,7 +108,7 @@ def test_hutchinson_agrees_with_the_exact_trace_on_average(sde, rng):
 
 def test_single_and_double_precision_networks_agree(sde, rng):
     mixture = Mixture(sde, torch.tensor([[1.0, 0.0], [-1, 0.5]]).double(), 0.1)
-    x = mixture.draw(20, rng)
+    x = mixture.sample(20, rng)
     double = log_likelihood(sde, mixture.a, x).log_prob
     single = log_likelihood(sde, in_float64(mixture.a), x).log_prob
     assert (double - single).abs().max() / (2 * math.log(2)) < 1e-4 * 5
@@ -197,7 +197,7 @@ def test_a_step_that_leaves_the_domain_is_taken_again_shorter():
 
 @pytest.mark.parametrize("trace", ["exact", "hutchinson"])
 def test_a_value_does_not_depend_on_the_batch(mixture, rng, trace):
-    x = torch.cat([mixture.draw(5, rng), torch.full((1, 2), 40.0)])  # and one that is far out
+    x = torch.cat([mixture.sample(5, rng), torch.full((1, 2), 40.0)])  # and one that is far out
     noise = torch.randn(6, 2, generator=rng, dtype=torch.float64)
 
     def run(rows):
@@ -216,7 +216,7 @@ def test_a_value_does_not_depend_on_the_batch(mixture, rng, trace):
 
 def test_a_condition_goes_with_its_example(mixture, rng):
     """Data moved by as much as each example's condition says, in a space without a middle."""
-    x, shift = mixture.draw(6, rng), 3 * torch.randn(6, 2, generator=rng, dtype=torch.float64)
+    x, shift = mixture.sample(6, rng), 3 * torch.randn(6, 2, generator=rng, dtype=torch.float64)
 
     def of_rows(rows):
         own = shift[rows]
@@ -315,7 +315,7 @@ def test_a_network_with_gradients_is_not_refused(kind):
 def test_exact_drifts_are_not_refused(sde, rng, variance):
     """At low and high noise, where a mixture is steep at the scale of its width."""
     mixture = Mixture(sde, torch.tensor([[1.5, 0.0], [-1, 1]]).double(), variance)
-    x, s = mixture.draw(20, rng), torch.linspace(0, sde.T, 20, dtype=torch.float64)
+    x, s = mixture.sample(20, rng), torch.linspace(0, sde.T, 20, dtype=torch.float64)
     y = sde.perturb(x, s, torch.randn(20, 2, generator=rng, dtype=torch.float64))
     for a in (mixture.a, in_float64(mixture.a), gaussian_drift(sde, variance)):
         check_gradient(a, y, s, rng)

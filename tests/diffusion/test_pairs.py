@@ -87,7 +87,7 @@ def test_without_noise_it_is_the_likelihood_of_the_flow(sde, rng):
     """The plug-in SDE's member lambda = 1 is the ODE whose likelihood `ode` has; a linear flow has
     a closed form; fixed steps find the same."""
     mixture = Mixture.ring(sde)
-    x = mixture.draw(8, rng)
+    x = mixture.sample(8, rng)
     flow = plug_in(sde, mixture.a).member(1.0)
     wanted = log_likelihood(sde, mixture.a, x, tolerance=1e-6).log_prob
     assert torch.allclose(flow_log_prob(flow, x, 1e-6), wanted, atol=1e-5)
@@ -177,7 +177,7 @@ def test_an_example_has_its_value_whatever_is_beside_it(rng):
 def test_the_fixed_inference_is_the_forward_sde(sde, rng):
     """-mu + sigma a is f, whatever a is; and at the true drift a path knows the density."""
     mixture = Mixture.ring(sde)
-    pair, x = plug_in(sde, mixture.a), mixture.draw(50, rng)
+    pair, x = plug_in(sde, mixture.a), mixture.sample(50, rng)
     s = torch.rand(50, generator=rng, dtype=torch.float64)
     mu, a = pair.fields(x, s)
     assert torch.allclose(sde.g(s)[:, None] * a - mu, sde.f(x, s))

@@ -319,7 +319,7 @@ def test_errors_of_the_ode_cover_with_probes(d, scale, draws):
         lambda y, s: mixture.a(y.double(), s.double()), schedule="vp", predicts="drift", data=(d,)
     )
     n = 150 if d < 100 else 32
-    x = mixture.draw(n, rng)
+    x = mixture.sample(n, rng)
     truth = mixture.log_prob(x, torch.zeros(n, dtype=torch.float64)).numpy()
     z, change, _ = model._solutions(x.float(), None, draws, 1e-3, 2048, 0, False)
     value, error = mean_and_error(z, np.zeros(draws, int))
@@ -345,7 +345,7 @@ def test_the_error_of_the_layers_bound_is_that_of_its_value(draws):
     """About the mean of many such values, of 150 points in the plane."""
     mixture = Mixture.spiral(VPSDE())
     model = vdiff.wrap(mixture.a, schedule="vp", predicts="drift", data=(2,))
-    x = mixture.draw(150, torch.Generator().manual_seed(2)).float()
+    x = mixture.sample(150, torch.Generator().manual_seed(2)).float()
     found = model.discrete(x, draws=draws, layers=50, batch_size=10_000)
     many = model.discrete(x, draws=draws, repeats=40, layers=50, seed=1, batch_size=100_000)
     error = np.hypot(found.error, many.error)

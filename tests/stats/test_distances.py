@@ -140,7 +140,7 @@ def test_mixture_density_integrates_to_one_and_its_drift_is_g_times_the_score(sd
 def test_every_lmbd_samples_the_data_when_the_drift_is_exact(lmbd):
     """A mixture with its exact drift, 1000 Euler-Maruyama steps: not told from the data."""
     mixture = Mixture(VPSDE(), torch.tensor([[1.5, 0.0], [-1, 1], [0, -1.5]]).double(), 0.09)
-    data = mixture.draw(1500, torch.Generator().manual_seed(9)).numpy()
+    data = mixture.sample(1500, torch.Generator().manual_seed(9)).numpy()
     few, many = (
         sample_points(
             mixture.sde, mixture.a, "euler_maruyama", steps, lmbd, 1500, "test", f"{lmbd}"
@@ -160,7 +160,7 @@ def test_every_lmbd_samples_the_data_when_the_drift_is_exact(lmbd):
 def test_the_distance_falls_at_the_rate_of_weak_order_one(lmbd, steps):
     """Distance of Euler-Maruyama to the exact law is 1 / N, once stable and above the floor."""
     mixture = Mixture(VPSDE(), torch.tensor([[1.5, 0.0], [-1, 1], [0, -1.5]]).double(), 0.09)
-    data = mixture.draw(20_000, torch.Generator().manual_seed(9)).numpy()
+    data = mixture.sample(20_000, torch.Generator().manual_seed(9)).numpy()
     distances = []
     for n in steps:
         x = sample_points(mixture.sde, mixture.a, "euler_maruyama", n, lmbd, 20_000, "rate", n)

@@ -190,10 +190,10 @@ def draws_of_the_oracle():
     """(truth (n,), draws(R) -> (n, R)): log densities of a mixture, and estimates by its drift."""
     sde = VPSDE()
     mixture, rng = Mixture.spiral(sde), torch.Generator().manual_seed(1)
-    pilot = mixture.draw(2048, rng)
-    reference = GaussianReference.fit(sde, mixture.draw(5000, rng))
+    pilot = mixture.sample(2048, rng)
+    reference = GaussianReference.fit(sde, mixture.sample(5000, rng))
     controls = fit_controls(mixture.a, pilot, reference, rng, 1e-3)
-    x = mixture.draw(300, rng)
+    x = mixture.sample(300, rng)
     truth = mixture.log_prob(x, torch.zeros(len(x))).numpy()
 
     def draws(count):

@@ -64,7 +64,7 @@ def exact():
     still = Mixture(VPSDE(sigma**2, sigma**2), mixture.means, mixture.variance)
     pair = plug_in(still.sde, still.a)
     settings = Inference(points=1200, fine_steps=320, fading=[0.1, 0.02])
-    source = Source("mixture", mixture.draw, mixture, mixture.a)
+    source = Source("mixture", mixture.sample, mixture, mixture.a)
     ode = plug_in(sde, mixture.a).member(1.0)
     rows = rows_of(source, sde, ode, pair, settings, 1e-3, 0)
     return pd.DataFrame([{"source": "mixture", "experiment": "e", **row} for row in rows])
@@ -98,10 +98,10 @@ def test_the_claims_hold_of_true_models_and_their_controls_are_rejected(exact):
 def test_training_raises_the_bound(sde):
     """Of both pairs, of one mixture in few steps, by more than 4 standard errors."""
     mixture = Mixture.ring(sde)
-    source = Source("mixture", mixture.draw, mixture, mixture.a)
+    source = Source("mixture", mixture.sample, mixture, mixture.a)
     settings = Inference(hidden=[32], iterations=40, batch_size=64, path_steps=6)
     net = MLP(2, generator("inference weights", 0), (32,), fields=2).double()
-    x = mixture.draw(300, generator("x"))
+    x = mixture.sample(300, generator("x"))
     eps = torch.randn(10, 300, 2, generator=generator("eps"), dtype=torch.float64)
     times = torch.linspace(0, 1, 11, dtype=torch.float64)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_times_of_a_path_keep_their_order(rng):
 
 def test_data_of_unknown_density_have_no_row_beside_it(sde):
     mixture = Mixture.ring(sde)
-    unknown = Source("data", mixture.draw, None, mixture.a)
+    unknown = Source("data", mixture.sample, None, mixture.a)
     net = MLP(2, generator("n"), (8,), fields=2).double().requires_grad_(False)
     ode, pair = learned(sde, net, 0.0), learned(sde, net, 0.3)
     rows = pd.DataFrame(list(rows_of(unknown, sde, ode, pair, TINY, 1e-3, 0)))

@@ -73,7 +73,7 @@ def test_a_wrong_density_is_found(sde, rng):
 
 def test_layers_gain_half_with_each_doubling(sde):
     mixture = Mixture.spiral(sde)
-    rows = list(layers(sde, mixture.a, mixture.draw, SMALL, generator("t", 0)))
+    rows = list(layers(sde, mixture.a, mixture.sample, SMALL, generator("t", 0)))
     (slope,) = (row for row in rows if row["statement"] == "layers_slope")
     assert slope["measured"] == pytest.approx(-1, abs=0.3)
     assert all(row["measured"] > 3 * row["std_err"] for row in rows[:-1])

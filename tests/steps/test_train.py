@@ -148,7 +148,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_state(tmp_path, monkeypat
     run(tmp_path, iterations=20)
     data = load("swissroll")
     with pytest.raises(VdiffError, match=r"loss is nan at iteration 21 .* last good state"):
-        broken = Points(lambda n, rng: data.draw(n, rng) * float("nan"))
+        broken = Points(lambda n, rng: data.sample(n, rng) * float("nan"))
         train(tiny(), broken, tmp_path / "state")
     assert checkpoint.load_latest(tmp_path / "state")["iteration"] == 20
 

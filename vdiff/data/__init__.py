@@ -61,7 +61,7 @@ class Data(Protocol):
     def pick(self, n: int, rng: torch.Generator) -> Tensor:
         """At most n training examples as stored, each of the images once."""
 
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """n training examples as real vectors, with replacement."""
 
     def batch(self, batch_size: int) -> int:

@@ -92,7 +92,7 @@ class Images:
     def pick(self, n: int, rng: torch.Generator) -> Tensor:
         return self.train[torch.randperm(len(self.train), generator=rng)[:n]]
 
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
         x = self.train[torch.randint(len(self.train), (n,), generator=rng)]
         u = torch.rand(x.shape, generator=rng)
         return self.space.vectors(x, u)[0]

@@ -13,9 +13,9 @@ from vdiff.machine.seeds import generator
 
 @dataclass(frozen=True)
 class Points:
-    """sampler(n, generator) gives (n, d) float32; see `data.Data` for the methods."""
+    """sample(n, generator) gives (n, d) float32; see `data.Data` for the methods."""
 
-    sampler: Callable[[int, torch.Generator], Tensor]
+    sample: Callable[[int, torch.Generator], Tensor]
     shape: tuple[int, ...] = (2,)
     levels: int = 1
     test_size: int = 10_000
@@ -37,16 +37,13 @@ class Points:
         return None
 
     def test_examples(self, n: int | None) -> Tensor:
-        return self.sampler(self.test_size, generator("test points"))[:n]
+        return self.sample(self.test_size, generator("test points"))[:n]
 
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         return x, x.new_zeros(len(x))
 
     def pick(self, n: int, rng: torch.Generator) -> Tensor:
-        return self.draw(n, rng).float()
-
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
-        return self.sampler(n, rng)
+        return self.sample(n, rng).float()
 
     def batch(self, batch_size: int) -> int:
         return batch_size
@@ -55,7 +52,7 @@ class Points:
         self, seed: int, batch_size: int, flip: bool, device: str
     ) -> Callable[[int], tuple[Tensor, Tensor]]:
         def batch(iteration: int) -> tuple[Tensor, Tensor]:
-            x = self.sampler(batch_size, generator("data", seed, iteration)).to(device)
+            x = self.sample(batch_size, generator("data", seed, iteration)).to(device)
             return x, x.new_zeros(len(x))
 
         return batch

@@ -20,12 +20,12 @@ def _swissroll(root: Path, real: bool) -> Points:
     with needed():
         from sklearn.datasets import make_swiss_roll
 
-    def draw(n: int, rng: torch.Generator) -> Tensor:
+    def sample(n: int, rng: torch.Generator) -> Tensor:
         state = int(torch.randint(2**31, (1,), generator=rng))
         x, _ = make_swiss_roll(n, noise=0.5, random_state=state)
         return torch.from_numpy(x[:, [0, 2]] / 5).float()
 
-    return Points(draw)
+    return Points(sample)
 
 
 def _digits(root: Path, real: bool) -> Images:

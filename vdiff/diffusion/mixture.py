@@ -36,7 +36,7 @@ class Mixture:
         t = 2 * math.pi * torch.arange(components, dtype=torch.float64) / components
         return cls(sde, 2 * torch.stack([t.cos(), t.sin()], 1), 1 / 16)
 
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """(n, d) float64."""
         K, d = self.means.shape
         k = torch.randint(K, (n,), generator=generator)

@@ -54,24 +54,24 @@ def scaled(k: Tensor, levels: int) -> Tensor:
 def labelled(images: Tensor, labels: Tensor, levels: int) -> Batch:
     """Batches of images (N, C, H, W) uint8 with their classes (N,)."""
 
-    def draw(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         i = torch.randint(len(images), (n,), generator=rng)
         return scaled(images[i], levels), labels[i]
 
-    return draw
+    return sample
 
 
 def turned(images: Tensor, levels: int) -> Batch:
     """Batches of images (N, C, H, W) uint8 with the quarter turns by which they were turned."""
 
-    def draw(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         x = scaled(images[torch.randint(len(images), (n,), generator=rng)], levels)
         k = torch.randint(TURNS, (n,), generator=rng)
         return torch.stack(
             [torch.rot90(v, int(turn), (1, 2)) for v, turn in zip(x, k, strict=True)]
         ), k
 
-    return draw
+    return sample
 
 
 def learn(net: Classifier, batch: Batch, steps: int, rng: torch.Generator) -> Classifier:

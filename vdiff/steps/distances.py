@@ -24,7 +24,7 @@ from vdiff.steps import Measured, faults
 from vdiff.trained import Trained
 
 JUDGED = "euler_maruyama"  # the sampler of the claim
-Draw = Callable[[int, torch.Generator], Tensor]
+Sample = Callable[[int, torch.Generator], Tensor]
 
 
 def sample_points(
@@ -50,11 +50,17 @@ def sample_points(
 
 
 def distance_rows(
-    sde: SDE, a: Drift, draw: Draw, settings: Distances, seed: int, name: str, device: str = "cpu"
+    sde: SDE,
+    a: Drift,
+    sample: Sample,
+    settings: Distances,
+    seed: int,
+    name: str,
+    device: str = "cpu",
 ) -> list[dict]:
     """Distances of every lambda from the data, as in the schema distances."""
     n, rng = settings.samples, np.random.default_rng(seed)
-    data = draw(n, generator("distances data", seed)).double().numpy()
+    data = sample(n, generator("distances data", seed)).double().numpy()
     cases = list(product(settings.samplers, settings.steps))
     rows = []
     with bar(len(cases) * len(settings.lmbds), name, unit="case") as progress:
@@ -74,28 +80,28 @@ def distance_rows(
 def measure(model: Trained, settings: Distances, source: str) -> Measured:
     """source: "exact", a mixture of Gaussians with its true drift, or "learned", the network."""
     a: Drift
-    draw: Draw
+    sample: Sample
     if source == "exact":
         mixture = Mixture.spiral(model.sde)
-        a, draw, device = mixture.a, mixture.draw, "cpu"
+        a, sample, device = mixture.a, mixture.sample, "cpu"
     else:
-        a, draw, device = in_float64(model.drift()), model.data.draw, model.device
+        a, sample, device = in_float64(model.drift()), model.data.sample, model.device
     name = f"distances {source}"
-    rows = distance_rows(model.sde, a, draw, settings, model.run.seed, name, device)
+    rows = distance_rows(model.sde, a, sample, settings, model.run.seed, name, device)
     labelled = [{"source": source, "fault": faults.NONE, **row} for row in rows]
     if source == "exact":
-        labelled += [{"source": source, **row} for row in _without_half(model, a, draw, settings)]
+        labelled += [{"source": source, **row} for row in _without_half(model, a, sample, settings)]
     return Measured({"out": labelled})
 
 
-def _without_half(model: Trained, a: Drift, draw: Draw, settings: Distances) -> Iterator[dict]:
+def _without_half(model: Trained, a: Drift, sample: Sample, settings: Distances) -> Iterator[dict]:
     """Rows of the members whose drift lacks its factor 1 - lmbd/2, as the claim is judged."""
     for lmbd in settings.lmbds:
         if lmbd != 0:
             wrong = faults.scaled(a, 1 / (1 - lmbd / 2))
             case = {"lmbds": [lmbd], "steps": [max(settings.steps)], "samplers": [JUDGED]}
             only = settings.model_copy(update=case)
-            rows = distance_rows(model.sde, wrong, draw, only, model.run.seed, faults.NO_HALF)
+            rows = distance_rows(model.sde, wrong, sample, only, model.run.seed, faults.NO_HALF)
             yield from ({"fault": faults.NO_HALF, **row} for row in rows)
 
 

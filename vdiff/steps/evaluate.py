@@ -68,7 +68,7 @@ def keys_of(x: Tensor) -> np.ndarray:
 
 def reference_of(sde: SDE, data: Data) -> GaussianReference:
     """The Gaussian reference of the training data."""
-    return GaussianReference.fit(sde, data.draw(REFERENCE, generator("reference")))
+    return GaussianReference.fit(sde, data.sample(REFERENCE, generator("reference")))
 
 
 Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
@@ -112,7 +112,7 @@ def efficient_draws(
     data = model.data
     a = in_chunks(checked(on_device(a, model.device)), settings.batch_size)
     reference = reference or reference_of(model.sde, model.data)
-    pilot = data.draw(settings.pilot, generator("pilot"))
+    pilot = data.sample(settings.pilot, generator("pilot"))
     controls = fit_controls(a, pilot, reference, generator("pilot times"), model.eps_t)
 
     @torch.no_grad()

@@ -175,7 +175,7 @@ def _draws(
     reference = reference_of(sde, model.data)
     truth = Mixture.spiral(sde, COMPONENTS) if model.run.dataset == "swissroll" else None
     for s in times(sde, model.eps_t, settings.draws, rng).split(settings.batch_size):
-        x = model.data.draw(len(s), rng)
+        x = model.data.sample(len(s), rng)
         eps = torch.randn(x.shape, generator=rng)
         draw = (x, s, eps, torch.randn(x.shape, generator=rng).sign())
         z, e = reference.coordinates(x, eps)

@@ -115,7 +115,7 @@ def _gradient(
     """The gradient of one batch with times in one slice, the last number of `turn`, flat."""
     sde, base, device = model.sde, fitted.base, model.device
     rng = generator("gradient", model.run.seed, *turn)
-    x = model.data.draw(batch_size, rng)
+    x = model.data.sample(batch_size, rng)
     u = torch.rand(len(x), generator=rng, dtype=torch.float64)
     s = base.icdf((turn[-1] + u) / SLICES).to(device)
     eps = torch.randn(x.shape, generator=rng).to(device)

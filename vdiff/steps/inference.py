@@ -65,7 +65,7 @@ class Source:
     """Data, their density where it is known, and the drift of a plug-in SDE that was trained."""
 
     name: str
-    draw: Callable[[int, torch.Generator], Tensor]
+    sample: Callable[[int, torch.Generator], Tensor]
     truth: Mixture | None
     a: Drift
 
@@ -113,7 +113,7 @@ def train_pair(
 
     def loss(i: int) -> Tensor:
         L = settings.path_steps // (COARSE if i < UNTIL * n else 1)
-        x = source.draw(B, rng).float()
+        x = source.sample(B, rng).float()
         eps = torch.randn(L, B, 2, generator=rng)
         probes = torch.randint(2, (L + 1, B, 2), generator=rng).float() * 2 - 1
         return -log_weights(pair, x, jittered(sde.T, L, rng), eps, probes).mean()
@@ -137,7 +137,7 @@ def train_plug_in(mixture: Mixture, settings: Inference, eps_t: float, seed: int
     B = 2 * settings.batch_size
 
     def loss(i: int) -> Tensor:
-        x = mixture.draw(B, rng).float()
+        x = mixture.sample(B, rng).float()
         return dsm_loss(sde, net, x, law.sample(B, rng), torch.randn(B, 2, generator=rng)).mean()
 
     _steps(settings.plug_in_iterations, settings.lr, net, loss, "inference mixture, plug-in")
@@ -147,8 +147,8 @@ def train_plug_in(mixture: Mixture, settings: Inference, eps_t: float, seed: int
 def elbo(source: Source, sde: SDE, x: Tensor, eps_t: float, rng: torch.Generator) -> Tensor:
     """The ELBO (B,) of a plug-in SDE by the efficient estimator: no path, no divergence. Each point
     has a time in each of ELBO_DRAWS strata."""
-    reference = GaussianReference.fit(sde, source.draw(REFERENCE, rng).double())
-    pilot = source.draw(PILOT, rng).double()
+    reference = GaussianReference.fit(sde, source.sample(REFERENCE, rng).double())
+    pilot = source.sample(PILOT, rng).double()
     controls = fit_controls(source.a, pilot, reference, rng, eps_t)
     total = x.new_zeros(len(x))
     for k in range(ELBO_DRAWS):
@@ -183,7 +183,7 @@ def rows_of(
     """The statements on one source: the plug-in SDE's on all points, the pairs' on the same quarter
     of them, for their noise is less. Paths of a pair share their noise."""
     rng, n, L = generator("inference rows", source.name, seed), settings.points, settings.fine_steps
-    sigma, every, truth = settings.sigma, source.draw(n, rng).double(), source.truth
+    sigma, every, truth = settings.sigma, source.sample(n, rng).double(), source.truth
     log_q = start(truth, every) if truth else every.new_full((n,), torch.nan)
     eps, x = torch.randn(L, n, 2, generator=rng, dtype=torch.float64), every[: n // 4]
     even, fine, known = uniform(sde, L // 2).flip(0), quadratic(sde, L).flip(0), log_q[: n // 4]
@@ -224,7 +224,7 @@ def drawn(
 ) -> dict[str, np.ndarray]:
     """Points of the data, and paths (L + 1, n, 2) of each model, from common draws of the prior."""
     rng, n, L = generator("inference paths", source.name, seed), settings.paths, settings.fine_steps
-    arrays = {f"{source.name} data": source.draw(CLOUD, rng).numpy()}
+    arrays = {f"{source.name} data": source.sample(CLOUD, rng).numpy()}
     y = sde.prior_sd * torch.randn(n, 2, generator=rng, dtype=torch.float64)
     eps = torch.randn(L, n, 2, generator=rng, dtype=torch.float64)
     models = {"ode": ode, "pair": pair, "plug_in": plug_in(sde, source.a)}
@@ -242,8 +242,8 @@ def measure(model: Trained, settings: Inference) -> Measured:
     small = train_plug_in(ring, settings, model.eps_t, seed)
     a = on_device(in_float64(model.drift()), model.device)
     sources = (
-        Source("data", model.data.draw, spiral, a),
-        Source("mixture", ring.draw, ring, small),
+        Source("data", model.data.sample, spiral, a),
+        Source("mixture", ring.sample, ring, small),
     )
     rows: list[dict] = []
     arrays: dict[str, Any] = {"sigma": np.float64(settings.sigma)}

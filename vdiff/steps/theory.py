@@ -96,7 +96,7 @@ def prior_gap(mixture: Mixture, x: Tensor, eps: Tensor) -> Tensor:
 def feynman_kac(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
     """One path for each x: its weight exp R over q(x) has mean 1, and E[log q - R] is the gap."""
     sde, n = mixture.sde, settings.paths
-    x, eps_T = mixture.draw(n, rng), torch.randn(n, 2, generator=rng, dtype=torch.float64)
+    x, eps_T = mixture.sample(n, rng), torch.randn(n, 2, generator=rng, dtype=torch.float64)
     times = quadratic(sde, settings.path_steps).flip(0)
     s = sde.T * stratified(n, rng)[torch.randperm(n, generator=rng)]
     y = sde.perturb(x, s, torch.randn(n, 2, generator=rng, dtype=torch.float64))
@@ -118,7 +118,7 @@ def feynman_kac(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Ite
 
 
 def flow(mixture: Mixture, settings: Theory, rng: torch.Generator) -> Iterator[dict]:
-    x, sde = mixture.draw(settings.flow_points, rng), mixture.sde
+    x, sde = mixture.sample(settings.flow_points, rng), mixture.sde
     for fault, formula, a in (
         (faults.NONE, sde, mixture.a),
         (faults.NO_PRIOR, faults.without_prior(sde), mixture.a),
@@ -132,7 +132,7 @@ def same_density(mixture: Mixture, settings: Theory, rng: torch.Generator) -> It
     """Samples of lambdas by a solver of order 2. What 5% more noise does to the distribution no
     distance sees, for it is local; the density sees it."""
     sde, n = mixture.sde, settings.samples
-    of_data = start(mixture, mixture.draw(20 * n, rng))
+    of_data = start(mixture, mixture.sample(20 * n, rng))
     times, noise = log_snr(sde, settings.sample_steps), noise_of(rng)
     cases = [(faults.NONE, lmbd, noise) for lmbd in settings.law_lmbds]
     cases.append((faults.WIDE, 0.0, faults.wide(noise)))
@@ -158,7 +158,7 @@ def lmbd_bound(sde: SDE, settings: Theory) -> Iterator[dict]:
 def layers(
     sde: SDE,
     a: Drift,
-    draw: Callable,
+    sample: Callable,
     settings: Theory,
     rng: torch.Generator,
     device: str = "cpu",
@@ -169,7 +169,7 @@ def layers(
     The drift is on `device`.
     """
     n, first = settings.layer_points, settings.layers
-    x = draw(n, rng).double()
+    x = sample(n, rng).double()
     eps = torch.randn(n, 2, generator=rng, dtype=torch.float64)
     counts = [first * 2**k for k in range(settings.doublings + 1)]
     grids = [uniform(sde, L).flip(0).to(device) for L in counts]
@@ -204,12 +204,14 @@ def measure(model: Trained, settings: Theory) -> Measured:
     with torch.no_grad():
         learned, device = in_float64(model.drift()), model.device
         wide = faults.wide_decoder(sde)
-        for source, formula, a, draw, where, fault in (
-            ("exact", sde, mixture.a, mixture.draw, "cpu", faults.NONE),
-            ("exact", wide, mixture.a, mixture.draw, "cpu", faults.WIDE),
-            ("learned", sde, learned, model.data.draw, device, faults.NONE),
+        for source, formula, a, sample, where, fault in (
+            ("exact", sde, mixture.a, mixture.sample, "cpu", faults.NONE),
+            ("exact", wide, mixture.a, mixture.sample, "cpu", faults.WIDE),
+            ("learned", sde, learned, model.data.sample, device, faults.NONE),
         ):
-            of_layers = layers(formula, a, draw, settings, generator("layers", seed), where, fault)
+            of_layers = layers(
+                formula, a, sample, settings, generator("layers", seed), where, fault
+            )
             rows += [{"source": source, **r} for r in of_layers]
     return Measured({"out": rows})
 

@@ -57,14 +57,14 @@ def _draws(
     model: Trained, a: Drift, reference: GaussianReference, settings: Variance
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Estimator to times and values in nats, (n,) each."""
-    sde, draw = model.sde, model.data.draw
+    sde, sample = model.sde, model.data.sample
     rng = generator("variance in time", model.run.seed)
     chunked = in_chunks(a, settings.batch_size)
-    controls = fit_controls(chunked, draw(settings.pilot, rng), reference, rng, model.eps_t)
+    controls = fit_controls(chunked, sample(settings.pilot, rng), reference, rng, model.eps_t)
     by_estimator: dict[str, tuple[list, list]] = {"published": ([], []), "efficient": ([], [])}
     for start in range(0, settings.draws, settings.batch_size):
         size = min(settings.batch_size, settings.draws - start)
-        x = draw(size, rng)
+        x = sample(size, rng)
         eps, eps_T, probe = (torch.randn(x.shape, generator=rng) for _ in range(3))
         u = torch.rand(size, generator=rng, dtype=torch.float64)
         z = published(sde, a, x, sde.T * u, eps, eps_T, probe.sign()).value

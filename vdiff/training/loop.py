@@ -66,7 +66,7 @@ def train(
     lock = held(folder) if workers.first else nullcontext()
     with lock, products(run.training.precision), Stop(slice_minutes) as stop:
         trainer = Trainer(run, data, workers, folder.parent / "compiled")
-        workers.check(len(trainer.draw()[0]))
+        workers.check(len(trainer.batch()[0]))
         kept = Kept(trainer, folder, monitor if workers.first else None)
         with bar(
             run.training.iterations,

@@ -58,7 +58,7 @@ class Trainer:
     def step(self) -> None:
         """One step of the optimiser; notes the batch's mean loss and bits/dim in the history."""
         state, t, workers = self.state, self.run.training, self.workers
-        batch = self.draw()
+        batch = self.batch()
         n = len(batch[0])
         x, log_det, s, eps = (workers.share(v) for v in batch)
         state.optimiser.zero_grad()
@@ -89,7 +89,7 @@ class Trainer:
             if state.iteration % REFIT_EVERY == 0:
                 state.fitted.refit()
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """x, log_det, times and noise of the next batch, of all workers together."""
         device = self.workers.device
         rng = generator("train", self.run.seed, self.state.iteration, device=device)
