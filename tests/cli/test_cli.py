@@ -206,7 +206,7 @@ def test_an_output_by_default_is_seen_to_as_well(tmp_path):
 
 
 def test_a_file_that_another_command_writes_is_refused(tmp_path):
-    """Case 21: one of two commands on one output goes on, whose table and record are of a piece.
+    """Case 21: one of two commands on one output goes on, its table and provenance of a piece.
     What was refused, or is asked for wrongly, holds nothing afterwards."""
     out = tmp_path / "below" / "run.json"
     words = ["configure", json.dumps(RUN), "--out", out]

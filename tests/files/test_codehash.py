@@ -94,7 +94,7 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
     assert rest == {
         "machine.progress", "data.remarks",  # they only talk
         "files.schemas", "files.crate", "files.manifest", "files.snapshots", "files.codehash",
-        "files.pipeline", "files.records", "files.asked", "training.job", "machine.forked",
+        "files.pipeline", "files.provenance", "files.asked", "training.job", "machine.forked",
         "machine.forkserver",
         "steps.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
         # for Python, beside the pipeline

@@ -154,7 +154,7 @@ def test_each_process_gets_a_gpu_of_its_own(tmp_path):
 
 
 def test_a_gpu_in_use_is_refused_with_who_holds_it_unless_shared(tmp_path):
-    """By hand one GPU is named; a holder of old that left no record is another process."""
+    """By hand one GPU is named; a holder of old that left no note is another process."""
     only = {"cuda:1": "GPU-b"}
     _, lock = claim(only, tmp_path)
     with pytest.raises(VdiffError, match=rf"cuda:1 by process {os.getpid()} \(vdiff .*--share"):

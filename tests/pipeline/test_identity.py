@@ -19,7 +19,7 @@ from support.pipeline import ROOT, copy_project, environment, snakemake
 import vdiff
 from vdiff.cli import main
 from vdiff.errors import VdiffError
-from vdiff.files.records import record_of
+from vdiff.files.provenance import provenance_of
 
 MINE = {
     "preset": "smoke",
@@ -162,7 +162,7 @@ def test_a_time_stamp_alone_changes_no_number(moved):
 
 def test_values_that_change_places_are_seen_and_touching_does_not_hide_them(trained, tmp_path):
     """Snakemake compares parameters as a set of values without names, and `--touch` takes all for
-    made; records do neither. With what Snakemake noted, and by that of two runs in turn."""
+    made; provenance does neither. With what Snakemake noted, and by that of two runs in turn."""
     folder = shutil.copytree(trained, tmp_path / "whole", symlinks=True)
     (folder / "mine.yaml").write_text(mine(iterations=8, batch_size=6))  # for 6 and 8
     assert of_runs(RUN | MEASURED) | GATHERED <= remade(folder)
@@ -173,10 +173,10 @@ def test_values_that_change_places_are_seen_and_touching_does_not_hide_them(trai
 
 
 def test_records_that_are_touched_cost_nothing(moved):
-    """Case 21: whether results fit is in the records, not in their time stamps."""
+    """Case 21: whether results fit is in the provenance, not in their time stamps."""
     later = time.mktime((2035, 1, 1, 0, 0, 0, 0, 1, -1))
-    for record in moved.glob("results/**/.made/*.json"):
-        os.utime(record, (later, later))
+    for path in moved.glob("results/**/.made/*.json"):
+        os.utime(path, (later, later))
     assert remade(moved) == set()
 
 
@@ -192,10 +192,10 @@ def test_a_folder_that_is_moved_and_linked_back_costs_nothing(moved, folder):
 
 
 def test_metadata_that_are_lost_cost_time_alone(moved):
-    """A record that is gone: its file is made again, to the same bytes."""
+    """Provenance that is gone: its file is made again, to the same bytes."""
     path = moved / TRUE / "evaluation.csv"
     before = path.read_bytes()
-    record_of(path).unlink()
+    provenance_of(path).unlink()
     assert of_runs({"evaluation.csv"}, "debias-True") <= remade(moved, "--rerun-triggers", "mtime")
     pipeline(moved, f"{TRUE}/evaluation.csv", "--rerun-triggers", "mtime")
     assert path.read_bytes() == before
@@ -267,7 +267,7 @@ def test_pairs_of_different_images_are_refused(moved, monkeypatch):
     theirs = Path(TRUE.replace("results/smoke", "theirs")) / "per_image.npz"
     found["images"] = found["images"] + np.uint64(1)
     np.savez(theirs, **found)
-    record_of(theirs).unlink()
+    provenance_of(theirs).unlink()
     result = CliRunner().invoke(main, ["compare", "results/smoke", "theirs", "--out", "d.csv"])
     assert result.exit_code == 1
     assert "evaluated on different images" in result.output

@@ -190,14 +190,14 @@ def test_every_result_has_a_manifest(finished):
     made = json.loads((results / "manifest.json").read_text())["results"]
     expected = {"state", "logs", "manifest.json", "report.html"}
     files = [path.relative_to(results) for path in results.rglob("*") if path.is_file()]
-    beside = {".made", "weights"}  # records, and what snapshots.csv has the checksums of
+    beside = {".made", "weights"}  # provenance, and what snapshots.csv has the checksums of
     files = [name for name in files if not beside & set(name.parts)]
     assert set(made) == {str(name) for name in files if name.parts[0] not in expected}
-    for name, record in made.items():
+    for name, receipt in made.items():
         content = (results / name).read_bytes()
-        assert record["sha256"] == hashlib.sha256(content).hexdigest()
-        assert record["seconds"] > 0, name
-        assert record["command"][0] == "vdiff"
+        assert receipt["sha256"] == hashlib.sha256(content).hexdigest()
+        assert receipt["seconds"] > 0, name
+        assert receipt["command"][0] == "vdiff"
     run = "runs/digits/debias-True/seed-1"
     assert made[f"{run}/train.csv"]["rule"] == "train"
     assert made[f"{run}/train.csv"]["device"] == "cpu"
@@ -396,7 +396,7 @@ def own_images(folder, seed, train, test):
 
 @pytest.mark.slow
 def test_a_training_is_shared_by_processes(finished, tmp_path):
-    """Two of them, by the key gpus: the losses of one, and one record of what was made."""
+    """Two of them, by the key gpus: the losses of one, and one receipt for what was made."""
     copy_project(tmp_path)
     name = "runs/digits/debias-True/seed-0/train.csv"
     config = ["--config", "preset=smoke", "gpus=2", "device=cpu"]

@@ -406,7 +406,7 @@ def test_the_report_of_this_folder_has_its_name(finished_copy, monkeypatch):
 
 
 def test_a_table_that_the_manifest_does_not_know_is_not_drawn(finished_copy):
-    """Kept results have no records of their own: the manifest is theirs."""
+    """Kept results have no provenance of their own: the manifest is theirs."""
     results = finished_copy / "results" / "smoke"
     frame = pd.read_csv(results / "train.csv")
     frame["loss"] *= 2

@@ -52,7 +52,7 @@ def in_folder(folder):
 
 
 def same_results(found, local):
-    """See that runs, records and figures are those of a local run; the number compared."""
+    """See that runs, provenance and figures are those of a local run; the number compared."""
     names = [name for name in found if "/runs/" in name]
     assert names
     other = [name for name in names if found[name] != (local / name).read_bytes()]
@@ -77,7 +77,7 @@ def test_jobs_share_nothing_but_an_s3_store(tmp_path, finished, s3, fault):
     measured = sum(name.startswith(logs) and name.endswith(".json") for name in files) - 1
     assert measured == 4
     assert (stored, fetched) == (1, measured)
-    # Another machine knows what the store holds by its records alone.
+    # Another machine knows what the store holds by its provenance alone.
     (tmp_path / "other").mkdir()
     other = Away(tmp_path / "other", s3.words())
     assert "Nothing to be done" in other.run("--", *ONE)

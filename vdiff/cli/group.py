@@ -1,4 +1,4 @@
-"""The command group: messages, faults as one sentence, and records of what was made."""
+"""The command group: messages, faults as one sentence, and receipts for what was made."""
 
 import ast
 import inspect
@@ -60,7 +60,7 @@ REST = "Steps of the pipeline, each of use by hand"
 class Sentences(click.Group):
     """Prints a VdiffError as one sentence, without a traceback, and exits with code 1.
 
-    With --log, a command that ends well leaves a record of what it made beside its log.
+    With --log, a command that ends well leaves a receipt for what it made beside its log.
     """
 
     lacking = ""  # in a light installation: why some commands are not there
@@ -109,8 +109,8 @@ class Sentences(click.Group):
                 result = super().invoke(ctx)
                 if ctx.params["log_file"] and FIRST:
                     seconds = round(time.monotonic() - started, 3)
-                    record = _record(ctx.obj, made, seconds)
-                    write_json(ctx.params["log_file"].with_suffix(".json"), record)
+                    receipt = _receipt(ctx.obj, made, seconds)
+                    write_json(ctx.params["log_file"].with_suffix(".json"), receipt)
             return result
         except VdiffError as error:
             log.error("%s", error)
@@ -138,7 +138,7 @@ def doc_of(what: Any) -> str | None:
     return None
 
 
-def _record(notes: dict, made: dict[str, str], seconds: float) -> dict:
+def _receipt(notes: dict, made: dict[str, str], seconds: float) -> dict:
     """What a command made, from what, where and in how long: part of the manifest."""
     from vdiff.files.manifest import made_by
 
@@ -164,7 +164,7 @@ def _memory() -> float:
 
 
 def note(**facts: object) -> None:
-    """Facts for the record of the running command, such as its device."""
+    """Facts for the receipt of the running command, such as its device."""
     click.get_current_context().find_root().obj.update(facts)
 
 

@@ -26,7 +26,7 @@ def _command(step: Spec) -> click.Command:
     ) -> None:
         from vdiff.files.asked import of_step
         from vdiff.files.fingerprint import fingerprint
-        from vdiff.files.records import write_record
+        from vdiff.files.provenance import write_provenance
         from vdiff.files.tidy import write_csv, write_npz
 
         snapshots = snapshots or run_file.with_name("snapshots.csv")
@@ -45,7 +45,7 @@ def _command(step: Spec) -> click.Command:
                 write_csv(path, rows, output.schema)
             else:
                 write_npz(path, **content)
-            write_record(path, asked)
+            write_provenance(path, asked)
         if measured.message:
             log.info("%s", measured.message)
 
@@ -66,7 +66,7 @@ def _command(step: Spec) -> click.Command:
 
 
 def _opened(step: Spec, run_file: Path, snapshots: Path, data_root: Path, device: Wanted) -> Any:
-    """The model, if the step fits its data; its data and device are noted for the record."""
+    """The model, if the step fits its data; its data and device are noted for the receipt."""
     from vdiff.machine.devices import choose, name_of
     from vdiff.steps.opening import open_model
 
@@ -99,13 +99,13 @@ def difference(minuend, subtrahend, out, experiment, first, second, seed) -> Non
     Both share their images and noise, so the difference is sharper than either of them.
     """
     from vdiff.files.asked import of_difference
-    from vdiff.files.records import read_record, write_record
+    from vdiff.files.provenance import read_provenance, write_provenance
     from vdiff.files.tidy import read_npz, write_csv
     from vdiff.stats.aggregate import paired_differences
 
     who = {"experiment": experiment, "first": first, "second": second, "seed": seed}
     for path in (minuend, subtrahend):
-        read_record(path)
+        read_provenance(path)
     rows = paired_differences(read_npz(minuend), read_npz(subtrahend))
     write_csv(out, [{**who, **row} for row in rows], "differences")
-    write_record(out, of_difference(who, [minuend, subtrahend]))
+    write_provenance(out, of_difference(who, [minuend, subtrahend]))

@@ -77,7 +77,7 @@ def report(results: Path, out: Path | None, page_only: bool) -> None:
     RESULTS is a folder with config.json, tables, claims.csv and manifest.json: of a finished run,
     a kept one, or the files of an unpacked crate. Says which figures differ from the manifest's.
     """
-    from vdiff.files.records import write_record
+    from vdiff.files.provenance import write_provenance
     from vdiff.report.asked import of_page
     from vdiff.report.contents import figures, read_config, strangers
     from vdiff.report.page import write_report
@@ -104,7 +104,7 @@ def report(results: Path, out: Path | None, page_only: bool) -> None:
             log.warning("%s is not as the manifest has it.", name)
     write_report(results, out, drawn)
     if page_only:
-        write_record(out, of_page(results))
+        write_provenance(out, of_page(results))
     log.info("The report is %s.", out)
     foreign = [path for path in strangers(results, read_config(results)) if path != out]
     if foreign:

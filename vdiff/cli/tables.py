@@ -28,7 +28,7 @@ def aggregate(
     """Gather TABLES of one schema into one CSV."""
     from vdiff.files.asked import of_gathered
     from vdiff.files.layout import parts
-    from vdiff.files.records import check_alike, write_record
+    from vdiff.files.provenance import check_alike, write_provenance
     from vdiff.files.tidy import concatenate, write_csv
     from vdiff.report.contents import read_described
 
@@ -39,7 +39,7 @@ def aggregate(
         raise VdiffError(f"There is no table {schema} to gather: name TABLES, or a folder by --of.")
     check_alike(tables)
     write_csv(out, concatenate(tables, schema), schema)
-    write_record(out, of_gathered(schema, tables))
+    write_provenance(out, of_gathered(schema, tables))
 
 
 @main.command()
@@ -48,13 +48,13 @@ def aggregate(
 def curves(evaluation: Path, out: Path) -> None:
     """Take means over seeds of a gathered EVALUATION table."""
     from vdiff.files.asked import of_curves
-    from vdiff.files.records import read_record, write_record
+    from vdiff.files.provenance import read_provenance, write_provenance
     from vdiff.files.tidy import read_csv, write_csv
     from vdiff.stats.aggregate import mean_curves
 
-    read_record(evaluation)
+    read_provenance(evaluation)
     write_csv(out, mean_curves(read_csv(evaluation, "evaluation")), "curves")
-    write_record(out, of_curves(evaluation))
+    write_provenance(out, of_curves(evaluation))
 
 
 @main.command()
@@ -70,7 +70,7 @@ def curves(evaluation: Path, out: Path) -> None:
 def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, beside) -> None:
     """Draw FIGURE from tidy INPUTS (CSV or NPZ); no torch needed."""
     from vdiff.figures.draw import draw
-    from vdiff.files.records import check_alike, write_record
+    from vdiff.files.provenance import check_alike, write_provenance
     from vdiff.report.asked import of_figure
 
     options = {"experiment": experiment, "beside": beside}
@@ -85,7 +85,7 @@ def plot(figure, inputs, out, dark, experiment, columns, lmbds, titles, beside) 
     draw(figure, inputs, out, dark, **options)
     asked = of_figure(FIGURES[figure], options, inputs)
     for path in (*out, *dark):
-        write_record(path, asked)
+        write_provenance(path, asked)
 
 
 def _numbers(option: str, text: str, kind: type) -> list:
@@ -107,14 +107,14 @@ def animate(inputs: list[Path], out: list[Path], fps: int) -> None:
     INPUTS are files of `vdiff trajectory` or of `vdiff sample`.
     """
     from vdiff.figures.animation import animate as draw_animation
-    from vdiff.files.records import check_alike, write_record
+    from vdiff.files.provenance import check_alike, write_provenance
     from vdiff.report.asked import of_figure
 
     check_alike(inputs)
     draw_animation(inputs, out, fps)
     asked = of_figure(FIGURES["lambda"], {"fps": fps}, inputs)
     for path in out:
-        write_record(path, asked)
+        write_provenance(path, asked)
 
 
 @main.command()
@@ -128,7 +128,7 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
     Its config.json says which tables and runs count.
     """
     from vdiff.files.layout import parts
-    from vdiff.files.records import read_record, write_record
+    from vdiff.files.provenance import read_provenance, write_provenance
     from vdiff.files.tidy import read_csv, write_csv
     from vdiff.report.asked import of_claims
     from vdiff.report.contents import read_config
@@ -139,20 +139,20 @@ def claims(results: Path, out: Path, json_file: Path | None, controls_file: Path
     config = read_config(results)
     asked = of_claims(results, config)
     for path in asked.inputs:
-        read_record(path)
+        read_provenance(path)
     tables = {schema: read_csv(results / f"{schema}.csv", schema) for schema in parts(config)}
     pairs = {name: e.claimed for name, e in config.experiments.items()}
     for schema in {"differences", "quality"} & set(tables):
         tables[schema] = of_pairs(tables[schema], pairs)
     rows = judge({**tables, "published": published_curves()})
     write_csv(out, rows, "claims")
-    write_record(out, asked)
+    write_provenance(out, asked)
     if json_file:
         write_json(json_file, {"claims": read_csv(out, "claims").astype(object).to_dict("records")})
-        write_record(json_file, asked)
+        write_provenance(json_file, asked)
     if controls_file:
         write_csv(controls_file, controls(tables), "controls")
-        write_record(controls_file, asked)
+        write_provenance(controls_file, asked)
     for row in rows:
         log.info("%s (%s): %s.", row["claim"], row["experiment"], row["verdict"])
 
@@ -170,7 +170,7 @@ def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
     from vdiff.config import read_run
     from vdiff.figures.draw import draw
     from vdiff.files.layout import run_files
-    from vdiff.files.records import read_record
+    from vdiff.files.provenance import read_provenance
     from vdiff.files.tidy import read_npz, write_csv
     from vdiff.report.contents import read_config
     from vdiff.stats.aggregate import paired_differences
@@ -180,7 +180,7 @@ def compare(first: Path, second: Path, out: Path, figure: list[Path]) -> None:
     for name in run_files(read_config(first), "per_image.npz"):
         if name in shared and (first / name).exists() and (second / name).exists():
             for folder in (first, second):
-                read_record(folder / name)
+                read_provenance(folder / name)
             who = read_run((first / name).with_name("run.json")).who
             differences = paired_differences(read_npz(first / name), read_npz(second / name))
             rows += [{**who, **row} for row in differences]

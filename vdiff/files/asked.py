@@ -1,6 +1,6 @@
 """What a table is to be made from: configuration, code, data and the files before it.
 
-The commands write it into the record of what they make (`files/records.py`), and the pipeline
+The commands write it into the provenance of what they make (`files/provenance.py`); the pipeline
 compares it with what it is asked for (`report/asked.py`, which tells of figures and pages too).
 """
 
@@ -13,7 +13,7 @@ from vdiff.config import Run
 from vdiff.config.specs.spec import Spec
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
-from vdiff.files.records import Asked
+from vdiff.files.provenance import Asked
 
 
 def of_training(run: Run, data: Fingerprint, run_file: Path) -> Asked:

@@ -11,7 +11,7 @@ from pathlib import Path
 from vdiff.errors import VdiffError
 
 WRITTEN: ContextVar[dict[str, str]] = ContextVar("WRITTEN")
-"""Path to SHA-256 of what a command has written, for its record."""
+"""Path to SHA-256 of what a command has written, for its receipt."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:

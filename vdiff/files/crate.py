@@ -161,31 +161,31 @@ class _Run:
         self.workflow[side] = parameter
 
     def _commands(self) -> dict[tuple[str, ...], tuple[dict, list[str]]]:
-        """Each command of the manifest once: its record and the names of what it made."""
+        """Each command of the manifest once: its receipt and the names of what it made."""
         commands: dict[tuple[str, ...], tuple[dict, list[str]]] = {}
-        for name, record in self.manifest["results"].items():
-            if "command" in record:
-                commands.setdefault(tuple(record["command"]), (record, []))[1].append(name)
+        for name, receipt in self.manifest["results"].items():
+            if "command" in receipt:
+                commands.setdefault(tuple(receipt["command"]), (receipt, []))[1].append(name)
         return commands
 
     def _step(self, k: int, command: Sequence[str], made: tuple[dict, list[str]]) -> ContextEntity:
         """The action of one command and the control action of its step."""
-        record, names = made
+        receipt, names = made
         action = self._action(
             f"#action-{k}",
             " ".join([*command[:1], _verb(command), *_who(names)]),
             " ".join(command),
-            record["ended"],
-            record["seconds"],
+            receipt["ended"],
+            receipt["seconds"],
             instrument=self._tool(command),
             object=[self.files[used] for used in self._named(command) if used not in names]
-            + self._data(record),
+            + self._data(receipt),
             result=[self.files[name] for name in names],
         )
         control = _add(
             self.crate, f"#control-{k}", "ControlAction", name=f"Snakemake ran {action['name']}"
         )
-        control["instrument"] = self._step_of(record.get("rule") or _verb(command), command)
+        control["instrument"] = self._step_of(receipt.get("rule") or _verb(command), command)
         control["object"] = action
         return control
 
@@ -224,14 +224,14 @@ class _Run:
             self.steps[rule]["workExample"] = self._tool(command)
         return self.steps[rule]
 
-    def _data(self, record: dict) -> list[ContextEntity]:
-        for name, checksum in record.get("data", {}).items():
+    def _data(self, receipt: dict) -> list[ContextEntity]:
+        for name, checksum in receipt.get("data", {}).items():
             if name not in self.data:
                 self.data[name] = _add(
                     self.crate, f"#data-{len(self.data)}", "CreativeWork",
                     name=f"data set {name}", sha256=checksum,
                 )  # fmt: skip
-        return [self.data[name] for name in record.get("data", {})]
+        return [self.data[name] for name in receipt.get("data", {})]
 
     def _named(self, command: Iterable[str]) -> Iterator[str]:
         """Results that the words of a command name, by themselves or behind an option; the whole

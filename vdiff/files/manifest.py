@@ -41,9 +41,9 @@ def manifest(
 ) -> dict:
     """What made a results folder: configuration, code and machine, and every result in it.
 
-    names: the files of the folder to tell of. A result has its SHA-256 and, from the records
+    names: the files of the folder to tell of. A result has its SHA-256 and, from the receipts
     beside the logs, the Snakemake rule, the command, the wall time in seconds, the device and the
-    checksum of the data. steps: modules whose code hashes to record. rules: patterns of log files
+    checksum of the data. steps: modules whose code hashes to tell. rules: patterns of log files
     to the names of their rules.
     """
     now = made_by()
@@ -61,14 +61,14 @@ def _results(
 ) -> dict[str, dict]:
     made: dict[Path, dict] = {}
     for path in sorted((folder / "logs").glob("*.json")):
-        record = read_json(path)
-        outputs = record.pop("outputs")
-        # Versions are recorded once, except for results made with different ones.
-        record = {key: value for key, value in record.items() if value != now.get(key)}
+        receipt = read_json(path)
+        outputs = receipt.pop("outputs")
+        # Versions are told once, except for results made with different ones.
+        receipt = {key: value for key, value in receipt.items() if value != now.get(key)}
         log = path.with_suffix(".log").relative_to(folder).as_posix()
         fits = [pattern for pattern in rules if fnmatch(log, pattern)]
-        record["rule"] = rules[max(fits, key=len)] if fits else None
-        made |= {Path(name).resolve(): record for name in outputs}
+        receipt["rule"] = rules[max(fits, key=len)] if fits else None
+        made |= {Path(name).resolve(): receipt for name in outputs}
     return {
         name: {**made.get((folder / name).resolve(), {}), "sha256": sha256(folder / name)}
         for name in sorted(names)

@@ -113,10 +113,10 @@ def claim(
         time.sleep(POLL)
 
 
-def _holder(record: Path) -> str:
-    """Who wrote the record beside a lock, in words."""
+def _holder(note: Path) -> str:
+    """Who wrote the note beside a lock, in words."""
     try:
-        pid, words = json.loads(record.read_text())
+        pid, words = json.loads(note.read_text())
     except (OSError, ValueError):
         return "another process"
     return f"process {pid} (vdiff {' '.join(words[:6])}{' ...' if len(words) > 6 else ''})"

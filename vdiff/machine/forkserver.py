@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 PACKAGE = Path(__file__).parents[1]
-OF_ALL = ("vdiff.cli", "vdiff.files.records", "vdiff.report.asked")
+OF_ALL = ("vdiff.cli", "vdiff.files.provenance", "vdiff.report.asked")
 # The last two are imported in passing, by an optimiser's first step and the first tail of an error.
 OF_STEPS = (
     "vdiff.steps.opening", "vdiff.machine.devices", "sklearn.datasets", "torch._dynamo",

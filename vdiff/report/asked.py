@@ -1,5 +1,5 @@
-"""What each file of a results folder is to be made from, compared with what its record says before
-the file is used again, wherever the folder came from."""
+"""What each file of a results folder is to be made from, compared with its provenance before it is
+used again, wherever the folder came from."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from vdiff.files.atomic import write_bytes
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import Fingerprint
 from vdiff.files.objects import read_json
-from vdiff.files.records import Asked, checksum_of, record_of, why_unfit
+from vdiff.files.provenance import Asked, checksum_of, provenance_of, why_unfit
 from vdiff.files.tidy import read_csv
 from vdiff.report import contents
 
@@ -46,7 +46,7 @@ def unfit(config: Config, data: Mapping[str, Fingerprint], folder: Path) -> dict
     """Every job whose results are there and not what the configuration asks for, with the reason,
     by the first file that it makes, relative to the results folder.
 
-    Of a folder in a store the records are enough, and config.json, run.json and manifest.json.
+    Of a folder in a store provenance is enough, and config.json, run.json and manifest.json.
     """
     by_name = {"config.json": _differs(folder / "config.json", contents.described(config))}
     for who in layout.runs(config):
@@ -67,14 +67,14 @@ def needed(config: Config) -> list[str]:
     names = ["config.json", "manifest.json", *layout.run_files(config, "run.json")]
     for name in ["report.html", *contents.files(config), *layout.run_files(config, "train.csv")]:
         if name not in names:
-            names.append(record_of(Path(name)).as_posix())
+            names.append(provenance_of(Path(name)).as_posix())
     return names
 
 
 def _asked(
     config: Config, data: Mapping[str, Fingerprint], folder: Path
 ) -> Iterator[tuple[list[str], Asked]]:
-    """The files of each job that leaves records, and what they are to be made from."""
+    """The files of each job that leaves provenance, and what they are to be made from."""
     for who in layout.runs(config):
         names = [f"{who.folder}/train.csv", f"{who.folder}/snapshots.csv"]
         run_file = folder / who.folder / "run.json"

@@ -381,17 +381,17 @@ def _data_url(content: bytes, suffix: str) -> str:
 def _times(made: dict[str, dict]) -> list[dict]:
     """Wall time, processor time and memory of each job, longest first."""
     jobs = {
-        Path(record["command"][record["command"].index("--log") + 1]).stem: record
-        for record in made.values()
-        if "memory_mb" in record
+        Path(receipt["command"][receipt["command"].index("--log") + 1]).stem: receipt
+        for receipt in made.values()
+        if "memory_mb" in receipt
     }
     rows = [
         {
             "step": job,
-            "seconds": record["seconds"],
-            "core": record.get("cpu_seconds"),  # None in records of earlier versions
-            "memory": record["memory_mb"],
+            "seconds": receipt["seconds"],
+            "core": receipt.get("cpu_seconds"),  # None in receipts of earlier versions
+            "memory": receipt["memory_mb"],
         }
-        for job, record in jobs.items()
+        for job, receipt in jobs.items()
     ]
     return sorted(rows, key=lambda row: -(row["core"] or row["seconds"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from vdiff.config import Run, read_run
 from vdiff.data import load
 from vdiff.files.fingerprint import fingerprint
-from vdiff.files.records import read_record
+from vdiff.files.provenance import read_provenance
 from vdiff.files.snapshots import check_data, read_table
 from vdiff.trained import Trained
 
@@ -16,9 +16,9 @@ def open_model(
     """The model of a run and the snapshots.csv that its training wrote.
 
     Raises VdiffError when the data are not those that the run was trained with, or the table is not
-    as its record has it.
+    as its provenance has it.
     """
-    read_record(snapshots)
+    read_provenance(snapshots)
     check_data(snapshots, run.dataset, fingerprint(run.dataset, data_root).images)
     data = load(run.dataset, data_root, run.training.real)
     return Trained(run, data, device, read_table(snapshots))

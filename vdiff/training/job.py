@@ -14,7 +14,7 @@ from vdiff.files.asked import of_training
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import fingerprint, not_published
 from vdiff.files.objects import write_json
-from vdiff.files.records import write_record
+from vdiff.files.provenance import write_provenance
 from vdiff.files.snapshots import write_table
 from vdiff.files.tidy import write_csv
 from vdiff.files.weights import Snapshot, take
@@ -48,9 +48,9 @@ def train_to(
     part: Part = Part(),
     monitor: Callable[[Run, Data, str], Monitor] | None = None,
 ) -> dict:
-    """Train in a folder of `states`, and write train.csv and snapshots.csv, with records, to `out`.
+    """Train in a folder of `states`; write train.csv and snapshots.csv, with provenance, to `out`.
 
-    Returns facts for the job's record: device, data, precision. Raises Stopped when the part is
+    Returns facts for the job's receipt: device, data, precision. Raises Stopped when the part is
     over before the training is, and VdiffError as `train` does.
     """
     with join(choose(device)) as workers:
@@ -89,7 +89,7 @@ def train_to(
     write_table(out / "snapshots.csv", run.who, take(snapshots, out / "weights"), held.images)
     asked = of_training(run, held, run_file)
     for name in ("train.csv", "snapshots.csv"):
-        write_record(out / name, asked)
+        write_provenance(out / name, asked)
     for old in checkpoint.drop_superseded(folder):
         log.info("Deleted the state in %s: these results replace those that it led to.", old)
     log.info("Trained; the tables are %s and %s.", out / "train.csv", out / "snapshots.csv")

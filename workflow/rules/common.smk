@@ -20,7 +20,7 @@ from vdiff.figures.registry import FIGURES
 from vdiff.files.codehash import code_hash
 from vdiff.files.fingerprint import PUBLISHED, fingerprint
 from vdiff.files import layout
-from vdiff.files.records import record_of
+from vdiff.files.provenance import provenance_of
 from vdiff.report import asked, contents
 
 try:
@@ -108,18 +108,18 @@ def inside(paths):
     return [f"{R}/{path}" for path in paths]
 
 
-def recorded(paths):
-    """The records of files that have one, which say what they were made from."""
+def provenance(paths):
+    """The provenance of files that have one: what they were made from."""
     names = (
-        record_of(Path(path)) for path in paths if not path.endswith("config.json")
+        provenance_of(Path(path)) for path in paths if not path.endswith("config.json")
     )
     return list(dict.fromkeys(map(str, names)))
 
 
-def records_of(paths):
+def provenance_in(paths):
     """The same as inputs: ancient, for whether they fit is in UNFIT and no time stamp tells it. A
     job runs again when one that it follows does, by the files beside them."""
-    return ancient(recorded(paths))
+    return ancient(provenance(paths))
 
 
 def mark(pattern):
@@ -175,8 +175,8 @@ def compared(wildcards):
     return dict(zip(["first", "second"], inside(layout.Pair(**wildcards).inputs)))
 
 
-def compared_records(wildcards):
-    return records_of(compared(wildcards).values())
+def compared_provenance(wildcards):
+    return provenance_in(compared(wildcards).values())
 
 
 def name_of_data(dataset):
@@ -275,8 +275,8 @@ def figure_inputs(figure):
     return lambda wildcards: inside(figure.inputs(CONFIG, name_of(wildcards)))
 
 
-def figure_records(figure):
-    return lambda wildcards: records_of(figure_inputs(figure)(wildcards))
+def figure_provenance(figure):
+    return lambda wildcards: provenance_in(figure_inputs(figure)(wildcards))
 
 
 def figure_words(figure):
@@ -314,8 +314,8 @@ def train_memory(wildcards, attempt):
     return 6000 * min(attempt, 2)
 
 
-# What lies in the results folder is used again only if its records say that it is what is asked
-# for, whatever Snakemake knows of it. The main process decides, once; see mark().
+# What lies in the results folder is used again only if its provenance says that it is what is
+# asked for, whatever Snakemake knows of it. The main process decides, once; see mark().
 UNFIT, SAYS = {}, ""
 if workflow.is_main_process:
     asked.write_described(CONFIG, Path(DESCRIBED))

@@ -9,7 +9,7 @@ for figure in FIGURES.values():
         input:
             mark=mark(f"figures/{pattern(figure)}{figure.endings[0]}"),
             tables=figure_inputs(figure),
-            records=figure_records(figure),
+            provenance=figure_provenance(figure),
         output:
             report(
                 f"<results>/figures/{pattern(figure)}{figure.endings[0]}",
@@ -17,7 +17,7 @@ for figure in FIGURES.values():
                 category=figure.category,
             ),
             [f"<results>/figures/{pattern(figure)}{end}" for end in figure.endings[1:]],
-            records=recorded(
+            provenance=provenance(
                 [f"<results>/figures/{pattern(figure)}{end}" for end in figure.endings]
             ),
         log:

@@ -1,11 +1,11 @@
 rule difference:
     input:
         unpack(compared),
-        records=compared_records,
+        provenance=compared_provenance,
         mark=mark(layout.DIFFERENCE),
     output:
         table="<results>/<difference>",
-        records=recorded([f"<results>/{layout.DIFFERENCE}"]),
+        provenance=provenance([f"<results>/{layout.DIFFERENCE}"]),
     log:
         f"<results>/{layout.DIFFERENCE_LOG}.log",
     localrule: True
@@ -22,11 +22,11 @@ rule difference:
 rule gather:
     input:
         tables=lambda wildcards: inside(PARTS[wildcards.table]),
-        records=lambda wildcards: records_of(inside(PARTS[wildcards.table])),
+        provenance=lambda wildcards: provenance_in(inside(PARTS[wildcards.table])),
         mark=mark("{table}.csv"),
     output:
         table="<results>/{table}.csv",
-        records=recorded(["<results>/{table}.csv"]),
+        provenance=provenance(["<results>/{table}.csv"]),
     log:
         "<results>/logs/gather-{table}.log",
     localrule: True
@@ -44,11 +44,11 @@ rule gather:
 rule curves:
     input:
         evaluation="<results>/evaluation.csv",
-        records=records_of(["<results>/evaluation.csv"]),
+        provenance=provenance_in(["<results>/evaluation.csv"]),
         mark=mark("curves.csv"),
     output:
         table="<results>/curves.csv",
-        records=recorded(["<results>/curves.csv"]),
+        provenance=provenance(["<results>/curves.csv"]),
     log:
         "<results>/logs/curves.log",
     localrule: True
@@ -65,14 +65,14 @@ rule claims:
         mark=mark("claims.csv"),
         config="<results>/config.json",
         tables=inside(contents.tables(CONFIG)),
-        records=records_of(inside(contents.tables(CONFIG))),
+        provenance=provenance_in(inside(contents.tables(CONFIG))),
     output:
         csv=report(
             "<results>/claims.csv", caption="../report/claims.rst", category="Claims"
         ),
         json="<results>/claims.json",
         controls="<results>/controls.csv",
-        records=recorded(inside(contents.VERDICTS)),
+        provenance=provenance(inside(contents.VERDICTS)),
     log:
         "<results>/logs/claims.log",
     localrule: True

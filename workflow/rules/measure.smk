@@ -8,13 +8,13 @@ for step in SPECS.values():
             run="<run>/run.json",
             snapshots="<run>/snapshots.csv",
             weights=f"<run>/weights{SUFFIX}",
-            records=records_of(["<run>/snapshots.csv"]),
+            provenance=provenance_in(["<run>/snapshots.csv"]),
             mark=mark(f"{layout.RUN}/{step.outputs[0].file}"),
             data=data_in,
             before=[],
         output:
             [f"<run>/{output.file}" for output in step.outputs],
-            records=recorded([f"<run>/{output.file}" for output in step.outputs]),
+            provenance=provenance([f"<run>/{output.file}" for output in step.outputs]),
             ran=ran(f"{step_log(step)}.log"),
         log:
             f"{step_log(step)}.log",

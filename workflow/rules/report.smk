@@ -80,7 +80,7 @@ rule report_page:
         figures=inside(contents.figures(CONFIG)),
     output:
         page="<results>/report.html",
-        records=recorded(["<results>/report.html"]),
+        provenance=provenance(["<results>/report.html"]),
     log:
         "<results>/logs/report.log",
     localrule: True

@@ -85,7 +85,7 @@ rule train:
         train="<run>/train.csv",
         snapshots="<run>/snapshots.csv",
         weights=as_output("<run>/weights"),
-        records=recorded(["<run>/train.csv", "<run>/snapshots.csv"]),
+        provenance=provenance(["<run>/train.csv", "<run>/snapshots.csv"]),
         ran=ran("<log>-train.log"),
     log:
         "<log>-train.log",
