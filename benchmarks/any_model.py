@@ -20,7 +20,7 @@ from diffusers import UNet2DModel
 from sklearn.datasets import load_digits
 
 import vdiff
-from vdiff.diffusion.elbo import published
+from vdiff.diffusion.elbo import paper
 from vdiff.diffusion.tensors import expand_like
 from vdiff.likelihood.wrap import SCHEDULES
 from vdiff.machine.seeds import generator
@@ -85,7 +85,7 @@ def usual(model, x, draws):
     y, log_det = vectors(model, x.repeat_interleave(draws, 0), rng)
     s = sde.T * torch.rand(len(y), generator=rng, dtype=torch.float64)
     eps, end, probe = (torch.randn(y.shape, generator=rng) for _ in "123")
-    value = published(sde, a, y, s, eps, end, probe.sign()).value
+    value = paper(sde, a, y, s, eps, end, probe.sign()).value
     return (value + log_det).numpy().reshape(len(x), draws)
 
 

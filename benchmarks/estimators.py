@@ -18,7 +18,7 @@ import torch
 from scipy import stats
 
 from vdiff.config import Evaluation, read_run
-from vdiff.steps.evaluate import efficient_pass, published_pass
+from vdiff.steps.evaluate import efficient_pass, paper_pass
 from vdiff.steps.opening import open_model
 
 CHARGED = 4  # passes that share a pilot
@@ -45,7 +45,7 @@ def row(folder: Path, options) -> str:
     model = open_model(run, folder / "snapshots.csv", options.data_root)
     a = model.drift()
     settings = Evaluation(images=options.images, pilot=options.pilot)
-    first = published_pass(model, a, settings)
+    first = paper_pass(model, a, settings)
     start = time.perf_counter()
     second = efficient_pass(model, a, settings)
     pilot = time.perf_counter() - start

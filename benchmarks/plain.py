@@ -2,7 +2,7 @@
 tests of imported weights: no code of vdiff is used here.
 
 A DataLoader with a transform per image, swish as sigmoid(x) x, attention by explicit products,
-contiguous memory, Adam one tensor at a time. Parameters carry the names of the published code.
+contiguous memory, Adam one tensor at a time. Parameters carry the names of the authors' code.
 """
 
 import math
@@ -155,7 +155,7 @@ def batches(images, batch_size, workers=1):
 
 
 def dsm(net, x, beta_min=0.1, beta_max=20.0):
-    """The loss of arXiv 2106.02808 at uniform times, as the published code has it."""
+    """The loss of arXiv 2106.02808 at uniform times, as the authors' code has it."""
     s = torch.rand(len(x))
     B = beta_min * s + (beta_max - beta_min) * s**2 / 2
     m, var = torch.exp(-B / 2), 1 - torch.exp(-B)

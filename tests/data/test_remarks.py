@@ -16,7 +16,7 @@ from vdiff.config import Run, validate
 from vdiff.data import load
 from vdiff.data.remarks import Remarks, remarks
 from vdiff.errors import VdiffError
-from vdiff.files.fingerprint import fingerprint, not_published
+from vdiff.files.fingerprint import fingerprint, not_official
 from vdiff.files.objects import write_json
 
 RNG = torch.Generator().manual_seed(0)
@@ -129,8 +129,8 @@ def idx(path, *shape, seed=0):
 
 
 def test_the_published_mnist_is_the_published_one(shared, tmp_path):
-    assert not_published("mnist", shared / "data") == []
-    assert not_published("mnist", tmp_path) == []  # a download is checked
+    assert not_official("mnist", shared / "data") == []
+    assert not_official("mnist", tmp_path) == []  # a download is checked
 
 
 def test_an_mnist_of_ten_images_is_not_the_published_one(folder):
@@ -139,9 +139,9 @@ def test_an_mnist_of_ten_images_is_not_the_published_one(folder):
         idx(folder / f"data/MNIST/raw/{name}-labels-idx1-ubyte", n)
     fetch = CliRunner().invoke(main, ["fetch", "mnist", "--out", "elsewhere"])
     assert fetch.exit_code == 0
-    words = "The files of mnist under {} are not the published ones"
+    words = "The files of mnist under {} are not the official ones"
     assert words.format("data") in fetch.output
-    assert words.format("elsewhere") in not_published("mnist", folder / "elsewhere")[0].replace(
+    assert words.format("elsewhere") in not_official("mnist", folder / "elsewhere")[0].replace(
         f"{folder}/", ""
     )
 

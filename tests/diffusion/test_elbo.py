@@ -8,7 +8,7 @@ import torch
 from support.oracles import gaussian_drift
 
 from vdiff.diffusion.control import efficient, fit_controls
-from vdiff.diffusion.elbo import published, stein_integrand
+from vdiff.diffusion.elbo import paper, stein_integrand
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sdes.vp import VPSDE
@@ -34,7 +34,7 @@ def test_elbo_is_the_likelihood_of_the_standard_normal(args, rng):
         X = x.expand(n, 2)
         eps, eps_T, _ = draws(rng, n, 2)
         s = Uniform(sde.T).sample(n, rng)
-        elbo = published(sde, a, X, s, eps, eps_T, rademacher(rng, n, 2)).value
+        elbo = paper(sde, a, X, s, eps, eps_T, rademacher(rng, n, 2)).value
         assert elbo.shape == (n,)
         error = elbo.std().item() / n**0.5
         assert abs(elbo.mean() - sde.prior_log_prob(x)).item() < 4 * error
@@ -88,7 +88,7 @@ def test_both_estimators_have_the_same_mean(sde, rng):
     x = mixture.sample(n, rng)
     eps, eps_T, eps2 = draws(rng, n, 2)
     s = Uniform(sde.T).sample(n, rng)
-    first = published(sde, a, x, s, eps, eps_T, rademacher(rng, n, 2)).value
+    first = paper(sde, a, x, s, eps, eps_T, rademacher(rng, n, 2)).value
     second = efficient(a, x, torch.rand(n, generator=rng).double(), eps2, controls).value
     error = math.sqrt((first.var() + second.var()).item() / n)
     assert abs(first.mean() - second.mean()).item() < 4 * error
@@ -106,7 +106,7 @@ def test_expected_prior_is_the_mean_of_the_sampled_one(sde, rng):
 
 
 def mass_of_the_bound(sde, mixture, a, squares=1.0):
-    """The integral of exp(bound) over the plane, the bound by `published` without chance: nodes of
+    """The integral of exp(bound) over the plane, the bound by `paper` without chance: nodes of
     Gauss and Hermite for eps, midpoints in sqrt(s), two probes that give the trace."""
     axis = torch.linspace(-4.2, 4.2, 29, dtype=torch.float64)
     x = torch.cartesian_prod(axis, axis)
@@ -119,7 +119,7 @@ def mass_of_the_bound(sde, mixture, a, squares=1.0):
         for eps, w in zip(nodes, weights / weights.sum(), strict=True):
             eps = eps.expand_as(x)
             for probe in (torch.ones_like(x), torch.ones_like(x) * torch.tensor([1.0, -1.0])):
-                found = published(sde, a, x, s, eps, eps, probe).integral
+                found = paper(sde, a, x, s, eps, eps, probe).integral
                 bound = bound - w * one * found / len(u)  # ds = 2 u du, half of it a probe
             if squares != 1:
                 square = a(sde.perturb(x, s, eps), s).square().sum(1) / 2

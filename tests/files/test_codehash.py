@@ -108,5 +108,5 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "scoring", "scoring.chunks", "scoring.fits", "scoring.data", "scoring.model",
         "scoring.out", "scoring.rows",
         "stats.outliers", "pretrained", "record",
-        "nets.published",  # weights of others, imported by hand
+        "nets.authors",  # weights of others, imported by hand
     }  # fmt: skip

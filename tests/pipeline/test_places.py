@@ -31,7 +31,7 @@ from vdiff.files.schemas import SCHEMAS
 from vdiff.files.tidy import read_csv, write_csv
 from vdiff.machine import lock
 from vdiff.machine.stop import Stop
-from vdiff.nets.published import horizon_of
+from vdiff.nets.authors import horizon_of
 from vdiff.report.contents import read_config, strangers
 from vdiff.steps.trajectory import histogram
 

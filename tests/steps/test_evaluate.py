@@ -18,7 +18,7 @@ from vdiff.errors import VdiffError
 from vdiff.nets.mlp import MLP
 from vdiff.nets.unet import UNet
 from vdiff.stats.aggregate import paired_differences
-from vdiff.steps.evaluate import ESTIMATORS, efficient_pass, evaluate, published_pass
+from vdiff.steps.evaluate import ESTIMATORS, efficient_pass, evaluate, paper_pass
 from vdiff.trained import Trained
 
 
@@ -55,19 +55,19 @@ def test_no_result_depends_on_the_batch_size(model, network, estimator):
 
 
 def test_the_first_images_are_evaluated_alike_in_a_smaller_set(model, network):
-    """Per-image noise: the published estimator of image k knows nothing of the other images."""
-    few, many = (published_pass(model, network, Evaluation(images=n))(0)[0] for n in (8, 32))
+    """Per-image noise: the paper's estimator of image k knows nothing of the other images."""
+    few, many = (paper_pass(model, network, Evaluation(images=n))(0)[0] for n in (8, 32))
     assert np.abs(few - many[:8]).max() < 1e-5
 
 
 def test_passes_are_independent_and_repeatable(model, network):
-    one = published_pass(model, network, settings())
+    one = paper_pass(model, network, settings())
     assert np.array_equal(one(1)[0], one(1)[0])
     assert abs(np.corrcoef(one(0)[0], one(1)[0])[0, 1]) < 0.4
 
 
 def test_the_published_estimator_draws_fresh_noise_at_each_checkpoint(model, network):
-    """As the published code does; the efficient one keeps its noise, to resolve differences."""
+    """As the authors' code does; the efficient one keeps its noise, to resolve differences."""
     same, other = (
         [evaluate(model, network, settings(pilot=256), e, checkpoint=k).z for k in (100, 100, 200)]
         for e in ("published", "efficient")
@@ -88,7 +88,7 @@ def test_a_target_is_reached_and_its_cost_told(model, network):
 
 def test_both_estimators_agree_on_a_network(model, network):
     """40 passes each; at 4 standard errors the test has power for differences above 5."""
-    first = published_pass(model, network, settings())
+    first = paper_pass(model, network, settings())
     second = efficient_pass(model, network, settings(pilot=512))
     z = np.array([[one(k)[0].mean() for k in range(40)] for one in (first, second)])
     error = np.hypot(*z.std(1, ddof=1)) / 40**0.5

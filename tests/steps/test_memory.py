@@ -48,14 +48,14 @@ def test_a_training_step_takes_what_was_estimated(preset, name, batch):
     assert training_memory(run, shape).at(batch) - average == pytest.approx(measured, rel=0.2)
 
 
-@pytest.mark.parametrize("published", [False, True])
-def test_an_evaluation_takes_what_was_estimated(published):
+@pytest.mark.parametrize("paper", [False, True])
+def test_an_evaluation_takes_what_was_estimated(paper):
     run, shape, batch = run_for("laptop", "mnist"), DATASETS["mnist"], 32
     net = network_of(run, shape).requires_grad_(False)
     x, s = torch.randn(batch, *shape), torch.rand(batch)
 
     def step():
-        if published:
+        if paper:
             y = x.clone().requires_grad_()
             torch.autograd.grad(net(y, s).sum(), y)
         else:
@@ -64,7 +64,7 @@ def test_an_evaluation_takes_what_was_estimated(published):
 
     weights = 4 * sum(p.numel() for p in net.parameters())
     measured = allocated(step) + weights
-    assert evaluation_memory(run, shape, published).at(batch) == pytest.approx(measured, rel=0.2)
+    assert evaluation_memory(run, shape, paper).at(batch) == pytest.approx(measured, rel=0.2)
 
 
 def test_half_precision_halves_what_is_kept_for_the_backward_pass():

@@ -17,7 +17,7 @@ from vdiff.training.loop import train
 
 @pytest.mark.parametrize(("name", "gflop"), [("mnist", 0.543), ("cifar10", 12.44)])
 def test_the_papers_nets_have_the_counted_flops(name, gflop):
-    """GFLOP of a forward pass per image, as counted elsewhere for the published code."""
+    """GFLOP of a forward pass per image, as counted elsewhere for the authors' code."""
     network = network_of(
         run_of(load_config({"preset": "paper"}), name, "debias-True", 0), DATASETS[name]
     )

@@ -8,7 +8,7 @@ import torch
 from vdiff.config import Run, Variance, validate
 from vdiff.data.points import Points
 from vdiff.diffusion.dsm import dsm_loss
-from vdiff.diffusion.elbo import published
+from vdiff.diffusion.elbo import paper
 from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.times import Uniform
 from vdiff.machine.seeds import generator
@@ -47,7 +47,7 @@ def test_bins_add_up_to_the_variance_of_a_draw(sde):
     x = draw(20_000, rng)
     eps, eps_T, v = (torch.randn(x.shape, generator=rng) for _ in range(3))
     s = torch.rand(20_000, generator=rng, dtype=torch.float64)
-    z = published(sde, a, x, s, eps, eps_T, v.sign()).value / (2 * math.log(2))
+    z = paper(sde, a, x, s, eps, eps_T, v.sign()).value / (2 * math.log(2))
     assert total["published"] == pytest.approx(z.var().item(), rel=0.1)
     assert total["efficient"] < total["published"] / 3
     assert sum(r["draws"] for r in rows) == 2 * 20_000

@@ -91,7 +91,7 @@ def from_folder(
     variant: str | None = None,
     **keys: Any,
 ) -> Model:
-    """A folder as pipelines are published: the network in it or in `unet`, its scheduler's
+    """A folder as pipelines are shared: the network in it or in `unet`, its scheduler's
     configuration in it or in `scheduler`. unet: another folder within, such as unet_ema; variant:
     which weights, such as fp16, where there are several. keys: of `wrap`.
 

@@ -24,7 +24,7 @@ def from_score_sde(
     `range` is (0, 1) where its configuration says data.centered = False.
 
     Raises VdiffError where `marginal_prob` does not take examples of as many axes as the data have:
-    that of the published VPSDE and subVPSDE takes images (C, H, W).
+    that of the package's VPSDE and subVPSDE takes images (C, H, W).
     """
 
     def path(t: Tensor) -> tuple[Tensor, Tensor]:

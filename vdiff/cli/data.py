@@ -23,20 +23,20 @@ def fetch(dataset: str, out: Path, data_root: Path) -> None:
     A torchvision set is downloaded unless it is under the data root.
     """
     from vdiff.data import load
-    from vdiff.files.fingerprint import PUBLISHED, not_published
+    from vdiff.files.fingerprint import OFFICIAL, not_official
     from vdiff.files.located import file_of
 
-    if not dataset.startswith("npz:") and dataset not in PUBLISHED:
-        known = ", ".join([*PUBLISHED, "npz:PATH"])
+    if not dataset.startswith("npz:") and dataset not in OFFICIAL:
+        known = ", ".join([*OFFICIAL, "npz:PATH"])
         raise VdiffError(f"The dataset is {dataset!r}; what can be fetched is {known}.")
     load(dataset, data_root)
-    for said in not_published(dataset, data_root):
+    for said in not_official(dataset, data_root):
         log.warning("%s", said)
     if out.exists() and any(out.iterdir()):
         raise VdiffError(f"The folder {out} is not empty; give another one by --out.")
     out.mkdir(parents=True, exist_ok=True)
-    if dataset in PUBLISHED:
-        folder = Path(next(iter(PUBLISHED[dataset]))).parent
+    if dataset in OFFICIAL:
+        folder = Path(next(iter(OFFICIAL[dataset]))).parent
         archives = shutil.ignore_patterns("*.gz")
         shutil.copytree(data_root / folder, out / folder, ignore=archives)
     else:

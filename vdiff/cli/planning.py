@@ -132,10 +132,10 @@ def _memory(config: Config, data_root: Path) -> list[dict]:
         shape = example_shape(e.dataset, data_root)
         for arm in e.arms:
             run = run_of(config, name, arm, e.seeds[0])
-            t, published = run.training, "published" in e.evaluation.estimators
+            t, paper = run.training, "published" in e.evaluation.estimators
             training = training_memory(run, shape)
             at_once = t.micro_batch or t.batch_size * t.draws_per_image
-            evaluation = evaluation_memory(run, shape, published)
+            evaluation = evaluation_memory(run, shape, paper)
             rows.append(
                 {
                     "experiment": name,

@@ -130,7 +130,7 @@ def _watching(given: dict) -> tuple[tuple, tuple] | None:
 
 
 def _experiment(dataset: str) -> str:
-    """The published command says cifar for CIFAR-10."""
+    """The authors' command says cifar for CIFAR-10."""
     return "cifar10" if dataset == "cifar" else dataset
 
 
@@ -145,7 +145,7 @@ def _experiment(dataset: str) -> str:
 def import_weights(
     file: Path, preset: str, dataset: str, debias: bool, iteration: int, out: Path, data_root: Path
 ) -> None:
-    """Take over weights of the published code, to evaluate and sample them by vdiff.
+    """Take over weights of the authors' code, to evaluate and sample them by vdiff.
 
     FILE holds a state_dict of its U-Net or of its reverse SDE; pickled modules are refused.
     """
@@ -153,7 +153,7 @@ def import_weights(
     from vdiff.files.snapshots import write_table
     from vdiff.files.tidy import write_csv
     from vdiff.files.weights import load_weights, write_snapshot
-    from vdiff.nets.published import from_published, horizon_of
+    from vdiff.nets.authors import from_authors, horizon_of
     from vdiff.nets.unet import UNet
     from vdiff.trained import network_of
 
@@ -162,14 +162,14 @@ def import_weights(
     if run.network.kind != "unet" or run.dataset not in DATASETS:
         images = ", ".join(name for name, shape in DATASETS.items() if len(shape) == 3)
         raise VdiffError(
-            f"The dataset is {dataset!r}; weights of the published code are of {images}."
+            f"The dataset is {dataset!r}; weights of the authors' code are of {images}."
         )
     theirs = load_weights(file)
     run = validate(Run, merge(run.model_dump(), {"sde": {"T": horizon_of(theirs, run.sde.T)}}))
     shape = DATASETS[run.dataset]
     network = network_of(run, shape)
     assert isinstance(network, UNet)
-    weights = from_published(network, theirs)
+    weights = from_authors(network, theirs)
     snapshot = write_snapshot(out, iteration, weights, shape)
     held = fingerprint(run.dataset, data_root)
     write_csv(out / "train.csv", [], "train")

@@ -11,7 +11,7 @@ from vdiff.data.images import Images
 from vdiff.data.points import Points
 from vdiff.errors import VdiffError, first_line, needed
 from vdiff.files.atomic import write_bytes
-from vdiff.files.fingerprint import PUBLISHED, unpacked
+from vdiff.files.fingerprint import OFFICIAL, unpacked
 from vdiff.files.own import read_own
 from vdiff.machine.seeds import generator
 
@@ -114,7 +114,7 @@ def _torchvision(kind: str) -> Callable[[Path, bool], Images]:
 def _stored_or_downloaded(kind, root: str, train: bool):
     """The set as torchvision reads it, downloaded if absent, which it checks by MD5; packed files,
     of which it takes none but those that it would download, are unpacked."""
-    for name in PUBLISHED[kind.__name__.lower()]:
+    for name in OFFICIAL[kind.__name__.lower()]:
         path, packed = Path(root, name), Path(root, f"{name}.gz")
         if packed.is_file() and not path.is_file():
             write_bytes(path, unpacked(packed))

@@ -1,7 +1,7 @@
 """What images may be that they do not seem, in sentences: mistakes that change what bits/dim mean.
 
 None is an error: a set may be so on purpose. Repeats below one in a thousand are left alone, as
-published sets have a few.
+official sets have a few.
 """
 
 from collections import Counter

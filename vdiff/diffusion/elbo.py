@@ -2,7 +2,7 @@
 
 log p(x) >= E[log N(Y_T; 0, I)] - int_0^T E[ 1/2 ||a||^2 + div(g a - f) ] ds, for every x.
 
-`published` is the evaluation of the paper's code: one uniform time, one Hutchinson probe.
+`paper` is the evaluation of the paper's code: one uniform time, one Hutchinson probe.
 `control.efficient` has the same mean: by Stein's identity E[div a] = E[a . eps] / sigma it needs
 no backward pass; times follow any law q with weight 1/q; the prior term is in closed form; and
 control variates of known mean take most of the noise away.
@@ -32,7 +32,7 @@ class ELBO:
         return self.prior - self.integral
 
 
-def published(
+def paper(
     sde: SDE, a: Drift, x: Tensor, s: Tensor, eps: Tensor, eps_T: Tensor, probe: Tensor
 ) -> ELBO:
     """One uniform time s (B,) and one probe per example; x, eps, eps_T, probe (B, ...)."""

@@ -14,7 +14,7 @@ from vdiff.errors import VdiffError, first_line
 from vdiff.files.located import file_of
 from vdiff.files.own import read_own
 
-PUBLISHED = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) of the known files
+OFFICIAL = {  # SHA-256 (MNIST) and MD5 (CIFAR-10, as torchvision lists them) of the known files
     "mnist": {
         "MNIST/raw/train-images-idx3-ubyte": (
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
@@ -52,13 +52,13 @@ class Fingerprint(NamedTuple):
 def fingerprint(dataset: str, root: Path) -> Fingerprint:
     """What the set holds, however it is stored.
 
-    A torchvision set that is not there yet is the published one, which its download is checked to
+    A torchvision set that is not there yet is the official one, which its download is checked to
     be. Raises VdiffError when a user's file cannot be read.
     """
     if dataset.startswith("npz:"):
         return of_arrays(file_of(dataset, root))
-    if dataset in PUBLISHED:
-        return _both(_of_published(dataset, root))
+    if dataset in OFFICIAL:
+        return _both(_of_official(dataset, root))
     if dataset in EMBEDDED:
         spec = find_spec("sklearn")  # of the package itself, which does not import it
         folder = Path((spec and spec.origin) or "").parent / "datasets"
@@ -66,12 +66,12 @@ def fingerprint(dataset: str, root: Path) -> Fingerprint:
     return Fingerprint({}, None)
 
 
-def not_published(dataset: str, root: Path) -> list[str]:
-    """A sentence where the files of a published set are others than those known by its name."""
-    if dataset not in PUBLISHED or _of_published(dataset, root) == "published":
+def not_official(dataset: str, root: Path) -> list[str]:
+    """A sentence where the files of an official set are others than those known by its name."""
+    if dataset not in OFFICIAL or _of_official(dataset, root) == "published":
         return []
     return [
-        f"The files of {dataset} under {root} are not the published ones: numbers on them are of "
+        f"The files of {dataset} under {root} are not the official ones: numbers on them are of "
         "other data than that name says."
     ]
 
@@ -99,8 +99,8 @@ def _both(digest: str) -> Fingerprint:
     return Fingerprint({"train": digest, "test": digest}, digest)
 
 
-def _of_published(dataset: str, root: Path) -> str:
-    known = PUBLISHED[dataset]
+def _of_official(dataset: str, root: Path) -> str:
+    known = OFFICIAL[dataset]
     there = [root / name for name in known]
     packed = [path.with_name(f"{path.name}.gz") for path in there]
     files = [path if path.is_file() else other for path, other in zip(there, packed, strict=True)]

@@ -53,8 +53,8 @@ def training_memory(run: Run, shape: tuple[int, ...]) -> Memory:
     return Memory(memory.fixed + average, memory.each)
 
 
-def evaluation_memory(run: Run, shape: tuple[int, ...], published: bool) -> Memory:
-    """Of a batch of an evaluation; the published estimator differentiates by the image."""
+def evaluation_memory(run: Run, shape: tuple[int, ...], paper: bool) -> Memory:
+    """Of a batch of an evaluation; the paper's estimator differentiates by the image."""
 
     def forward(net: nn.Module, optimiser: object, x: Tensor, s: Tensor) -> None:
         with torch.no_grad():
@@ -64,7 +64,7 @@ def evaluation_memory(run: Run, shape: tuple[int, ...], published: bool) -> Memo
         x.requires_grad_()
         net(x, s).sum().backward()
 
-    return _measured(run, shape, divergence if published else forward, trains=False)
+    return _measured(run, shape, divergence if paper else forward, trains=False)
 
 
 def _measured(run: Run, shape: tuple[int, ...], step: Callable, trains: bool) -> Memory:

@@ -12,7 +12,7 @@ from torch import Tensor
 from vdiff.data import load
 from vdiff.data.readers import REGISTRY
 from vdiff.errors import VdiffError, first_line, needed
-from vdiff.files.fingerprint import not_published
+from vdiff.files.fingerprint import not_official
 from vdiff.files.tidy import read_npz
 from vdiff.likelihood.space import Vectors
 
@@ -99,7 +99,7 @@ def _read(place: str | Path, root: Path, train: bool) -> Part:
     path, name = Path(place), str(place)
     if name in REGISTRY:
         data = load(name, root)
-        for said in not_published(name, root):
+        for said in not_official(name, root):
             log.warning("%s", said)
         both = data.labels()
         x = data.train_examples() if train else data.test_examples(None)

@@ -19,7 +19,7 @@ from vdiff.diffusion.bits import bits_per_dim
 from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.divergence import probe_from_uniform
 from vdiff.diffusion.drift import UNUSABLE, Drift, checked, in_chunks, in_precision, on_device
-from vdiff.diffusion.elbo import published
+from vdiff.diffusion.elbo import paper
 from vdiff.diffusion.reference import GaussianReference
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.times import stratified
@@ -75,7 +75,7 @@ Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 """Pass k over the test set: bits/dim z (n,) and the stratified uniforms u (n,) or None."""
 
 
-def published_pass(model: Trained, a: Drift, settings: Evaluation, *_: object) -> Pass:
+def paper_pass(model: Trained, a: Drift, settings: Evaluation, *_: object) -> Pass:
     """The paper's evaluation: independent uniform times, one probe per image."""
     data, sde = model.data, model.sde
     examples = examples_of(data, settings.images)
@@ -87,7 +87,7 @@ def published_pass(model: Trained, a: Drift, settings: Evaluation, *_: object) -
         eps = normal_per_example(index, shape, "noise", k)
         eps_T = normal_per_example(index, shape, "final noise", k)
         probe = probe_from_uniform(uniform_per_example(index, shape, "probe", k), settings.probe)
-        elbo = published(sde, a, x, *(v.to(model.device) for v in (s, eps, eps_T, probe)))
+        elbo = paper(sde, a, x, *(v.to(model.device) for v in (s, eps, eps_T, probe)))
         return bits_of(data, elbo.value + log_det)
 
     def passes(k: int) -> tuple[np.ndarray, None]:
@@ -142,7 +142,7 @@ def efficient_pass(
 
 
 ESTIMATORS: dict[str, Callable[..., Pass]] = {
-    "published": published_pass,
+    "published": paper_pass,
     "efficient": efficient_pass,
 }
 ONE_PASS = {"published"}

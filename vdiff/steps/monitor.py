@@ -19,7 +19,7 @@ from vdiff.trained import Trained
 class TensorBoard:
     """A train.Monitor that writes scalars loss, bpd, bpd_std_err and images of samples.
 
-    bpd is the published estimator's on the whole test set, every print_every iterations;
+    bpd is the paper's estimator's on the whole test set, every print_every iterations;
     samples come every sample_every. Points have no images.
     """
 

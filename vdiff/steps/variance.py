@@ -10,7 +10,7 @@ import torch
 from vdiff.config import Variance
 from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.drift import Drift, in_chunks, on_device
-from vdiff.diffusion.elbo import published
+from vdiff.diffusion.elbo import paper
 from vdiff.diffusion.fitted import SLICES
 from vdiff.diffusion.reference import GaussianReference
 from vdiff.machine.seeds import generator
@@ -67,7 +67,7 @@ def _draws(
         x = sample(size, rng)
         eps, eps_T, probe = (torch.randn(x.shape, generator=rng) for _ in range(3))
         u = torch.rand(size, generator=rng, dtype=torch.float64)
-        z = published(sde, a, x, sde.T * u, eps, eps_T, probe.sign()).value
+        z = paper(sde, a, x, sde.T * u, eps, eps_T, probe.sign()).value
         by_estimator["published"][0].append(sde.T * u)
         by_estimator["published"][1].append(z.double())
         with torch.no_grad():

@@ -12,7 +12,7 @@ from vdiff.data.remarks import remarks
 from vdiff.files import checkpoint
 from vdiff.files.asked import of_training
 from vdiff.files.codehash import code_hash
-from vdiff.files.fingerprint import fingerprint, not_published
+from vdiff.files.fingerprint import fingerprint, not_official
 from vdiff.files.objects import write_json
 from vdiff.files.provenance import write_provenance
 from vdiff.files.snapshots import write_table
@@ -99,5 +99,5 @@ def train_to(
 def _remark(run: Run, data: Data, data_root: Path) -> None:
     if isinstance(data, Images):
         own = remarks({"training images": data.train, "test images": data.test})
-        for said in [*not_published(run.dataset, data_root), *own]:
+        for said in [*not_official(run.dataset, data_root), *own]:
             log.warning("%s", said)

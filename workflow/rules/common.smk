@@ -18,7 +18,7 @@ from vdiff.config.specs import SPECS
 from vdiff.errors import VdiffError
 from vdiff.figures.registry import FIGURES
 from vdiff.files.codehash import code_hash
-from vdiff.files.fingerprint import PUBLISHED, fingerprint
+from vdiff.files.fingerprint import OFFICIAL, fingerprint
 from vdiff.files import layout
 from vdiff.files.provenance import provenance_of
 from vdiff.report import asked, contents
@@ -189,7 +189,7 @@ def name_of_data(dataset):
 HELD = {
     name_of_data(e.dataset): e.dataset
     for e in CONFIG.experiments.values()
-    if e.dataset in PUBLISHED or e.dataset.startswith("npz:")
+    if e.dataset in OFFICIAL or e.dataset.startswith("npz:")
 }
 
 

@@ -27,7 +27,7 @@ class Evaluation(Strict):
     target_se: PositiveFloat | None = key(
         None, "Instead of passes: go on until this Monte-Carlo error, in bits/dim."
     )
-    probe: Probe = key("rademacher", "Hutchinson probe of the published estimator.")
+    probe: Probe = key("rademacher", "Hutchinson probe of the paper's estimator.")
     batch_size: Positive = key(256, "Images at once.")
     precision: Precision = key("float32", "Precision of the network's products in evaluation.")
     last: bool = key(False, "Evaluate only the last snapshot.")

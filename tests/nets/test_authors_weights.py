@@ -1,4 +1,4 @@
-"""Weights of the published code give its outputs in our network."""
+"""Weights of the authors' code give its outputs in our network."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from benchmarks.plain import PlainUNet
 from vdiff.cli import main
 from vdiff.errors import VdiffError
-from vdiff.nets.published import from_published, published_names
+from vdiff.nets.authors import from_authors, names_of_authors
 from vdiff.nets.unet import UNet
 
 NETWORKS = {
@@ -29,7 +29,7 @@ def pair(request, rng):
 
 def test_outputs_are_the_published_ones(pair, rng):
     _, shape, plain, net = pair
-    net.load_state_dict(from_published(net, plain.state_dict()))
+    net.load_state_dict(from_authors(net, plain.state_dict()))
     y, s = torch.randn(3, *shape, generator=rng).double(), torch.tensor([0.01, 0.4, 1.0]).double()
     with torch.no_grad():
         theirs, ours = plain.double()(y, s), net.double()(y, s)
@@ -39,7 +39,7 @@ def test_outputs_are_the_published_ones(pair, rng):
 
 def test_every_name_is_matched_once_with_its_shape(pair):
     _, _, plain, net = pair
-    names, theirs = published_names(net), plain.state_dict()
+    names, theirs = names_of_authors(net), plain.state_dict()
     assert sorted(names.values()) == sorted(theirs)
     assert len(set(names.values())) == len(names)
     assert all(v.shape == theirs[names[k]].shape for k, v in net.state_dict().items())
@@ -49,9 +49,9 @@ def test_the_whole_reverse_sde_is_read_too(pair):
     _, _, plain, net = pair
     whole = {f"a.{name}": v for name, v in plain.state_dict().items()}
     whole |= {"T": torch.ones(1), "base_sde.T": torch.ones(1)}
-    found = from_published(net, whole)
+    found = from_authors(net, whole)
     assert all(
-        torch.equal(v, plain.state_dict()[published_names(net)[k]]) for k, v in found.items()
+        torch.equal(v, plain.state_dict()[names_of_authors(net)[k]]) for k, v in found.items()
     )
 
 
@@ -59,11 +59,11 @@ def test_what_does_not_fit_is_named(pair):
     _, _, plain, net = pair
     weights = plain.state_dict()
     with pytest.raises(VdiffError, match=r"lack begin_conv\.bias"):
-        from_published(net, {k: v for k, v in weights.items() if k != "begin_conv.bias"})
+        from_authors(net, {k: v for k, v in weights.items() if k != "begin_conv.bias"})
     with pytest.raises(VdiffError, match=r"temb_net.main.0.bias of shape \(1,\)"):
-        from_published(net, {**weights, "temb_net.main.0.bias": torch.ones(1)})
+        from_authors(net, {**weights, "temb_net.main.0.bias": torch.ones(1)})
     with pytest.raises(VdiffError, match=r"hold extra\.weight"):
-        from_published(net, {**weights, "extra.weight": torch.ones(1)})
+        from_authors(net, {**weights, "extra.weight": torch.ones(1)})
 
 
 def test_imported_weights_can_be_sampled(tmp_path, rng):

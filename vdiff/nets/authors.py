@@ -1,6 +1,6 @@
-"""The names of the published code's U-Net parameters, and its weights as ours.
+"""The names that the authors' code has for the U-Net's parameters, and its weights as ours.
 
-| ours | published |
+| ours | theirs |
 |---|---|
 | time1, time2 | temb_net.main.0, temb_net.main.2 |
 | begin; norm, end | begin_conv; end_conv.0, end_conv.2 |
@@ -24,8 +24,8 @@ _BLOCK = {"time": "temb_proj"}
 _ATTENTION = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "out": "proj_out"}
 
 
-def published_names(net: UNet) -> dict[str, str]:
-    """Our name of every parameter to the published one, in our order."""
+def names_of_authors(net: UNet) -> dict[str, str]:
+    """Our name of every parameter to the authors' one, in our order."""
     modules = {
         "time1": "temb_net.main.0",
         "time2": "temb_net.main.2",
@@ -63,7 +63,7 @@ def published_names(net: UNet) -> dict[str, str]:
 
 
 def horizon_of(theirs: dict[str, Tensor], T: float) -> float:
-    """The horizon T that the published code's reverse SDE keeps with its weights; the one given
+    """The horizon T that the authors' reverse SDE keeps with its weights; the one given
     where they are of the U-Net alone. Raises VdiffError when they hold two."""
     held = {
         float(v) for name, value in theirs.items() if name.rsplit(".", 1)[-1] == "T"
@@ -74,8 +74,8 @@ def horizon_of(theirs: dict[str, Tensor], T: float) -> float:
     return held.pop() if held else T
 
 
-def from_published(net: UNet, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published code's weights as a state_dict of `net`.
+def from_authors(net: UNet, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' weights as a state_dict of `net`.
 
     theirs may be of the U-Net alone or of the whole reverse SDE, whose drift is called a and
     whose horizons T are no weights. Raises VdiffError naming the first parameter that is
@@ -88,7 +88,7 @@ def from_published(net: UNet, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     }
     weights = {}
     for (ours, name), own in zip(
-        published_names(net).items(), net.state_dict().values(), strict=True
+        names_of_authors(net).items(), net.state_dict().values(), strict=True
     ):
         if name not in given:
             raise VdiffError(f"The weights lack {name}, which this network needs.")
