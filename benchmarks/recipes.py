@@ -27,6 +27,7 @@ import argparse
 import csv
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ import yaml
 
 from vdiff.config import load_config, run_of
 from vdiff.data import load
+from vdiff.data.images import Images, evenly
+from vdiff.errors import VdiffError
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import products
 from vdiff.stats.gains import reached
@@ -63,6 +66,22 @@ ABLATION = [
     f"uniform times: {BEST} debias=false",
 ]
 COLUMNS = ("recipe", "seed", "images", "seconds", "bpd", "std_err")
+
+
+def held_out(data: Images, n: int) -> Images:
+    """The training images alone, n of which, evenly spread, are the test images: to choose on.
+
+    Raises VdiffError unless 0 < n < N.
+    """
+    size = len(data.train)
+    if not 0 < n < size:
+        raise VdiffError(f"{n} of {size} images are held out; it must be from 1 to {size - 1}.")
+    held = evenly(n, size)
+    kept = torch.ones(size, dtype=torch.bool).index_fill_(0, held, False)
+    labels = data.train_labels
+    of = (None, None) if labels is None else (labels[kept], labels[held])
+    return replace(data, train=data.train[kept], test=data.train[held], train_labels=of[0],
+                   test_labels=of[1], spread=True)  # fmt: skip
 
 
 class Antithetic(Trainer):
@@ -188,7 +207,7 @@ def main():
     config = load_config({"preset": options.preset}).experiments[options.experiment]
     data = load(options.dataset or config.dataset, options.data_root)
     if options.validation:
-        data, options.test = data.held_out(options.validation), options.validation
+        data, options.test = held_out(data, options.validation), options.validation
         digest = hashlib.sha256(data.test.contiguous().numpy().tobytes()).hexdigest()
         print(f"{len(data.test)} validation images with the SHA-256 {digest}.")
     courses = []

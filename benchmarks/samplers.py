@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from benchmarks.quality import kernel_difference
 from vdiff.config import Quality, Sampling, read_run
 from vdiff.diffusion.drift import in_float64
 from vdiff.diffusion.grids import grid_of
@@ -134,7 +135,7 @@ def image_table(model, count, feature_steps):
     print("|---|---|---|---|---|---|---|")
     for case in IMAGE_CASES:
         x, s = (both[:count], seconds / 2) if case == IMAGE_CASES[0] else drawn(case, count)
-        found = quality.kernel_distance(x, others), quality.kernel_difference(x, others, real)
+        found = quality.kernel_distance(x, others), kernel_difference(x, others, real)
         cells = " | ".join(f"{value:.4f} ± {Z95 * error:.4f}" for value, error in found)
         sampler, grid, steps, lmbd = case
         print(f"| {sampler} | {grid} | {lmbd} | {steps} | {cells} | {s:.1f} |", flush=True)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from support.pipeline import ROOT
 
+from benchmarks.recipes import held_out
 from vdiff.config import DATASETS
 from vdiff.data import load
 from vdiff.data.images import Images
@@ -163,12 +164,12 @@ def test_held_out_images_are_no_training_images_and_no_test_images():
     """Every training image is in exactly one of both, with its label; the test set has no part."""
     train = torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1)
     data = Images(train, train + 100, train_labels=torch.arange(10), test_labels=torch.arange(10))
-    held = data.held_out(3)
+    held = held_out(data, 3)
     assert held.test.flatten().tolist() == held.test_labels.tolist() == [0, 3, 6]
     assert held.train.flatten().tolist() == held.train_labels.tolist() == [1, 2, 4, 5, 7, 8, 9]
     for n in (0, 10):
         with pytest.raises(VdiffError, match="from 1 to 9"):
-            data.held_out(n)
+            held_out(data, n)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,6 @@ def test_held_out_images_are_no_training_images_and_no_test_images():
 )
 def test_the_protocol_of_records_names_its_validation_images(shared, name, begins):
     data = shared / "data"
-    held = load(name.format(data), data).held_out(512).test
+    held = held_out(load(name.format(data), data), 512).test
     assert hashlib.sha256(held.contiguous().numpy().tobytes()).hexdigest().startswith(begins)
     assert begins in (ROOT / "docs/record.md").read_text()

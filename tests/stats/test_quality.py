@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.quality import kernel_difference
 from vdiff.config import Quality, load_config, run_of
 from vdiff.data import load
 from vdiff.data.images import Images
@@ -47,7 +48,7 @@ def test_errors_of_the_kernel_difference_cover(off):
     shift[0, 0] = shift[1, 1] = off
     for _ in range(400):
         a, b = (rng.standard_normal((n, d)) + s for s in shift)
-        value, error = quality.kernel_difference(a, b, rng.standard_normal((n, d)))
+        value, error = kernel_difference(a, b, rng.standard_normal((n, d)))
         inside.append(abs(value) < 1.96 * error)
     assert 0.92 <= np.mean(inside) <= (0.98 if off else 1.0)  # equal laws: errors are too large
 

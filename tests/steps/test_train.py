@@ -167,7 +167,7 @@ def test_weights_load_as_data_only(tmp_path):
     run(tmp_path)
     path = next((tmp_path / "state/snapshots").iterdir())
     assert all(isinstance(v, torch.Tensor) for v in load_weights(path).values())
-    torch.save(load_weights(path), tmp_path / "old.pt")  # as earlier versions wrote them
+    torch.save(load_weights(path), tmp_path / "old.pt")  # as the authors' code writes them
     for name, tensor in load_weights(tmp_path / "old.pt").items():
         assert torch.equal(tensor, load_weights(path)[name])
     torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pt")

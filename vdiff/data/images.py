@@ -6,12 +6,11 @@ the logit taken for a whole batch at once.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vdiff.errors import VdiffError
 from vdiff.likelihood.space import Space
 from vdiff.machine.seeds import generator, uniform_per_example
 
@@ -68,22 +67,7 @@ class Images:
     def test_examples(self, n: int | None) -> Tensor:
         if n is None or n >= len(self.test) or not self.spread:
             return self.test[:n]
-        return self.test[_spread(n, len(self.test))]
-
-    def held_out(self, n: int) -> "Images":
-        """The training images alone, n of which, evenly spread, are the test images: to choose on.
-
-        Raises VdiffError unless 0 < n < N.
-        """
-        size = len(self.train)
-        if not 0 < n < size:
-            raise VdiffError(f"{n} of {size} images are held out; it must be from 1 to {size - 1}.")
-        held = _spread(n, size)
-        kept = torch.ones(size, dtype=torch.bool).index_fill_(0, held, False)
-        labels = self.train_labels
-        of = (None, None) if labels is None else (labels[kept], labels[held])
-        return replace(self, train=self.train[kept], test=self.train[held], train_labels=of[0],
-                       test_labels=of[1], spread=True)  # fmt: skip
+        return self.test[evenly(n, len(self.test))]
 
     def vectors(self, x: Tensor, index: range, k: int) -> tuple[Tensor, Tensor]:
         u = uniform_per_example(index, x.shape[1:], "dequantise", k).to(x.device)
@@ -106,7 +90,7 @@ class Images:
         return _Epochs(self, seed, self.batch(batch_size), flip, device)
 
 
-def _spread(n: int, size: int) -> Tensor:
+def evenly(n: int, size: int) -> Tensor:
     """n of the indices below size, evenly spread."""
     return torch.arange(n) * size // n
 

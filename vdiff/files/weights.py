@@ -80,7 +80,7 @@ def take(snapshots: Sequence[Snapshot], folder: Path) -> list[Snapshot]:
             write_bytes(path, s.path.read_bytes())
         taken.append(replace(s, path=path))
     for old in set(folder.iterdir()) - {s.path for s in taken}:
-        if old.suffix in (ENDING, ".pt"):  # as earlier versions called them
+        if old.suffix == ENDING:
             old.unlink()
     return taken
 
@@ -96,7 +96,7 @@ def read_snapshot(folder: Path, iteration: int, shape: tuple[int, ...]) -> Snaps
 
 
 def load_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """The state_dict in a file of safetensors or, as earlier versions wrote them, of torch.
+    """The state_dict in a file of safetensors or, as the authors' code writes them, of torch.
 
     Raises VdiffError if it is absent, damaged or pickled code.
     """

@@ -32,53 +32,34 @@ def scaling(z: np.ndarray, each: bool) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: ((x[:, use] - mean[use]) / unit).astype(np.float64)
 
 
-def _gram(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def gram(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n, m): the kernel of features x (n, d) and y (m, d)."""
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 class _Mean:
     """The mean of a Gram matrix, within a sample without its diagonal, and leave-one-out means."""
 
-    def __init__(self, gram: np.ndarray, within: bool) -> None:
+    def __init__(self, k: np.ndarray, within: bool) -> None:
         if within:
-            gram = gram - np.diag(np.diag(gram))
-        n, m = gram.shape
-        self.total, self.rows, self.columns = gram.sum(), gram.sum(1), gram.sum(0)
-        pairs = n * (n - 1) if within else n * m
-        self.value = self.total / pairs
+            k = k - np.diag(np.diag(k))
+        n, m = k.shape
+        total, rows = k.sum(), k.sum(1)
+        self.value = total / (n * (n - 1) if within else n * m)
         if within:
-            self.without_row = (self.total - 2 * self.rows) / ((n - 1) * (n - 2))
+            self.without_row = (total - 2 * rows) / ((n - 1) * (n - 2))
         else:
-            self.without_row = (self.total - self.rows) / ((n - 1) * m)
-            self.without_column = (self.total - self.columns) / (n * (m - 1))
-
-
-def _error(*parts: np.ndarray) -> float:
-    """The standard error from leave-one-out values of independent samples."""
-    return float(np.sqrt(sum(jackknife(v) ** 2 for v in parts)))
+            self.without_row = (total - rows) / ((n - 1) * m)
+            self.without_column = (total - k.sum(0)) / (n * (m - 1))
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """(distance, standard error) of samples x to real y."""
-    xx, yy, xy = _Mean(_gram(x, x), True), _Mean(_gram(y, y), True), _Mean(_gram(x, y), False)
+    xx, yy, xy = _Mean(gram(x, x), True), _Mean(gram(y, y), True), _Mean(gram(x, y), False)
     value = xx.value + yy.value - 2 * xy.value
     without_x = xx.without_row + yy.value - 2 * xy.without_row
     without_y = xx.value + yy.without_row - 2 * xy.without_column
-    return float(value), _error(without_x, without_y)
-
-
-def kernel_difference(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """(distance of first minus that of second, its standard error), to the same real y: the
-    relative test of Bounliphone et al. (arXiv 1511.04581), with a jackknife for its variance."""
-    aa, ay = _Mean(_gram(first, first), True), _Mean(_gram(first, y), False)
-    bb, by = _Mean(_gram(second, second), True), _Mean(_gram(second, y), False)
-    value = (aa.value - 2 * ay.value) - (bb.value - 2 * by.value)
-    error = _error(
-        aa.without_row - 2 * ay.without_row,
-        bb.without_row - 2 * by.without_row,
-        2 * (by.without_column - ay.without_column),
-    )
-    return float(value), error
+    return float(value), float(np.sqrt(jackknife(without_x) ** 2 + jackknife(without_y) ** 2))
 
 
 def kernel_contrast(first, first_error, second, second_error):
