@@ -3,15 +3,17 @@
     python benchmarks/gpu.py [--device cuda] [--out gpu] [--minutes 9] [--small]
 
 Parity: loss, gradient, ELBO and samples of one net on the CPU in float32 and on the device in
-float32, TF32 and bfloat16. Speed: images per second of training both of the paper's nets with each
-option, kernels a step, peak memory and the share of the device's own rate of matrix products; then
-evaluation and sampling; then several processes, if there are several GPUs. OUT.md gets the tables,
-OUT.csv the rows for vdiff/resources/throughput.csv. What does not fit the time is left out and
-named. --small: tiny nets, to see that it runs.
+float32, TF32 and bfloat16; and whether steps that are replayed as a CUDA graph are those launched
+in parts. Speed: images per second of training both of the paper's nets with each option, kernels a
+step, peak memory and the share of the device's own rate of matrix products; then evaluation and
+sampling; then several processes, if there are several GPUs. OUT.md gets the tables, OUT.csv the
+rows for vdiff/resources/throughput.csv. What does not fit the time is left out and named. --small:
+tiny nets, to see that it runs.
 """
 
 import argparse
 import contextlib
+import copy
 import os
 import subprocess
 import sys
@@ -43,6 +45,7 @@ TINY = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4, "time_sc
 OPTIONS = {
     "float32": {"precision": "float32"},
     "TF32": {"precision": "tf32"},
+    "TF32, graph": {"precision": "tf32", "compile": "graph"},
     "bfloat16": {"precision": "bfloat16"},
     "bfloat16, compile": {"precision": "bfloat16", "compile": True},
     "bfloat16, reduce-overhead": {"precision": "bfloat16", "compile": "reduce-overhead"},
@@ -159,6 +162,27 @@ def parity(bench):
         bench.say(f"| {name} | {cells} |")
 
 
+def replay(bench):
+    """Whether replayed steps are those launched in parts, and resume to the same bytes."""
+
+    def weights(how, cut=None, steps=20):
+        with tempfile.TemporaryDirectory() as folder, products("tf32"):
+            trainer = bench.trainer("mnist", bench.device, folder, compile=how)
+            for i in range(steps):
+                if i == cut:
+                    kept = copy.deepcopy(trainer.state.dump())
+                    trainer = bench.trainer("mnist", bench.device, folder, compile=how)
+                    trainer.state.restore(kept)
+                trainer.step()
+            return torch.cat([p.flatten() for p in trainer.state.network.parameters()])
+
+    whole = weights("graph")
+    bench.say("\n| 20 steps, replayed, against | weights |\n|---|---|")
+    for name, other in (("launched in parts", weights(False)), ("again", weights("graph")),
+                        ("resumed after 10", weights("graph", cut=10))):  # fmt: skip
+        bench.say(f"| {name} | {relative(other, whole):.1e} |")
+
+
 def matmul_rate(bench, dtype):
     """The best rate of products of n x n matrices, GFLOP/s."""
     n = 256 if bench.small else (8192 if bench.device.startswith("cuda") else 2048)
@@ -217,10 +241,11 @@ def training(bench):
     bench.say(f"\nMatrix products: {', '.join(f'{p} {v:,.0f}' for p, v in peaks.items())} GFLOP/s.")
     bench.say("\n| net | options | images/s | kernels a step | memory, GB | of matrix products |")
     bench.say("|---|---|---|---|---|---|")
-    for name in NETS:
-        for option, keys in OPTIONS.items():
+    for option, keys in OPTIONS.items():  # those that compile, which takes minutes, last
+        for name in NETS:
             what = f"training {name}, {option}"
-            if bench.out_of_time(what) or (bench.small and "compile" in keys):
+            compiling = keys.get("compile") not in (None, "graph")
+            if bench.out_of_time(what) or (bench.small and compiling):
                 continue
             cuda = bench.device.startswith("cuda")
             if cuda:
@@ -289,7 +314,7 @@ def main():
     bench = Bench(options)
     bench.say(f"{name_of(bench.device)}, torch {torch.__version__}")
     with contextlib.suppress(KeyboardInterrupt):
-        for part in (parity, training, measuring, several):
+        for part in (parity, replay, training, measuring, several):
             part(bench)
     if bench.left_out:
         bench.say(f"\nLeft out: {'; '.join(bench.left_out)}.")

@@ -7,12 +7,13 @@
     vdiff keep results/paper-mnist results/reference/paper-mnist
 
 First gpu.py, for --rates minutes: is the card right, how fast is it? Then the net and the training
-of the preset paper, debias True and False in turn, 2,000 of 100,000 iterations at a time, each
-evaluated by both estimators on all test images: wherever it stops, both arms are as far, and each
-has its curve up to there. Every --every minutes and at the end FOLDER gets all that there is. A
-second call goes on from that, on one kind of device to the bytes of a single call; a FOLDER of
-other settings, code or data is refused. --tables makes a results folder of what FOLDER holds, of a
-training that is under way too. --small: a tiny net on digits, to see that it runs.
+of the preset paper, steps replayed as CUDA graphs, debias True and False in turn, 2,000 of 100,000
+iterations at a time, each evaluated by both estimators on all test images: wherever it stops, both
+arms are as far, and each has its curve up to there. Every --every minutes and at the end FOLDER
+gets all that there is. A second call goes on from that, to the bytes of a single call on a device
+that computes the same bytes twice; a FOLDER of other settings, code or data is refused. --tables
+makes a results folder of what FOLDER holds, of a training that is under way too. --small: a tiny
+net on digits, to see that it runs.
 
 FOLDER has at most eight files, of at most 16 MB: two copies, each with its checksum, of which the
 older is replaced, so that after a kill at any instant one is sound. A copy is 53 MB at the end: of
@@ -65,9 +66,9 @@ PIECE, PIECES = 16_000_000, 4  # bytes of a file, files of a copy
 def config_of(small):
     name, preset = ("digits", "smoke") if small else ("mnist", "paper")
     of = dict.fromkeys(("likelihood", "discrete", "variance", "forms", "sampling", "quality"))
-    of |= {"seeds": [0]}
+    of |= {"seeds": [0], "training": {"compile": "graph"}}
     if small:
-        of |= {"training": {"iterations": 60, "batch_size": 16, "snapshot_every": 10}}
+        of["training"] |= {"iterations": 60, "batch_size": 16, "snapshot_every": 10}
         of |= {"evaluation": {"images": 64, "pilot": 64, "estimators": ["published", "efficient"]}}
     keys = {"preset": preset, "only": [name], "notebook": False, "experiments": {name: of}}
     return load_config(keys)

@@ -34,7 +34,7 @@ def mean_gradient(trainer):
         theta = torch.tensor(THETA, requires_grad=True, dtype=torch.float64)
         x, _, s, eps = (v.double() for v in trainer.batch())
         losses = dsm_loss(sde, lambda y, s, theta=theta: -theta * sde.g(s)[:, None] * y, x, s, eps)
-        loss = (trainer.weight(s) * losses).mean()
+        loss = (trainer.weight(s, trainer.law.density(s)) * losses).mean()
         found.append(float(torch.autograd.grad(loss, theta)[0]))
         if trainer.state.fitted is not None:
             trainer.state.fitted.see(s, losses.detach())

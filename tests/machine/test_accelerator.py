@@ -17,23 +17,24 @@ import pandas as pd
 import pytest
 
 pytestmark = pytest.mark.slow
-HERE = Path(__file__).parent / "accelerator"
+HERE, TESTS = Path(__file__).parent / "accelerator", Path(__file__).parents[1]
 NETS = ("digits", "swissroll", "improved")
 SAMPLERS = ("euler_maruyama", "exponential", "multistep", "stochastic_heun", "heun")
 
 
 @pytest.fixture(scope="module")
 def driven(tmp_path_factory):
-    """(folder, waits) after every command."""
+    """(folder, waits, sent) after every command."""
     for tool in ("c++", "ninja"):
         if not shutil.which(tool):
             pytest.skip(f"needs {tool}, to build the pretend accelerator")
     folder = tmp_path_factory.mktemp("driven")
     environment = {
         **os.environ, "TORCH_EXTENSIONS_DIR": str(folder / "build"), "VDIFF_PROGRESS": "none",
+        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
     said = drive("drive.py", folder, environment)
-    return folder, json.loads(said.splitlines()[-1])
+    return folder, *json.loads(said.splitlines()[-1])
 
 
 def drive(script, folder, environment):
@@ -43,10 +44,14 @@ def drive(script, folder, environment):
     return done.stdout
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", [*NETS, "captured"])
 def test_training_waits_for_nothing_between_log_lines(driven, net):
-    waits = driven[1]
+    """Nor sends anything, for which CUDA would wait for all kernels, but points, which the CPU
+    draws. What a graph would hold reads nothing, either, and has the numbers of the CPU's steps."""
+    _, waits, sent = driven
     assert waits[f"train-{net}-30"] == waits[f"train-{net}-10"]
+    points = 20 if net == "swissroll" else 0
+    assert sent[f"train-{net}-30"] == sent[f"train-{net}-10"] + points
 
 
 def test_sampling_waits_for_nothing_between_its_steps(driven):
@@ -80,11 +85,13 @@ def test_the_benchmark_of_a_new_device_says_what_it_finds(driven):
     assert max(loss, gradient, elbo) < 1e-5
     assert re.search(r"\| cifar10 \| float32 \| [\d,]+ \| \d{3,4} \|", said)
     assert "Left out: parity in bfloat16, which pretend has not" in said
-    assert len((driven[0] / "gpu.csv").read_text().splitlines()) == 1 + 4
+    assert len((driven[0] / "gpu.csv").read_text().splitlines()) == 1 + 6
+    replayed = re.findall(r"\| (launched in parts|again|resumed after 10) \| 0.0e\+00 \|", said)
+    assert len(replayed) == 3
 
 
 def test_every_number_is_the_cpus(driven):
-    folder, waits = driven
+    folder, waits, _ = driven
     assert same_files(folder) == set(waits)
 
 

@@ -107,5 +107,5 @@ def test_a_script_prints_its_table(finished, script, monkeypatch, capfd):
         torch.set_num_threads(1)
     rows = [line for line in capfd.readouterr().out.splitlines() if line.startswith("|")]
     assert len(rows) > 2
-    kinds = 3 if script == "gpu.py" else 2  # of tables
+    kinds = 4 if script == "gpu.py" else 2  # of tables
     assert len({row.count("|") for row in rows if "|---" not in row}) <= kinds

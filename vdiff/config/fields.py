@@ -37,7 +37,7 @@ Lambda = Annotated[float, Field(ge=-100, le=1)]
 Item = TypeVar("Item")
 Distinct = Annotated[list[Item], Field(min_length=1), AfterValidator(_distinct)]
 Compile = Annotated[
-    Literal[False, True, "reduce-overhead"],
+    Literal[False, True, "reduce-overhead", "graph"],
     BeforeValidator(lambda v: {"true": True, "false": False}.get(str(v).lower(), v)),
 ]
 Precision = Literal["float32", "tf32", "bfloat16"]

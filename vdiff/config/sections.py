@@ -124,8 +124,9 @@ class Training(Strict):
     precision: Precision = key("tf32", "Precision of the network's products in training.")
     compile: Compile = key(
         False,
-        "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too, and "
-        "then without the promise of the same bytes after a resume.",
+        "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too; "
+        "graph: uncompiled, but on GPUs a step is replayed as a CUDA graph. With graphs there is no "
+        "promise of the same bytes after a resume.",
     )
     log_every: Positive = key(100, "Write a row of train.csv every so many iterations.")
     snapshot_every: Positive = key(2000, "Keep the weights every so many iterations.")

@@ -17,7 +17,6 @@ from vdiff.diffusion.divergence import hutchinson
 from vdiff.diffusion.drift import Drift
 from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.tensors import expand_like, sum_features
-from vdiff.diffusion.times import TimeLaw
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,10 @@ def stein_integrand(sde: SDE, a: Drift, x: Tensor, s: Tensor, eps: Tensor) -> Te
 
 
 def elbo_of_losses(
-    sde: SDE, law: TimeLaw, x: Tensor, s: Tensor, eps: Tensor, losses: Tensor
+    sde: SDE, q: Tensor, x: Tensor, s: Tensor, eps: Tensor, losses: Tensor
 ) -> Tensor:
-    """The ELBO from DSM losses (B,) of draws (x, s, eps) with s from `law`: (B,), nats, unbiased.
+    """The ELBO from DSM losses (B,) of draws (x, s, eps), s (B,) of density q (B,): (B,), nats,
+    unbiased.
 
     The integrand (g^2/sigma^2) (loss - ||eps||^2/2) with the control g^2 (||eps||^2 - d)/2 of
     mean 0, weighted by 1/q.
@@ -65,4 +65,4 @@ def elbo_of_losses(
     d = x[0].numel()
     square = sum_features(eps.square())
     h = sde.weight(s) * (losses - square / 2 + sde.var(s) * (square - d) / 2)
-    return sde.expected_prior(x) - sde.minus_integral_of_div_f(d) - h / law.density(s)
+    return sde.expected_prior(x) - sde.minus_integral_of_div_f(d) - h / q

@@ -84,8 +84,10 @@ class SDE(ABC):
 
     def expected_prior(self, x: Tensor) -> Tensor:
         """E[log N(Y_T; 0, prior_sd^2 I)] given x (B, ...), (B,) float64, in closed form."""
-        T, d, v = at(self.T).to(x.device), x[0].numel(), self.prior_sd**2
-        square = self.m(T).square() * sum_features(x.double().square()) + self.var(T) * d
+        T, d, v = at(self.T), x[0].numel(), self.prior_sd**2
+        # By numbers: a GPU takes no tensor of the host's before it has done all it was asked for.
+        m2, var = float(self.m(T).square()), float(self.var(T))
+        square = m2 * sum_features(x.double().square()) + var * d
         return -(square / v + d * math.log(2 * math.pi * v)) / 2
 
 

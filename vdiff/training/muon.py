@@ -14,6 +14,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from vdiff.machine.captured import Captured
+
 A, B, C, STEPS = 3.4445, -4.7750, 2.0315, 5
 MOMENTUM = 0.95
 
@@ -27,6 +29,20 @@ def orthogonal(x: Tensor) -> Tensor:
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
     return x.to(dtype)
+
+
+def all_orthogonal(*matrices: Tensor) -> list[Tensor]:
+    """`orthogonal` of each; those of one shape, or of its transpose, go through it together."""
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for i, m in enumerate(matrices):
+        by_shape.setdefault((min(m.shape), max(m.shape)), []).append(i)
+    found = list(matrices)
+    for alike in by_shape.values():
+        high = [len(matrices[i]) > matrices[i].shape[1] for i in alike]
+        wide = [matrices[i].mT if h else matrices[i] for i, h in zip(alike, high, strict=True)]
+        for i, h, step in zip(alike, high, orthogonal(torch.stack(wide)), strict=True):
+            found[i] = step.mT if h else step
+    return found
 
 
 def as_matrix(w: Tensor) -> Tensor:
@@ -43,7 +59,10 @@ class Muon(torch.optim.Optimizer):
     """Nesterov's momentum, made orthogonal; a step of a matrix that is higher than wide is larger
     by the root of the ratio. Weight decay is decoupled."""
 
-    def __init__(self, weights: Iterable[Tensor], lr: float, weight_decay: float) -> None:
+    def __init__(
+        self, weights: Iterable[Tensor], lr: float, weight_decay: float, captured: bool = False
+    ) -> None:
+        self.orthogonal = Captured(all_orthogonal) if captured else all_orthogonal
         self.weights = list(weights)
         seen = [nn.Parameter(as_matrix(w.detach())) for w in self.weights]
         super().__init__(seen, {"lr": lr, "weight_decay": weight_decay})
@@ -67,14 +86,10 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
         ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
         torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-        by_shape: dict[tuple[int, int], list[int]] = {}
-        for i, m in enumerate(matrices):
-            by_shape.setdefault((min(m.shape), max(m.shape)), []).append(i)
-        for alike in by_shape.values():
-            high = [len(ahead[i]) > ahead[i].shape[1] for i in alike]
-            wide = [ahead[i].mT if h else ahead[i] for i, h in zip(alike, high, strict=True)]
-            steps = orthogonal(torch.stack(wide))
-            for i, h, step in zip(alike, high, steps, strict=True):
-                m = matrices[i]
-                size = group["lr"] * math.sqrt(max(1, len(m) / m.shape[1]))
-                m.add_(step.mT if h else step, alpha=-size)
+        by_size: dict[float, tuple[list, list]] = {}
+        for m, step in zip(matrices, self.orthogonal(*ahead), strict=True):
+            size = group["lr"] * math.sqrt(max(1, len(m) / m.shape[1]))
+            for part, v in zip(by_size.setdefault(size, ([], [])), (m, step), strict=True):
+                part.append(v)
+        for size, (alike, steps) in by_size.items():
+            torch._foreach_add_(alike, steps, alpha=-size)

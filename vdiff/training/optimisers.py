@@ -58,7 +58,8 @@ def optimiser_of(network: nn.Module, t: Training) -> Scheduled:
     inner = [p for p in parameters if p.ndim > 1 and id(p) not in last]
     known = {id(p) for p in inner}
     rest = [p for p in parameters if id(p) not in known]
-    return Scheduled(t, [Muon(inner, t.muon_lr, t.weight_decay), _adamw(rest, t)])
+    muon = Muon(inner, t.muon_lr, t.weight_decay, captured=t.compile == "graph")
+    return Scheduled(t, [muon, _adamw(rest, t)])
 
 
 def _adamw(weights: list[nn.Parameter], t: Training) -> torch.optim.AdamW:

@@ -1,6 +1,7 @@
 """One step of training: the DSM loss of a batch under a time distribution, and its gradient."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import elbo_of_losses
 from vdiff.diffusion.times import Debiased, TimeLaw, Uniform, stratified
 from vdiff.errors import VdiffError
+from vdiff.machine.captured import Captured
 from vdiff.machine.devices import place
 from vdiff.machine.parallel import Workers
 from vdiff.machine.precision import usable
@@ -39,9 +41,14 @@ class Trainer:
         self.weights = list(network.state_dict().values())
         # Both share the weights of `network`.
         self.shared = workers.wrap(network)
-        called = _compiled(self.shared, t.compile, cache) if t.compile else self.shared
+        compiling = t.compile not in (False, "graph")
+        called = _compiled(self.shared, t.compile, cache) if compiling else self.shared
         self.exact = drift_from(called, run, data.level_counts, workers.device)
         self.checked = 0
+        self.whole = data.batch(t.batch_size) * t.draws_per_image
+        self.gradient: Callable[..., tuple[Tensor, Tensor]] = self._gradient
+        if t.compile == "graph" and workers.size == 1:
+            self.gradient = Captured(self._gradient)
 
     @property
     def a(self) -> Drift:
@@ -58,36 +65,43 @@ class Trainer:
     def step(self) -> None:
         """One step of the optimiser; notes the batch's mean loss and bits/dim in the history."""
         state, t, workers = self.state, self.run.training, self.workers
-        batch = self.batch()
-        n = len(batch[0])
-        x, log_det, s, eps = (workers.share(v) for v in batch)
-        state.optimiser.zero_grad()
-        totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
-        seen, size = [], t.micro_batch or len(x)
-        for start in range(0, len(x), size):
-            part = slice(start, start + size)
-            with workers.between(self.shared, last=start + size >= len(x)):
-                losses = dsm_loss(self.sde, self.a, x[part], s[part], eps[part])
-                # Workers average their gradients; so it is right for unequal shares too.
-                ((self.weight(s[part]) * losses).sum() * (workers.size / n)).backward()
-            with torch.no_grad():
-                bpd = self._bpd(x[part], log_det[part], s[part], eps[part], losses)
-                if t.law != "paper":
-                    if state.fitted is not None:
-                        seen.append(losses)
-                    losses = losses * self.paper.density(s[part]) / self.law.density(s[part])
-                totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
+        x, log_det, s, eps = (workers.share(v) for v in self.batch())
+        totals, losses = self.gradient(x, log_det, s, eps, self.law.density(s))
         state.optimiser.step(state.iteration)
         if state.average is not None:
             i = state.iteration
             decay = min(t.ema, (1 + i) / (10 + i)) if t.ema_warmup else t.ema
             torch._foreach_lerp_(list(state.average.values()), self.weights, 1 - decay)
-        state.history[state.iteration] = workers.sum(totals) / n
+        state.history[state.iteration] = workers.sum(totals) / self.whole
         state.iteration += 1
         if state.fitted is not None:
-            state.fitted.see(s, torch.cat(seen).detach(), workers.sum)
+            state.fitted.see(s, losses, workers.sum)
             if state.iteration % REFIT_EVERY == 0:
                 state.fitted.refit()
+
+    def _gradient(
+        self, x: Tensor, log_det: Tensor, s: Tensor, eps: Tensor, q: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of loss and bits/dim, (2,), and the DSM losses (B,), of times s of density q (B,);
+        their gradient is then the weights'."""
+        t, workers = self.run.training, self.workers
+        self.state.optimiser.zero_grad()
+        totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
+        seen, size = [], t.micro_batch or len(x)
+        for parts in zip(*(v.split(size) for v in (x, log_det, s, eps, q)), strict=True):
+            last = (len(seen) + 1) * size >= len(x)
+            with workers.between(self.shared, last):
+                losses = dsm_loss(self.sde, self.a, parts[0], parts[2], parts[3])
+                # Workers average their gradients; so it is right for unequal shares too.
+                weight = self.weight(parts[2], parts[4])
+                ((weight * losses).sum() * (workers.size / self.whole)).backward()
+            seen.append(losses.detach())
+            with torch.no_grad():
+                bpd = self._bpd(*parts, seen[-1])
+                if t.law != "paper":
+                    losses = losses * self.paper.density(parts[2]) / parts[4]
+                totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
+        return totals, torch.cat(seen)
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """x, log_det, times and noise of the next batch, of all workers together."""
@@ -107,12 +121,12 @@ class Trainer:
             return fitted.law
         return self.unbiased if self.run.training.law == "unbiased" else self.paper
 
-    def weight(self, s: Tensor) -> Tensor | float:
-        """Of the losses at times s (B,): 1 for the paper's laws; for others what makes the gradient
-        the ELBO's, in units of the debiased law's."""
+    def weight(self, s: Tensor, q: Tensor) -> Tensor | float:
+        """Of the losses at times s (B,) of density q (B,): 1 for the paper's laws; for others what
+        makes the gradient the ELBO's, in units of the debiased law's."""
         if self.run.training.law == "paper":
             return 1.0
-        return self.sde.weight(s) / self.law.density(s) / self.debiased.normaliser
+        return self.sde.weight(s) / q / self.debiased.normaliser
 
     def times(self, n: int, rng: torch.Generator) -> Tensor:
         """A batch's times (n,), each of the law; together evenly spread, if requested."""
@@ -120,9 +134,11 @@ class Trainer:
             return self.law.sample(n, rng)
         return self.law.icdf(stratified(n, rng))
 
-    def _bpd(self, x: Tensor, log_det: Tensor, s: Tensor, eps: Tensor, losses: Tensor) -> Tensor:
+    def _bpd(
+        self, x: Tensor, log_det: Tensor, s: Tensor, eps: Tensor, q: Tensor, losses: Tensor
+    ) -> Tensor:
         """Bits/dim of training examples from their DSM losses, (B,): unbiased but noisy."""
-        elbo = elbo_of_losses(self.sde, self.law, x, s, eps, losses)
+        elbo = elbo_of_losses(self.sde, q, x, s, eps, losses)
         return bits_per_dim(elbo + log_det, x[0].numel(), self.data.levels)
 
     def check(self) -> None:

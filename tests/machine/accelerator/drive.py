@@ -1,4 +1,5 @@
-"""Every command on the pretend accelerator and on the CPU; prints the waits of each as JSON.
+"""Every command on the pretend accelerator and on the CPU; prints as JSON the waits of each, and
+how many tensors each sent to it. Steps that are replayed are so by a tape.
 
     python drive.py FOLDER
 
@@ -11,10 +12,12 @@ import sys
 from pathlib import Path
 
 import pretend
+from support import tape
 
 from vdiff.cli import main
 from vdiff.config import load_config, run_of
 from vdiff.files.objects import write_json
+from vdiff.machine import captured
 
 UNET = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4, "time_scale": 1000}
 IMPROVED = {
@@ -23,7 +26,8 @@ IMPROVED = {
 }  # fmt: skip
 NEVER = 100_000
 
-folder, waits = Path(sys.argv[1]), {}
+folder, waits, sent = Path(sys.argv[1]), {}, {}
+captured.DEVICES, captured.record = ("pretend",), tape.record
 
 
 def run_file(name, dataset, network=(), **training):
@@ -43,16 +47,17 @@ def both(name, *words):
     """The command on both devices; OUT in a word becomes NAME-DEVICE."""
     for device in ("pretend", "cpu"):
         said = [str(w).replace("OUT", f"{folder}/{name}-{device}") for w in words]
-        before = pretend.waits()
+        before, were = pretend.waits(), pretend.sent()
         main([*said, "--device", device], standalone_mode=False)
         if device == "pretend":
-            waits[name] = pretend.waits() - before
+            waits[name], sent[name] = pretend.waits() - before, pretend.sent() - were
 
 
 for name, dataset, more in (
     ("digits", "digits", {}),
     ("swissroll", "swissroll", {}),
     ("improved", "digits", {**IMPROVED, "network": {"parameterisation": "levels"}}),
+    ("captured", "digits", {**IMPROVED, "compile": "graph"}),
 ):
     for n in (10, 30):
         run_file(f"{name}-{n}", dataset, **more, iterations=n)
@@ -102,4 +107,4 @@ for name in ("digits", "swissroll", "improved"):
 
 sys.argv = ["gpu.py", "--small", "--device", "pretend", "--out", str(folder / "gpu")]
 runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "gpu.py"), run_name="__main__")
-print(json.dumps(waits))
+print(json.dumps([waits, sent]))

@@ -1,7 +1,8 @@
 """A pretend accelerator, `pretend`, for torch, built from pretend.cpp and installed by the import.
 
 Its memory is the machine's own and its kernels are the CPU's, but its tensors refuse to mix with
-the CPU's, as a GPU's do, and `waits` counts the copies and scalars that the host waited for.
+the CPU's, as a GPU's do. `waits` counts the copies and scalars that the host waited for, and `sent`
+the copies to it: from memory that is not pinned CUDA's, too, wait for all kernels.
 """
 
 import types
@@ -29,4 +30,4 @@ _module.synchronize = lambda *device: None
 torch._register_device_module("pretend", _module)
 torch.utils.generate_methods_for_privateuse1_backend()
 
-waits = _built.to_host
+waits, sent = _built.to_host, _built.from_host

@@ -1,0 +1,62 @@
+"""A function of tensors as one launch: recorded as a CUDA graph at its first call, then replayed.
+
+A processor takes longer to launch the hundreds of kernels of a training step one by one than a GPU
+takes to run them.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+DEVICES = ("cuda",)  # kinds of devices that record
+WARM = 3  # calls before one is recorded, in which libraries choose and load their kernels
+
+
+def record(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], object], Any]:
+    """(replay, found): replay computes the tensors in found anew, from the tensors given."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(WARM):
+            function(*given)
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    # Other threads go on writing meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        found = function(*given)
+    return graph.replay, found
+
+
+class Captured:
+    """`function` as it is, but replayed where the tensors that it is given are on a GPU.
+
+    What it returns, and what else it makes, such as gradients, has the same memory at every call,
+    which the next one overwrites. It may change nothing that is there before (it is called WARM
+    times too often), draw no random numbers, read nothing on the host, and the shapes may not
+    change. Where it cannot be recorded, the log says why and it is called as it is.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        self.function = function
+        self.given: list[Tensor] = []
+        self.replay: Callable[[], object] | None = None
+        self.failed = False
+
+    def __call__(self, *given: Tensor) -> Any:
+        if self.failed or given[0].device.type not in DEVICES:
+            return self.function(*given)
+        if self.replay is None:
+            self.given = [v.clone() for v in given]
+            try:
+                self.replay, self.found = record(self.function, self.given)
+            except RuntimeError as error:
+                log.warning("A step cannot be recorded (%s); it is launched in parts.", error)
+                self.failed = True
+                return self.function(*given)
+        torch._foreach_copy_(self.given, list(given))
+        self.replay()
+        return self.found
