@@ -4,17 +4,18 @@
 
 Parity: loss, gradient, ELBO and samples of one net on the CPU in float32 and on the device in
 float32, TF32 and bfloat16; and whether steps that are replayed as a CUDA graph are those launched
-in parts. Speed: images per second of training both of the paper's nets with each option, kernels a
-step, peak memory and the share of the device's own rate of matrix products; then evaluation and
-sampling; then several processes, if there are several GPUs. OUT.md gets the tables, OUT.csv the
-rows for vdiff/resources/throughput.csv. What does not fit the time is left out and named. --small:
-tiny nets, to see that it runs.
+in parts. Speed: images per second of training both of the paper's nets by the published recipe
+(plain.py) and with each option, kernels a step, peak memory and the share of the device's own rate
+of matrix products; then evaluation and sampling; then several processes, if there are several GPUs.
+OUT.md gets the tables, OUT.csv the rows for vdiff/resources/throughput.csv. What does not fit the
+time is left out and named. --small: tiny nets, to see that it runs.
 """
 
 import argparse
 import contextlib
 import copy
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -233,6 +234,29 @@ def kernels(bench, step):
     return sum(e.device_type.name == "CUDA" for e in found.events())
 
 
+def plain(bench, name):
+    """Images per second of the published recipe, in plain eager PyTorch (plain.py)."""
+    of = runpy.run_path(str(Path(__file__).with_name("plain.py")))
+    channels, side, _ = NETS[name][0]
+    keys = {"channels": 32, "multipliers": (1, 2, 2), **NETS[name][1]}
+    if bench.small:
+        keys |= {"multipliers": (1, 1), "blocks": 1}
+    net = of["PlainUNet"](channels, side, **keys).to(bench.device)
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-4, foreach=False)
+    size = bench.run(name).training.batch_size
+    batches = of["batches"](bench.images(name).train, size)
+
+    def step():
+        loss = of["dsm"](net, next(batches).to(bench.device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+    n, seconds = bench.timed(step, 0.05 if bench.small else 10)
+    return n * size / seconds
+
+
 def training(bench):
     peaks = {p: matmul_rate(bench, d) for p, d in (("float32", torch.float32),
                                                    ("bfloat16", torch.bfloat16))}  # fmt: skip
@@ -241,6 +265,10 @@ def training(bench):
     bench.say(f"\nMatrix products: {', '.join(f'{p} {v:,.0f}' for p, v in peaks.items())} GFLOP/s.")
     bench.say("\n| net | options | images/s | kernels a step | memory, GB | of matrix products |")
     bench.say("|---|---|---|---|---|---|")
+    for name in NETS:
+        if not bench.out_of_time(f"the published recipe on {name}"):
+            rate = plain(bench, name)
+            bench.say(f"| {name} | published recipe, eager | {rate:,.0f} |  |  |  |")
     for option, keys in OPTIONS.items():  # those that compile, which takes minutes, last
         for name in NETS:
             what = f"training {name}, {option}"

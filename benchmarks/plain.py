@@ -66,7 +66,8 @@ class TimeNet(nn.Module):
 
     def forward(self, s):
         half = self.channels // 2
-        angle = s[:, None] * torch.exp(-math.log(10000) / (half - 1) * torch.arange(half))
+        k = torch.arange(half, device=s.device)
+        angle = s[:, None] * torch.exp(-math.log(10000) / (half - 1) * k)
         return self.main(torch.cat([torch.sin(angle), torch.cos(angle)], 1))
 
 
@@ -156,7 +157,7 @@ def batches(images, batch_size, workers=1):
 
 def dsm(net, x, beta_min=0.1, beta_max=20.0):
     """The loss of arXiv 2106.02808 at uniform times, as the authors' code has it."""
-    s = torch.rand(len(x))
+    s = torch.rand(len(x), device=x.device)
     B = beta_min * s + (beta_max - beta_min) * s**2 / 2
     m, var = torch.exp(-B / 2), 1 - torch.exp(-B)
     g = torch.sqrt(beta_min + (beta_max - beta_min) * s)

@@ -88,6 +88,7 @@ def test_the_benchmark_of_a_new_device_says_what_it_finds(driven):
     assert len((driven[0] / "gpu.csv").read_text().splitlines()) == 1 + 6
     replayed = re.findall(r"\| (launched in parts|again|resumed after 10) \| 0.0e\+00 \|", said)
     assert len(replayed) == 3
+    assert re.search(r"\| mnist \| TF32, graph \| [\d,]+ \| \d\d \|", said)
 
 
 def test_every_number_is_the_cpus(driven):

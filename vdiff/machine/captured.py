@@ -18,16 +18,17 @@ WARM = 3  # calls before one is recorded, in which libraries choose and load the
 
 def record(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], object], Any]:
     """(replay, found): replay computes the tensors in found anew, from the tensors given."""
-    beside = torch.cuda.Stream()
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):
-        for _ in range(WARM):
-            function(*given)
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    # Other threads go on writing meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        found = function(*given)
+    with torch.cuda.device(given[0].device):
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(WARM):
+                function(*given)
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads go on writing meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            found = function(*given)
     return graph.replay, found
 
 

@@ -87,19 +87,19 @@ class Trainer:
         t, workers = self.run.training, self.workers
         self.state.optimiser.zero_grad()
         totals = torch.zeros(2, dtype=torch.float64, device=workers.device)
-        seen, size = [], t.micro_batch or len(x)
-        for parts in zip(*(v.split(size) for v in (x, log_det, s, eps, q)), strict=True):
-            last = (len(seen) + 1) * size >= len(x)
-            with workers.between(self.shared, last):
-                losses = dsm_loss(self.sde, self.a, parts[0], parts[2], parts[3])
+        seen: list[Tensor] = []
+        parts = [v.split(t.micro_batch or len(x)) for v in (x, log_det, s, eps, q)]
+        for x, log_det, s, eps, q in zip(*parts, strict=True):
+            with workers.between(self.shared, last=len(seen) + 1 == len(parts[0])):
+                losses = dsm_loss(self.sde, self.a, x, s, eps)
                 # Workers average their gradients; so it is right for unequal shares too.
-                weight = self.weight(parts[2], parts[4])
-                ((weight * losses).sum() * (workers.size / self.whole)).backward()
-            seen.append(losses.detach())
+                share = workers.size / self.whole
+                ((self.weight(s, q) * losses).sum() * share).backward()
             with torch.no_grad():
-                bpd = self._bpd(*parts, seen[-1])
+                seen.append(losses.detach())
+                bpd = self._bpd(x, log_det, s, eps, q, losses)
                 if t.law != "paper":
-                    losses = losses * self.paper.density(parts[2]) / parts[4]
+                    losses = losses * self.paper.density(s) / q
                 totals += torch.stack([losses.sum(dtype=torch.float64), bpd.sum()])
         return totals, torch.cat(seen)
 
