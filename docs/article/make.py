@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 
 import pandas as pd
-import typst
 import yaml
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
@@ -126,8 +125,9 @@ def values(reference: Path) -> dict[str, float | str]:
     course = pd.read_csv(reference / "recipes" / "record_course.csv")
     for (data, entry), part in course.groupby(["data", "entry"]):
         found[f"record.{data}.{entry}.seconds"] = float(part["seconds"].iloc[-1])
-    for row in pd.read_csv(reference / "measured.csv").itertuples():
-        found[f"measured.{row.name}"] = float(row.value)
+    numbers = pd.read_csv(reference / "numbers.csv", dtype=str)
+    for row in numbers[numbers["page"] == "docs/article/article.typ"].itertuples():
+        found[f"measured.{row.section}"] = float(row.numbers)
     return {name: value for name, value in found.items() if value == value}  # JSON has no NaN
 
 
@@ -215,6 +215,8 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, default=REFERENCE)
     parser.add_argument("--out", type=Path, default=HERE / "vdiff.pdf")
     options = parser.parse_args()
+    import typst  # values and tables need none
+
     with TemporaryDirectory() as folder:
         work = Path(folder)
         shutil.copy(HERE / "article.typ", work)
