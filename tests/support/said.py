@@ -399,6 +399,16 @@ def laptop_in_short() -> list[str]:
         "common step size of 0.003",
         f"ahead by {at['digits', 'debias-True'] - at['digits', 'debias-False']:.3f} at its best",
     ]
+    effects = kept("paper-swissroll/claims").set_index("name")["effect"]
+    rows += [
+        f"| {effects['forms_agree']:.3f} bits/dim, for forms",
+        f"| {effects['gap']:.3f} nats, for the gap",
+        f"| {effects['feynman_kac']:.1%}, for ratios",
+        f"| {effects['layers_slope'].iloc[0]:.2f}, for the slope",
+        f"| {effects['same_law'].iloc[0]:.1f}, for Wasserstein",
+        f"| Swissroll, 100,000 iterations | {long_course('uniform', 2)} | "
+        f"{long_course('debiased', 4)} |",
+    ]
     for name, experiment in (("MNIST, laptop", mnist), ("CIFAR-10 subset, laptop", cifar)):
         cells = [bias_course(experiment.partition(".")[2], law) for law in ("uniform", "debiased")]
         ends = [v[f"{experiment}.bias.debiased_{by}.last"] for by in ("tenfold", "tenth")]
@@ -408,6 +418,13 @@ def laptop_in_short() -> list[str]:
 
 def minus(row: str) -> str:
     return re.sub(r"(?<![\w)])-(?=\d)", MINUS, row)
+
+
+def long_course(law: str, digits: int) -> str:
+    """Of the Swissroll's training at the paper's scale, at the first checkpoint and at the end."""
+    of = kept("paper-swissroll/gradient")
+    of = of[of["law"] == law].sort_values("iteration")["relative_bias"]
+    return f"{of.iloc[0]:.3f}, \N{EN DASH}, {of.iloc[-1]:.{digits}f}"
 
 
 def bias_course(experiment: str, law: str) -> str:
@@ -472,6 +489,9 @@ def records_in_prose() -> list[str]:
     ours = kept("pretrained/records").set_index("name")
     m = f"{ours['bpd']['mnist-record']:.3f}"
     error = f"{ours['std_err']['mnist-record']:.3f}"
+    course = kept("recipes/record_course")
+    gpu = course[course["entry"] == "gpu"].reset_index()
+    passes = gpu["passes"].round(-3)
     return [
         f"was 3.55. It is beaten by {3.55 - hour['bpd']:.2f}, with {hour['seconds'] - 3600:.0f} "
         f"seconds",
@@ -481,6 +501,8 @@ def records_in_prose() -> list[str]:
         f"is at {ours['bpd']['cifar10-record']:.2f}.",
         f"CIFAR-10 says {hour['bpd']:.3f} and",
         f"MNIST says {mnist['bpd']:.3f} and",
+        f"were at {gpu['bpd'][0]:.2f} after {passes[0]:,} passes at a constant step size, "
+        f"{gpu['bpd'][1]:.2f} after {passes[1]:,}, {gpu['bpd'][2]:.2f} after {passes[2]:,}.",
         f"came out at {hour['bpd']:.3f} ± {hour['std_err']:.3f} on all test images, MNIST at "
         f"{mnist['bpd']:.3f} ± {mnist['std_err']:.3f}.",
         f"{night['bpd']:.3f} ± {night['std_err']:.3f} and {m} ± {error} came out",
