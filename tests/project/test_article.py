@@ -45,7 +45,7 @@ def typed(text: str) -> set[str]:
 
 
 def test_no_result_is_typed_into_the_text():
-    """But for levels of tests, what a wrong formula is off by, a cosine in words, CIFAR-10 and H200."""
+    """But for levels of tests, faults of 5%, a cosine in words, CIFAR-10 and H200."""
     text = (HERE / "article.typ").read_text()
     text = text[text.index("#v(0.5em)") :]
     assert typed(text) <= {"0.99", "5%", "80%", "95%", "10", "200"}, typed(text)
