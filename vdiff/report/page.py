@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
@@ -57,8 +58,8 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
         failures=[c for c in claims if c["kind"] == "fails"],
         headline=figures[0] if figures else None,  # by the registry the one at a glance
         words=WORDS,
-        questions=_questions(claims, figures),
-        others=[f for f in figures if not any(f["kind"] in q.figures for q in QUESTIONS)],
+        questions=_questions(claims, figures[1:]),
+        others=_folded([f for f in figures if not any(f["kind"] in q.figures for q in QUESTIONS)]),
         table=_inline(folder / "claims.csv"),
         controls=[_control(r) for r in read_csv(folder / CONTROLS, "controls").to_dict("records")],
         controls_table=_inline(folder / CONTROLS),
@@ -103,6 +104,7 @@ def _claim(row: dict) -> dict:
         **row,
         "ours": shown(row["ours"]) if pd.notna(row["ours"]) else "not known",
         "interval": f"{shown(row['low'])} to {shown(row['high'])}" if known else "",
+        "published": re.sub(r"(?<!\w)-(?=\d)", MINUS, row["published"]),
         "kind": KINDS.get(row["verdict"], "open"),
         "power": power,
         "value": row["ours"],
@@ -213,14 +215,20 @@ def _questions(claims: list[dict], figures: list[dict]) -> list[dict]:
     for q in (*QUESTIONS, Question("others", "What else was tested?", "", ())):
         slugs = {q.slug} if q.slug in known else others
         rows = [c for c in claims if c["question"] in slugs]
-        shown = [
-            {**f, "caption": "" if k else f["caption"]}  # once for figures of a kind
-            for kind in q.figures
-            for k, f in enumerate(f for f in figures if f["kind"] == kind)
-        ]
+        shown = _folded([f for kind in q.figures for f in figures if f["kind"] == kind])
         if rows or shown:
             asked.append({**q._asdict(), "rows": _merged(rows), "figures": shown})
     return asked
+
+
+def _folded(figures: list[dict]) -> list[dict]:
+    """The first figure of each kind, with the others behind it, which have the same caption."""
+    kinds: dict[str, list[dict]] = {}
+    for f in figures:
+        kinds.setdefault(f["kind"], []).append(f)
+    return [
+        {**first, "more": [{**f, "caption": ""} for f in rest]} for first, *rest in kinds.values()
+    ]
 
 
 def _merged(rows: list[dict]) -> list[dict]:
@@ -331,6 +339,7 @@ def _figures(folder: Path, drawn: Path, config: Config) -> list[dict]:
                     "name": figure.stem(name),
                     "kind": figure.name,
                     "title": figure.title + (f": {name}" if name else ""),
+                    "of": name or "",
                     "caption": caption.strip(),
                     # The caption says what is seen; a reader of the page hears whose it is.
                     "alt": _alt(figure.title, name, caption),
