@@ -41,6 +41,35 @@ def test_links_to_files_and_headings_lead_somewhere(page):
             assert anchor[1:] in slugs, f"{page} links to {path}{anchor}"
 
 
+def unlike_a_finding(script):
+    """What CONTRIBUTING.md asks of a script in findings/ and this text has not."""
+    asked = {
+        "begins with a comment": script.startswith("#!/usr/bin/env bash\n# "),
+        "stops at errors": "\nset -euo pipefail\n" in script,
+        "installs in a temporary folder": 'folder="$(mktemp -d)"' in script
+        and "trap 'rm -rf \"$folder\"' EXIT" in script,
+        "takes PIP_ARGS": "${PIP_ARGS:-}" in script,
+        "pins what it installs": re.search(r"^ +[\w.-]+(\[\w+\])?==[\d.]+", script, re.M),
+        "does without vdiff": not re.search(r"(import|from|-m) vdiff", script),
+        "says what was expected": "expected" in script,
+        "fails if that changed": "no longer as described" in script,
+    }
+    return [words for words, there in asked.items() if not there]
+
+
+def test_findings_have_their_form_and_their_line():
+    """Each script once in the table; a script that lacks a part of the form is told so."""
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    page = (ROOT / "findings/README.md").read_text()
+    assert sorted(re.findall(r"^\| \[([\w-]+)\]\(\1\.sh\) \|", page, re.M)) == [
+        path.stem for path in scripts
+    ]
+    for path in scripts:
+        assert unlike_a_finding(path.read_text()) == [], path
+    loose = path.read_text().replace("==", ">=") + "\nfrom vdiff import wrap\n"
+    assert unlike_a_finding(loose) == ["pins what it installs", "does without vdiff"]
+
+
 def test_the_notebook_of_any_model_is_the_page():
     """If this fails: make notebooks. It was run, and tells of no machine."""
     text = (ROOT / "docs/any-model.md").read_text()
