@@ -1,7 +1,9 @@
-"""Models by name: of a run's folder, of a file of weights, or that come with vdiff.
+"""Models by name: from a run's folder, from a file of weights, or of those that come with vdiff.
 
+```python
 model = vdiff.load("results/demo/runs/digits/debias-True/seed-0").fit()
 bound = model.log_prob(model.test_examples(8))
+```
 """
 
 from pathlib import Path
@@ -15,12 +17,19 @@ from vdiff.trained import Trained
 
 
 def load(name: str | Path, data_root: str | Path = "data", device: str = "cpu") -> Model:
-    """The model of a run folder, such as results/demo/runs/digits/debias-True/seed-0, at its last
-    snapshot and with its data; or a network that comes with vdiff, such as mnist-record
-    (`vdiff.pretrained.names()`), or one in a file of `vdiff export-weights`, which need no data.
+    """The model of a run, of a file of weights, or one that comes with vdiff.
 
-    data_root: the folder of the torchvision sets, for runs on those. Raises VdiffError when files
-    are missing or do not fit.
+    Arguments:
+        name: A run's folder, such as results/demo/runs/digits/debias-True/seed-0, for the model at
+            its last snapshot, with its data; a file of `vdiff export-weights`; or the name of a
+            network that comes with vdiff, such as mnist-record (`vdiff.pretrained.names()`). The
+            last two need no data.
+        data_root: The folder of the torchvision sets, for runs on those.
+        device: auto, cpu, cuda, cuda:N, or another device of torch's; a GPU may be shared.
+
+    Raises:
+        VdiffError: When the name is none of these, files are missing or do not fit, or torch cannot
+            use the device.
     """
     known = names()
     meant = f"a run's folder, a file of weights, or one of {', '.join(known) or 'none'}"

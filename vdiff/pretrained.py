@@ -1,7 +1,9 @@
 """Weights to take home: a trained network in one file, with all that it needs but its data.
 
+```python
 model = vdiff.load("mnist-record")  # a `Model`, as vdiff.wrap makes it
 model.log_prob(images), model.sample(16, lmbd=0.5)
+```
 """
 
 import hashlib

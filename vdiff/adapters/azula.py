@@ -1,6 +1,8 @@
 """Denoisers of the package azula (pip install vdiff[models]), which loads many known models.
 
+```python
 model = from_azula(denoiser, data=(3, 64, 64))
+```
 """
 
 from collections.abc import Sequence
@@ -15,11 +17,16 @@ from vdiff.likelihood.network import evaluating
 
 
 def from_azula(denoiser: Any, *, data: Sequence[int], **keys: Any) -> Model:
-    """A denoiser(x_t, t) whose posterior has a mean, with any schedule (alpha, sigma) of azula's.
-    One that takes a single time for all rows, as azula's GaussianDenoiser does, is asked row by
-    row. Conditions are a dict, as azula's denoisers take arguments by their names.
+    """The model of a denoiser(x_t, t) whose posterior has a mean, with any schedule of azula's.
 
-    data: the shape of an example; keys: of `wrap`.
+    One that takes a single time for all rows, as azula's GaussianDenoiser does, is asked row by
+    row.
+
+    Arguments:
+        denoiser: With its `schedule`, t to (alpha, sigma). Its conditions are a dict, as azula's
+            denoisers take arguments by name.
+        data: The shape of an example.
+        **keys: Further arguments of `vdiff.wrap`.
     """
 
     def mean(y: Tensor, t: Tensor, /, *condition: Tensor, **named: Tensor) -> Tensor:

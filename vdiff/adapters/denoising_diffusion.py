@@ -1,6 +1,8 @@
 """Models of the package denoising-diffusion-pytorch (pip install vdiff[models]).
 
+```python
 model = from_denoising_diffusion(diffusion)  # a GaussianDiffusion, or an EMA of one
+```
 """
 
 from typing import Any
@@ -16,11 +18,17 @@ PREDICTS = {"pred_noise": "noise", "pred_x0": "x0", "pred_v": "v"}
 
 
 def from_denoising_diffusion(diffusion: Any, **keys: Any) -> Model:
-    """A GaussianDiffusion, one of a learned variance too (`Model.chain` takes it), or an
-    ema_pytorch.EMA of one, whose averaged weights it then is. Images are grey levels, which it maps
-    to [-1, 1] unless its auto_normalize is off. keys: of `wrap`.
+    """The model of a GaussianDiffusion.
 
-    Raises VdiffError for the package's other kinds, and for networks that see more than y and t.
+    Arguments:
+        diffusion: A GaussianDiffusion for images, also one of a learned variance (which
+            `Model.chain` uses), or an ema_pytorch.EMA of one, whose averaged weights are taken.
+            Images are grey levels, which it maps to [-1, 1] unless its auto_normalize is off.
+        **keys: Further arguments of `vdiff.wrap`.
+
+    Raises:
+        VdiffError: For the package's other kinds, for self_condition, where the network sees more
+            than y and t, and for immiscible.
     """
     diffusion = getattr(diffusion, "ema_model", diffusion)
     kind = type(diffusion).__name__

@@ -1,7 +1,9 @@
 """Networks and schedulers of the package diffusers (pip install vdiff[models]).
 
+```python
 model = from_diffusers(unet, scheduler)  # or a DDPMPipeline, which has both
 model = from_folder("ddpm-cifar10-32")  # a folder with the network and its scheduler
+```
 """
 
 import json
@@ -31,14 +33,18 @@ WRAPPERS = ("module.", "_orig_mod.")  # that DataParallel and torch.compile put 
 
 
 def from_diffusers(unet: Any, scheduler: Any = None, **keys: Any) -> Model:
-    """A UNet2DModel, or another network unet(sample, timestep).sample, with the scheduler that it
-    was trained with: DDPM's and those that share its table, EDM's, or flow matching's; or a
-    pipeline in place of both. keys: of `wrap`, such as range and levels. A network for classes
-    takes their numbers as its condition, a UNet2DConditionModel its encoder_hidden_states, and both
-    a dict of their arguments.
+    """The model of a network and the scheduler that it was trained with.
 
-    Raises VdiffError for schedulers of other kinds, and for pipelines whose network works on
-    latents.
+    Arguments:
+        unet: A UNet2DModel, or another network unet(sample, timestep).sample; or a pipeline in
+            place of network and scheduler. A network for classes takes their numbers as its
+            condition, a UNet2DConditionModel its encoder_hidden_states, and either a dict of their
+            arguments.
+        scheduler: DDPM's or one that shares its table, EDM's, or flow matching's.
+        **keys: Further arguments of `vdiff.wrap`, such as range and levels.
+
+    Raises:
+        VdiffError: For schedulers of other kinds, and for pipelines whose network works on latents.
     """
     if scheduler is None:
         unet, scheduler = _taken_apart(unet)
@@ -91,12 +97,20 @@ def from_folder(
     variant: str | None = None,
     **keys: Any,
 ) -> Model:
-    """A folder as pipelines are shared: the network in it or in `unet`, its scheduler's
-    configuration in it or in `scheduler`. unet: another folder within, such as unet_ema; variant:
-    which weights, such as fp16, where there are several. keys: of `wrap`.
+    """The model in a folder as pipelines are shared.
 
-    Raises VdiffError when one is missing or of a kind that vdiff does not take, when the weights
-    are not all of the network's, and for pipelines whose network works on latents.
+    Arguments:
+        folder: The network is in it or in its folder `unet`, the scheduler's configuration in it or
+            in its folder `scheduler`.
+        device: The device that the network is put on.
+        unet: Another folder of the network within it, such as unet_ema.
+        variant: Which weights to take, such as fp16, where there are several.
+        **keys: Further arguments of `vdiff.wrap`, such as range and levels.
+
+    Raises:
+        VdiffError: When network or scheduler is missing or of a kind that vdiff does not take, when
+            the weights are not all of the network's, and for pipelines whose network works on
+            latents.
     """
     import diffusers
 

@@ -1,6 +1,8 @@
 """Networks as EDM's code has them: D(x, sigma) or D(x, sigma, labels), the denoised x.
 
+```python
 model = from_edm(net)
+```
 """
 
 import math
@@ -12,10 +14,14 @@ from vdiff.likelihood.wrap import wrap
 
 
 def from_edm(net: Any, **keys: Any) -> Model:
-    """A preconditioned network (EDMPrecond, VPPrecond and so on, arXiv 2206.00364) with its
-    img_channels and img_resolution; noise levels from its sigma_min, at least 0.002, to its
-    sigma_max, at most 80, unless `s_min` and `schedule` say otherwise. keys: of `wrap`; a network
-    for classes takes them as its condition, one-hot."""
+    """The model of a preconditioned network of EDM's code (arXiv 2206.00364).
+
+    Arguments:
+        net: EDMPrecond, VPPrecond and so on, with img_channels and img_resolution. Noise levels go
+            from its sigma_min, or 0.002 if that is larger, to its sigma_max, or 80 if that is
+            smaller. A network for classes takes them as its condition, one-hot.
+        **keys: Further arguments of `vdiff.wrap`; `s_min` and `schedule` set other noise levels.
+    """
     least = max(float(getattr(net, "sigma_min", 0)), 0.002)
     most = float(getattr(net, "sigma_max", math.inf))
     size = net.img_resolution

@@ -1,7 +1,9 @@
 """Velocities of the package flow_matching, and of others whose path is the straight one.
 
+```python
 model = from_flow_matching(net, scheduler, data=(2,))
 model = from_velocity(net, data=(2,))  # torchcfm's, and flow_matching's CondOTScheduler
+```
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +23,21 @@ NEAREST = 1e-3  # to the ends of time: there a velocity says nothing about the n
 def from_velocity(
     net: Callable[..., Tensor], *, data: Sequence[int], sigma: float = 0.0, **keys: Any
 ) -> Model:
-    """A velocity net(y, t) that was trained on y = (1 - t) noise + t x + sigma more noise, the data
-    at t = 1, as flow_matching's CondOTProbPath (sigma = 0) and torchcfm's ConditionalFlowMatcher
-    have it. Noise and data must have been paired independently: under an optimal-transport coupling
-    y is not x and Gaussian noise, and a velocity says nothing about the score.
+    """The model of a velocity on the straight path, y = (1 - t) noise + t x + sigma more noise.
 
-    At t = 1 there is noise of sigma on the data still, so that the density is that of data plus
-    N(0, sigma^2), as for the samples that the velocity leads to. keys: of `wrap`. Raises
-    VdiffError for a negative sigma.
+    flow_matching's CondOTProbPath (sigma = 0) and torchcfm's ConditionalFlowMatcher have it. Noise
+    and data must have been paired independently: under an optimal-transport coupling the noise in y
+    is not Gaussian given x, and a velocity says nothing about the score.
+
+    Arguments:
+        net: net(y, t) for y (B, *data) and t (B,), the data at t = 1.
+        data: The shape of an example.
+        sigma: At least 0. At t = 1 there is still noise of sigma on the data, so the density is
+            that of data plus N(0, sigma^2), as for the samples that the velocity leads to.
+        **keys: Further arguments of `vdiff.wrap`.
+
+    Raises:
+        VdiffError: For a negative sigma.
     """
     if not sigma >= 0:
         raise VdiffError(f"sigma is {sigma}; it must be 0 or more.")
@@ -57,8 +66,14 @@ def from_velocity(
 def from_flow_matching(
     net: Callable[..., Tensor], scheduler: Any, *, data: Sequence[int], **keys: Any
 ) -> Model:
-    """A velocity net(y, t) of an AffineProbPath with any scheduler of flow_matching's, noise and
-    data paired independently. keys: of `wrap`."""
+    """The model of a velocity of an AffineProbPath, noise and data paired independently.
+
+    Arguments:
+        net: net(y, t) for y (B, *data) and t (B,), the data at t = 1.
+        scheduler: Any scheduler of flow_matching's.
+        data: The shape of an example.
+        **keys: Further arguments of `vdiff.wrap`.
+    """
 
     def at(t: Tensor) -> Any:
         return scheduler(t)

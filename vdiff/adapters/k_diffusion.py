@@ -1,6 +1,8 @@
 """Denoisers of the package k-diffusion, D(x, sigma).
 
+```python
 model = from_k_diffusion(denoiser, data=(3, 32, 32), sigma_min=0.01, sigma_max=80)
+```
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +24,20 @@ def from_k_diffusion(
     sigma_max: float | None = None,
     **keys: Any,
 ) -> Model:
-    """A Denoiser, or a wrapper of another network such as OpenAIDenoiser or DiscreteVDDPMDenoiser,
-    without quantised times. data: the shape of an example; sigma_min, sigma_max: the noise levels
-    that it was trained on, as in its configuration; wrappers of a table know theirs. keys: of
-    `wrap`. Raises VdiffError without noise levels and for quantised ones."""
+    """The model of a denoiser of k-diffusion's.
+
+    Arguments:
+        denoiser: A Denoiser, or a wrapper of another network, such as OpenAIDenoiser or
+            DiscreteVDDPMDenoiser, without quantised times.
+        data: The shape of an example.
+        sigma_min: The least noise level it was trained on, as in its configuration; wrappers of a
+            table know theirs.
+        sigma_max: The largest.
+        **keys: Further arguments of `vdiff.wrap`.
+
+    Raises:
+        VdiffError: When the noise levels are unknown, and for quantised times.
+    """
     least = getattr(denoiser, "sigma_min", None) if sigma_min is None else sigma_min
     most = getattr(denoiser, "sigma_max", None) if sigma_max is None else sigma_max
     if least is None or most is None:

@@ -1,6 +1,8 @@
 """Networks and schedulers of the package MONAI (pip install vdiff[models]).
 
+```python
 model = from_monai(unet, scheduler, data=(1, 64, 64), range=(0, 1))
+```
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +21,18 @@ PREDICTS = {"epsilon": "noise", "sample": "x0", "v_prediction": "v"}
 def from_monai(
     unet: Callable[..., Tensor], scheduler: Any, *, data: Sequence[int], **keys: Any
 ) -> Model:
-    """A DiffusionModelUNet, in two or three dimensions, with a DDPMScheduler, or another of the
-    same table. data: the shape of an example; keys: of `wrap`; where the images were in [0, 1] in
-    training, as in MONAI's tutorials, `range` is (0, 1). A network for classes takes them as its
-    condition, another its context, and both a dict of their arguments.
+    """The model of a network and the scheduler that it was trained with.
 
-    Raises VdiffError for schedulers of other kinds.
+    Arguments:
+        unet: A DiffusionModelUNet, in two or three dimensions. A network for classes takes them as
+            its condition, another its context, and either a dict of their arguments.
+        scheduler: A DDPMScheduler, or another of the same table.
+        data: The shape of an example.
+        **keys: Further arguments of `vdiff.wrap`; `range` is (0, 1) where images were in [0, 1] in
+            training, as in MONAI's tutorials.
+
+    Raises:
+        VdiffError: For schedulers of other kinds.
     """
     predicts = PREDICTS.get(str(getattr(scheduler, "prediction_type", None)))
     if predicts is None or not hasattr(scheduler, "alphas_cumprod"):

@@ -28,11 +28,16 @@ def from_path(
     data: Sequence[int],
     **keys: Any,
 ) -> Model:
-    """A network net(y_t, t) that predicts x0, the noise or the score, with conditions as `wrap` has
-    them.
+    """The model of a network on the path y_t = alpha(t) x + sigma(t) eps.
 
-    ends: the path's times nearest the data and nearest the noise, in either order of size; data:
-    the shape of an example; keys: of `wrap`.
+    Arguments:
+        net: net(y_t, t), with conditions as `vdiff.wrap` has them.
+        path: t (B,) to alpha (B,) and sigma (B,).
+        predicts: x0, noise or score.
+        ends: The path's times nearest the data and nearest the noise, in this order; either may be
+            the larger.
+        data: The shape of an example.
+        **keys: Further arguments of `vdiff.wrap`.
     """
 
     def level(t: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """Posteriors of the package sbi by score matching (NPSE) and by flow matching (FMPE).
 
+```python
 model = from_sbi(inference.build_posterior())
 model.log_prob(theta, x)  # one x for each theta
+```
 """
 
 from typing import Any
@@ -16,11 +18,16 @@ from vdiff.likelihood.model import Model
 
 
 def from_sbi(posterior: Any, **keys: Any) -> Model:
-    """A VectorFieldPosterior, or its estimator; the model's condition is x, one for each theta. The
-    density is the network's own: a posterior of sbi also cuts it at the bounds of its prior. keys:
-    of `wrap`.
+    """The model of parameters theta whose condition is x, one for each theta.
 
-    Raises VdiffError for posteriors of other kinds, and for those of standardised parameters.
+    Its density is the network's own: a posterior of sbi also cuts it at the bounds of its prior.
+
+    Arguments:
+        posterior: A VectorFieldPosterior, or its estimator.
+        **keys: Further arguments of `vdiff.wrap`.
+
+    Raises:
+        VdiffError: For posteriors of other kinds, and for those of standardised parameters.
     """
     estimator = getattr(posterior, "vector_field_estimator", posterior)
     if not hasattr(estimator, "score") or not hasattr(estimator, "input_shape"):

@@ -1,6 +1,8 @@
 """Networks and SDEs as the code of Song et al. has them (arXiv 2011.13456), continuous time.
 
+```python
 model = from_score_sde(net, sde, data=(3, 32, 32), range=(0, 1))
+```
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +19,21 @@ from vdiff.likelihood.model import Model
 def from_score_sde(
     net: Callable[..., Tensor], sde: Any, *, data: Sequence[int], eps: float = 1e-5, **keys: Any
 ) -> Model:
-    """net(x, labels) with an sde that has `marginal_prob(x, t)`, the mean and standard deviation at
-    t given x, and T. A variance-exploding sde (its mean is x) has a network that returns the score
-    and takes the standard deviation as its label; the others' returns minus the standard deviation
-    times the score and takes 999 t. eps: the least time it was trained on. keys: of `wrap`;
-    `range` is (0, 1) where its configuration says data.centered = False.
+    """The model of a network and the SDE that it was trained with.
 
-    Raises VdiffError where `marginal_prob` does not take examples of as many axes as the data have:
-    that of the package's VPSDE and subVPSDE takes images (C, H, W).
+    Arguments:
+        net: net(x, labels). Of a variance-exploding sde (its mean is x) it returns the score and
+            takes the standard deviation as its label; of another it returns minus the standard
+            deviation times the score and takes 999 t.
+        sde: With T, and marginal_prob(x, t), the mean and standard deviation at t given x.
+        data: The shape of an example.
+        eps: The least time that the network was trained at.
+        **keys: Further arguments of `vdiff.wrap`; `range` is (0, 1) where the network's
+            configuration says data.centered = False.
+
+    Raises:
+        VdiffError: When marginal_prob does not take examples of as many axes as `data` says: that
+            of the package's VPSDE and subVPSDE takes images (C, H, W).
     """
 
     def path(t: Tensor) -> tuple[Tensor, Tensor]:

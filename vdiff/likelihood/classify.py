@@ -50,9 +50,17 @@ class Posterior(NamedTuple):
 
 @dataclass(frozen=True)
 class Classified:
-    """log_prob, error: (N, K) nats, bounds on log p(x | y) of each class; posterior,
-    posterior_error: (N, K), by Bayes' rule from these bounds; marginal: log p(x), as `log_prob` has
-    it. Each value ± 1.96 error covers in 95% of cases what draws without end would give."""
+    """What `Model.classify` finds for N examples and K classes.
+
+    Each value ± 1.96 error covers in 95% of cases what infinitely many draws would give.
+
+    Attributes:
+        log_prob: (N, K) nats, bounds on log p(x | y) of each class.
+        error: (N, K) nats, of these.
+        posterior: (N, K), by Bayes' rule from these bounds.
+        posterior_error: (N, K), of the posterior.
+        marginal: log p(x) in nats, as `Model.log_prob` returns it.
+    """
 
     log_prob: np.ndarray
     error: np.ndarray
@@ -62,7 +70,7 @@ class Classified:
 
     @property
     def predicted(self) -> np.ndarray:
-        """The likeliest class of each example, (N,): its place among those given."""
+        """(N,): the index of the likeliest class of each example."""
         return self.posterior.argmax(1)
 
 

@@ -40,8 +40,13 @@ Severity = Literal["certain", "likely", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: times, claim, denoiser, low noise, output, mode, random, gradient or precision;
-    certain: refused by `fit`."""
+    """One thing that was found.
+
+    Attributes:
+        kind: times, claim, denoiser, low noise, output, mode, random, gradient or precision.
+        severity: certain, which `fit` refuses, likely, of which it warns, or note.
+        sentence: What was found.
+    """
 
     kind: str
     severity: Severity
@@ -50,10 +55,17 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """At levels of noise, arrays (L,): log_nsr = log(sigma^2 / m^2); error, linear, told: mean
-    squared errors of a coordinate of x-hat, by the network, by the linear denoiser that knows each
-    coordinate's mean and variance, and by the network when told the time of log NSR + shift, which
-    is best (NaN where a model cannot be told another); d: dimensions."""
+    """How well a network denoises at L levels of noise, and what that says about it.
+
+    Attributes:
+        log_nsr: (L,) log(sigma^2 / m^2).
+        error: (L,) mean squared error of a coordinate of x-hat.
+        linear: (L,) that of the linear denoiser that knows each coordinate's mean and variance.
+        shift: (L,) the shift of log NSR whose time, told to the network, makes it denoise best.
+        told: (L,) its error when told that time; NaN for a model that cannot be told another.
+        d: Dimensions of an example.
+        findings: What was found, the worst first.
+    """
 
     log_nsr: np.ndarray
     error: np.ndarray
@@ -65,12 +77,12 @@ class Diagnosis:
 
     @property
     def ratio(self) -> np.ndarray:
-        """The error at the claimed time to that at the best, (L,)."""
+        """(L,): the error at the claimed time divided by that at the best."""
         return self.error / self.told
 
     @property
     def nats(self) -> np.ndarray:
-        """Nats of an example and unit of log SNR that are spent at each level, (L,)."""
+        """(L,): nats per example and unit of log SNR spent at each level."""
         return self.d * self.error / (2 * np.exp(self.log_nsr))
 
     def to_pandas(self) -> Any:
@@ -90,7 +102,7 @@ class Diagnosis:
         )
 
     def plot(self) -> Any:
-        """A figure of both errors and of the nats, by noise level."""
+        """A figure of both errors and of the nats, over the noise level."""
         with needed():
             import matplotlib.pyplot as plt
         figure, (top, bottom) = plt.subplots(2, sharex=True, layout="constrained")

@@ -15,9 +15,13 @@ from vdiff.diffusion.drift import Drift, checked
 
 
 class Gradient(NamedTuple):
-    """value, error: like the examples, (N, ...), nats for each unit of x, of grey levels nats for
-    each level; value ± 1.96 error covers a coordinate in 95% of cases, NaN where that cannot be
-    known."""
+    """The gradient of the bound by examples (N, ...).
+
+    Attributes:
+        value: (N, ...), nats per unit of x, or per grey level.
+        error: (N, ...); value ± 1.96 error covers a coordinate in 95% of cases; NaN where that
+            cannot be known.
+    """
 
     value: np.ndarray
     error: np.ndarray

@@ -205,22 +205,33 @@ def with_vae(
     scaling: float | Sequence[float] | None = None,
     shift: float | Sequence[float] | None = None,
 ) -> Model:
-    """The model of images x that a model of latents is with an autoencoder in front of it, such as
-    diffusers' AutoencoderKL: encode(x) gives a Gaussian, decode(z) a mean.
+    """A model of images, from a model of their latents and the autoencoder, such as diffusers'
+    AutoencoderKL.
 
-    of: "x", a bound on log p(x), with decoder and encoder terms, by a draw of z for each of the
-    bound; or log p(z) alone at the encoder's "mean", or at one "draw" of it for each example and
-    seed, which are densities of latents z as the encoder gives them and say nothing of x. Results
-    are labelled so, and their bits/dim are by the dimensions of x or z. sd: the decoder's standard
-    deviation, in the units of `range`, which "x" needs and diffusers' autoencoders do not have: a
-    number, or training images that it is fitted on, as the root mean squared error of what comes
-    back of them. levels: grey levels, whose probability the bound is then of; None for real images,
-    whose density it is of. range: what grey levels 0 and levels - 1 are to the encoder. scaling,
-    shift: the network sees scaling (z - shift), numbers or one a channel; by default the
-    autoencoder's configuration has them.
+    With of="x" a result is a bound on log p(x) with the terms of decoder and encoder (arXiv
+    1312.6114), by one draw of z for each draw of the bound. With "mean" or "draw" it is log p(z)
+    alone, a density of latents as the encoder gives them, which says nothing about x. Results are
+    labelled so, and their bits/dim are per dimension of x or of z. Samples are the decoder's means.
 
-    Samples are the decoder's means. Raises VdiffError when a model is not one of real vectors, when
-    its latents are not the autoencoder's, and for autoencoders without a Gaussian.
+    Arguments:
+        model: A model of latents, real vectors (`levels=None` of `wrap`).
+        vae: encode(x) gives a Gaussian, decode(z) a mean.
+        sd: Standard deviation of the decoder, in the units of `range`: a number, or training images
+            (N, ...) to fit it on, as the root mean squared error of what comes back. "x" needs it;
+            diffusers' autoencoders do not come with it.
+        of: "x", or log p(z) at the encoder's "mean" or at one "draw" of it for each example and
+            seed.
+        levels: How many grey levels images have, 2 to 256, whose probability is bounded, or None
+            for real images, whose density is.
+        range: What the grey levels 0 and levels - 1 are to the encoder.
+        scaling: The network sees scaling (z - shift): a number above 0 or one per channel, by
+            default that of the autoencoder's configuration.
+        shift: A number or one per channel, by default that of the autoencoder's configuration.
+
+    Raises:
+        VdiffError: When the model is not one of real vectors, its latents are not the
+            autoencoder's, the autoencoder gives no Gaussian or decodes at random, or an argument is
+            none of these.
     """
     space = model.space
     if not isinstance(space, Space) or space.levels is not None:

@@ -1,8 +1,12 @@
-"""A diffusion model that can be asked how likely examples are, and for new ones.
+"""A diffusion model that says how likely examples are, and makes new ones.
 
-model = vdiff.wrap(net, schedule="ddpm-linear", predicts="noise", data=(3, 32, 32), range=(-1, 1))
+```python
+model = vdiff.wrap(
+    net, schedule="ddpm-linear", predicts="noise", data=(3, 32, 32), range=(-1, 1)
+)
 model.fit(training_images)
 bound = model.log_prob(images)
+```
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -85,18 +89,33 @@ class Batch(NamedTuple):
 
 
 class Model:
-    """sde, a and space: the forward SDE, the drift a(y, s) or a(y, s, condition), and how data
-    become vectors. s_min: the least time at which the network was trained; ends_at: the time s_0
-    below which a bound holds the score, None for the one that `fit` finds best; eps_t: where time
-    distributions stop following log NSR. data: of a run of vdiff its own, else None.
+    """A diffusion model; `vdiff.wrap` and `vdiff.load` make it.
 
     What a method returns for an example depends on the model and its last `fit`, on the example,
     its condition, the draws and the seed; not on earlier calls, the other examples, their order, or
     `batch_size` (to the network's own rounding).
+
+    A condition is what the network takes besides y and time: a tensor, array or list (N, ...), a
+    row for each example, or one number for all. Several in a tuple are passed by position, in a
+    dict by name.
+
+    Arguments:
+        sde: The forward SDE.
+        a: The drift a(y, s) or a(y, s, condition), g times the score, for y (B, ...) and s (B,),
+            like y.
+        space: How data become vectors.
+        s_min: The least time at which the network was trained.
+        eps_t: Where time distributions stop following log NSR; by default at sigma / m = 0.01, or
+            at s_min if that is later.
+        device: Where `a` takes its input.
+        check: Whether `fit` checks the network on the examples it is given.
+        data: The data set of a run of vdiff, otherwise None.
+        ends_at: The time s_0 below which a bound holds the score; None for the one that `fit` finds
+            best.
     """
 
     learned: Callable[[], Tensor | None] = staticmethod(lambda: None)
-    """What the network gave in its last call beside its output, as a learned variance is."""
+    """What the network returned in its last call beside its output, such as a learned variance."""
 
     earlier: Mapping[bytes, int] = MappingProxyType({})
     """How often examples, by their digests, came before those that `log_prob` is asked for, where
@@ -129,8 +148,8 @@ class Model:
         self._centred: Model | None = None
 
     def drift(self, condition: Any = None, rows: Tensor | None = None) -> Drift:
-        """The drift a(y, s), like y (B, ...), of examples whose condition is that, or `rows` of it;
-        the network runs on its own device."""
+        """The drift a(y, s), like y (B, ...), under a condition, or under `rows` (K,) of it; the
+        network runs on its own device."""
         own = conditions_of(condition)
         own = own if rows is None else own[rows]
 
@@ -142,12 +161,12 @@ class Model:
         return a
 
     def score(self, y: Tensor, s: Tensor, condition: Any = None) -> Tensor:
-        """grad log q_s at y (B, ...) and s (B,), like y: a / g."""
+        """The score, grad log q_s = a / g, at y (B, ...) and s (B,), like y."""
         return self.drift(condition)(y, s) / expand_like(self.sde.g(s).to(y.dtype), y)
 
     def test_examples(self, n: int | None = None) -> Tensor:
-        """n test examples of a run's own data, all for None: the first, or evenly spread ones of an
-        NPZ file. Raises VdiffError for a model that has none."""
+        """The first n test examples of a run's own data, or evenly spread ones of an NPZ file; all
+        for None. Raises VdiffError for a model that has no data."""
         return self._data().test_examples(n)
 
     def fit(
@@ -158,15 +177,30 @@ class Model:
         seed: int = 0,
         batch_size: int = 256,
     ) -> "Model":
-        """Fit the control variates on training examples x, (N, ...) or batches of them, at least 64
-        in all: they lower the variance of `log_prob` and leave its mean as it is. Without x on the
-        training data of a run, or, where there are none, on 256 samples of the model's own, under
-        the first 256 conditions if there are any; what asks a model that is not fitted does so.
-        Returns the model itself.
+        """Fit the control variates, which lower the variance of `log_prob` and leave its mean as it
+        is.
 
-        Raises VdiffError where the network is certainly not what it is said to be, as with a wrong
-        schedule, range or prediction, and warns where it is likely not: `diagnose` says more. Only
-        x that are not samples of its own are checked.
+        Given examples, it also checks the network and finds the time at which the bound should end,
+        unless `wrap` was given one (`ends_at`). A method that needs a fit and finds none calls this
+        without x; under a condition it does not, and its errors are NaN.
+
+        Arguments:
+            x: Training examples (N, ...), or batches of them, at least 64 in all. By default up to
+                1,024 training examples of a run, or, without data, 256 samples of the model's own.
+            condition: Their conditions. Samples of its own are drawn under the first 256 of them.
+            seed: Seed of the noise.
+            batch_size: Examples passed to the network at once.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            VdiffError: When x does not fit, or the network is certainly not what it is said to be,
+                as with a wrong schedule, range or prediction (`check=False` of `wrap` goes on
+                regardless).
+
+        Warns:
+            UserWarning: When the network is likely not what it is said to be; `diagnose` says more.
         """
         from vdiff.likelihood.diagnosis import check  # which varies models, and so imports this
 
@@ -217,9 +251,21 @@ class Model:
     def diagnose(
         self, x: Any, condition: Any = None, *, seed: int = 0, batch_size: int = 256
     ) -> "Diagnosis":
-        """Whether the network is what it is said to be, by how it denoises examples x (N, ...), at
-        least 32: sentences, and a table of noise levels with errors and the nats spent there.
-        Raises VdiffError when x does not fit."""
+        """Whether the network is what it is said to be, by how it denoises examples.
+
+        Arguments:
+            x: Examples (N, ...), at least 32.
+            condition: Their conditions.
+            seed: Seed of the noise.
+            batch_size: Examples passed to the network at once.
+
+        Returns:
+            What was found, in sentences, and a table of noise levels with the errors and the nats
+            spent at each.
+
+        Raises:
+            VdiffError: When x does not fit.
+        """
         from vdiff.likelihood.diagnosis import diagnose
 
         return diagnose(self, x, condition, seed=seed, batch_size=batch_size)
@@ -234,8 +280,9 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> np.ndarray:
-        """The single draws of the bound, (N, draws) nats, columns in the strata of
-        `vdiff.stats.few.strata`; each has the bound as its mean."""
+        """The single draws behind `log_prob` by elbo, (N, draws) nats. Columns fall into the strata
+        of `vdiff.stats.few.strata`; averaged within strata and then over them, they estimate the
+        bound without bias. Arguments and errors raised are those of `log_prob`."""
         x = self.space.examples(x)
         self._check_repeats(condition)
         controls = self._controls(condition, batch_size)
@@ -253,17 +300,38 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> LogProb:
-        """Of examples x (N, ...): grey levels, or real vectors, whose log density it then is.
+        """The log likelihood of examples: the log probability of grey levels, or the log density of
+        real vectors.
 
-        elbo: the bound of the reverse SDE (arXiv 2106.02808), by `draws` (32) of the efficient
-        estimator for each; its errors are NaN for a network with conditions that is not fitted.
-        ode: the likelihood of the probability-flow ODE (arXiv 2011.13456),
-        another model unless the network is exact: the mean over `draws` (4) of dequantisation noise
-        and of probes of its divergence, which is exact in up to 8 dimensions; its error is that of
-        the draws plus the solver's (`ode.error_of`). vdm: of grey levels, VDM's bound with its
-        categorical decoder (arXiv 2107.00630), by `draws` (32) as elbo; it ends where sigma / m is
-        a sixth of the levels' distance, as VDM does, or at s_min, or ends_at. Raises VdiffError
-        when x does not fit, and for a network that the method cannot use.
+        - `elbo` is the bound of the reverse SDE (arXiv 2106.02808), by the efficient estimator.
+        - `ode` is the likelihood of the probability-flow ODE (arXiv 2011.13456), another model
+          unless the network is exact. It is the mean over draws of dequantisation noise and of
+          probes of the divergence, which is exact in up to 8 dimensions; its error is that of the
+          draws plus the solver's (`vdiff.likelihood.ode.error_of`).
+        - `vdm` is VDM's bound with its categorical decoder (arXiv 2107.00630), for grey levels. It
+          ends at `ends_at` if `wrap` was given it, otherwise where sigma / m is a sixth of the
+          distance between two levels, as VDM does, or at s_min if that is later.
+
+        Arguments:
+            x: Examples (N, ...): grey levels, integers from 0 to levels - 1, or real vectors,
+                floating.
+            condition: Their conditions.
+            method: elbo, ode or vdm.
+            draws: Draws per example. For elbo and vdm 32 by default, and at least 2. For ode 4 by
+                default, with an error of NaN for 1, or 1 where nothing is random: for real vectors
+                of up to 8 dimensions.
+            batch_size: Draws passed to the network at once.
+            tolerance: Relative and absolute tolerance of ode's solver, from 1e-10 to 0.01.
+            seed: Seed of the noise.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            A value and an error for each example, in nats and in bits/dim. The errors of elbo and
+            vdm are NaN under a condition if the model is not fitted.
+
+        Raises:
+            VdiffError: When an argument does not fit, or the network's output is random or not
+                finite, or, for ode, it blocks gradients or the solver cannot reach the tolerance.
         """
         x = self.space.examples(x)
         self._check_repeats(condition)
@@ -307,10 +375,26 @@ class Model:
         batch_size: int = 256,
         seed: int = 0,
     ) -> LogProb:
-        """The bound of this model less that of another, example by example, on the same noise;
-        at the same times too where both have the same SDE, else at the same quantiles of their own
-        time distributions. Errors are those of the draws. Raises VdiffError when the models differ
-        in their space."""
+        """The bound of this model less that of another, example by example, on the same noise.
+
+        If both have the same SDE, the times are the same too; otherwise they are the same quantiles
+        of each model's own time distribution.
+
+        Arguments:
+            other: A model of the same data.
+            x: Examples (N, ...), as in `log_prob`.
+            condition: Their conditions, for both models.
+            draws: Draws per example, at least 2.
+            batch_size: Draws passed to the network at once.
+            seed: Seed of the noise.
+
+        Returns:
+            Differences in nats, positive where this model's bound is higher, with the errors of the
+            draws.
+
+        Raises:
+            VdiffError: When the models differ in their space, and when `log_prob` raises it.
+        """
         x = self.space.examples(x)
         if self.space != other.space:
             raise VdiffError(f"The models differ in their data: {self.space} and {other.space}.")
@@ -336,11 +420,23 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> Gradient:
-        """Of the bound by examples x (N, ...): the mean gradient of `draws` of the estimator of
-        `log_prob`, through the network and on the same noise; nats for each unit of x. Of grey
-        levels, which are differentiated as the real numbers that dequantisation adds to, nats for
-        each level. With its error, as `log_prob` has it. Raises VdiffError as `log_prob` does, and
-        for a network that blocks gradients."""
+        """The gradient of the bound by x, through the network, on the same noise as `log_prob`.
+
+        Arguments:
+            x: Examples (N, ...). Grey levels are differentiated as the real numbers that
+                dequantisation adds noise to.
+            condition: Their conditions.
+            draws: Draws per example, at least 2, over which the gradient is averaged.
+            batch_size: Draws passed to the network at once.
+            seed: Seed of the noise.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            A value and an error for each coordinate, in nats per unit of x, or per grey level.
+
+        Raises:
+            VdiffError: For a network that blocks gradients, and when `log_prob` raises it.
+        """
         x = self.space.examples(x)
         self._check_repeats(condition)
         of = torch.arange(len(x))
@@ -362,14 +458,27 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> "Classified":
-        """Which of K classes examples x (N, ...) are of, by Bayes' rule from the bounds on
-        log p(x | y), `draws` for each class on shared times and noise. classes: K conditions, as
-        `log_prob` takes them for K examples; prior: (K,) probabilities, by default even.
+        """Which of K classes examples belong to, by Bayes' rule from the bounds on log p(x | y).
 
         The posterior is that of the bounds: where they are not equally tight, it is not the
-        model's; and a network under guidance is the score of no density. Errors are NaN for a
-        network that is not fitted. Raises VdiffError for fewer than two classes, a prior that is
-        none, and a network that says the same under all of them.
+        model's. A network under guidance is the score of no density, so its posterior means
+        nothing.
+
+        Arguments:
+            x: Examples (N, ...), as in `log_prob`.
+            classes: K conditions, one for each class.
+            prior: (K,) probabilities above 0 that sum to 1; by default even.
+            draws: Draws per example and class, at least 2; all classes share their times and noise.
+            batch_size: Draws passed to the network at once.
+            seed: Seed of the noise.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            Bounds, posterior and marginal. Their errors are NaN if the model is not fitted.
+
+        Raises:
+            VdiffError: For fewer than two classes, a prior that is none, or a network that says the
+                same under all classes, and when `log_prob` raises it.
         """
         from vdiff.likelihood.classify import classify  # which asks models, as diagnosis does
 
@@ -387,11 +496,28 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> LogProb:
-        """Of the model that `layers` steps of the sampler `exponential` are: a bound on the log
-        probability of grey levels, or on the log density of vectors, by `draws` paths that share
-        their weights (importance-weighted autoencoders, arXiv 1509.00519). It rises with the draws.
-        The value is the mean of `repeats` such bounds, and the error that of this mean; NaN of
-        one."""
+        """A bound on the likelihood of the discrete model that the sampler `exponential` is.
+
+        It averages the weights of `draws` paths (importance-weighted autoencoders, arXiv
+        1509.00519) and rises with their number.
+
+        Arguments:
+            x: Examples (N, ...), as in `log_prob`.
+            condition: Their conditions.
+            draws: Paths per bound, at least 1.
+            repeats: Bounds per example, at least 1, of which the value is the mean.
+            layers: Steps of the sampler, at least 1.
+            batch_size: Paths passed to the network at once.
+            seed: Seed of the noise.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            A bound on the log probability of grey levels, or on the log density of vectors, in
+            nats; its error is that of the mean of `repeats`, NaN for one.
+
+        Raises:
+            VdiffError: When x or another argument does not fit.
+        """
         x = self.space.examples(x)
         self._check_repeats(condition)
         _at_least(draws, 1, "draws")
@@ -423,15 +549,28 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> LogProb:
-        """Of grey levels x (N, ...), DDPM's bound by the chain of the steps of a table, with its
-        prior term and its discretised Gaussian decoder (arXiv 2006.11239). variance: of a step,
-        beta~_t (small), beta_t (large), or what a network with twice the channels has learned
-        between them (arXiv 2102.09672). draws: passes for each example, at least 8, of which 4 are
-        of the first step's decoder; None for every other step twice. clip: whether xhat is drawn
-        in to the values of grey levels, as in both papers' code.
+        """DDPM's bound by the chain of the steps of a table, with its prior term and its
+        discretised Gaussian decoder (arXiv 2006.11239).
 
-        Raises VdiffError when x does not fit, for vectors, schedules without steps, and a variance
-        that the network does not have."""
+        Arguments:
+            x: Grey levels (N, ...), integers from 0 to levels - 1.
+            condition: Their conditions.
+            variance: Variance of a step: beta~_t (small), beta_t (large), or what a network with
+                twice the channels has learned between them (arXiv 2102.09672).
+            draws: Passes per example, at least 8, of which a quarter, at least 4, are of the first
+                step's decoder. None for that step four times and every other twice.
+            clip: Whether xhat is clipped to the values of grey levels, as in both papers' code.
+            batch_size: Draws passed to the network at once.
+            seed: Seed of the noise.
+            progress: Whether to show a progress bar.
+
+        Returns:
+            A bound on the log probability of each example, in nats and in bits/dim.
+
+        Raises:
+            VdiffError: When x does not fit, for real vectors, for schedules without steps, and for
+                a variance that the network does not have.
+        """
         from vdiff.likelihood.chain import check_chain, draws_of
 
         x = self.space.examples(x)
@@ -461,8 +600,26 @@ class Model:
         seed: int = 0,
         batch_size: int = 256,
     ) -> Tensor:
-        """n examples, as `log_prob` takes them, of the member lmbd of the family; sample k depends
-        on k, its condition and the seed alone."""
+        """New examples; sample k depends on k, its condition and the seed alone.
+
+        Arguments:
+            n: Number of samples, at least 1.
+            condition: Their conditions.
+            sampler: euler_maruyama, exponential, multistep or stochastic_heun; heun or adaptive,
+                for lmbd = 1 only.
+            grid: Grid of times: uniform, quadratic or log_snr.
+            steps: Steps on the grid, at least 1; adaptive chooses its own.
+            lmbd: The member of the family, at most 1: 0 is the reverse SDE, 1 the probability-flow
+                ODE (arXiv 2106.02808).
+            seed: Seed of the noise.
+            batch_size: Samples passed to the network at once.
+
+        Returns:
+            (n, ...), as `log_prob` takes them.
+
+        Raises:
+            VdiffError: When an argument is none of these.
+        """
         _at_least(n, 1, "n")
         _at_least(batch_size, 1, "batch_size")
         check_lmbd(lmbd)

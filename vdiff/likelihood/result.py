@@ -18,15 +18,25 @@ FITTED = ("elbo", "vdm", "chain")
 
 @dataclass(frozen=True, repr=False)
 class LogProb:
-    """value, error: (N,) nats; value ± 1.96 error covers what is estimated in 95% of cases, for
-    each example; NaN where an error cannot be known.
+    """Log likelihoods of N examples in nats, each with its error.
 
-    d: dimensions of an example; method: elbo, ode, layers, vdm or chain; draws: of each example;
-    evaluations: passes of one example through the network, in all; fitted_on: how many examples, or
-    samples of its own, the control variates were fitted on, as `Model.fit` has it; seed: of the
-    noise; tail: of the draws about their example's mean, which says whether the errors can be
-    believed; None where nothing is drawn; ends_at: the noise level sigma / m below which a bound
-    held the score, or at which VDM's decoder stands; of: what the likelihood is of, in words.
+    For each example value ± 1.96 error covers what is estimated in 95% of cases.
+
+    Attributes:
+        value: (N,) nats.
+        error: (N,) nats; NaN where it cannot be known.
+        d: Dimensions of what the likelihood is of, by which bits/dim are counted.
+        method: elbo, ode, layers, vdm or chain.
+        draws: Draws per example.
+        evaluations: Passes of one example through the network, in total.
+        fitted_on: What the control variates were fitted on by `Model.fit`: how many examples, or
+            samples of the model's own.
+        seed: Seed of the noise.
+        tail: Tail of the draws about their example's mean, which tells whether the errors can be
+            believed; None if there is one draw per example.
+        ends_at: The noise level sigma / m below which a bound held the score, or at which VDM's
+            decoder stands; otherwise None.
+        of: What the likelihood is of, in words.
     """
 
     value: np.ndarray
@@ -53,7 +63,7 @@ class LogProb:
 
     @property
     def mean(self) -> tuple[float, float]:
-        """The mean bits/dim of all examples and its standard error over examples and noise; of one
+        """The mean bits/dim of all examples and its standard error, over examples and noise; of one
         example, its own."""
         z = self.bits_per_dim
         return float(z.mean()), std_err(z) if len(z) > 1 else float(self.bits_error[0])
@@ -76,8 +86,9 @@ class LogProb:
         return f"LogProb({many}: {mean:.4f} ± {error:.4f} bits/dim; {'; '.join(how)})"
 
     def to_pandas(self) -> Any:
-        """A data frame of the columns log_prob, std_err (nats), bpd, bpd_std_err; a row for each
-        example."""
+        """A data frame with a row for each example and the columns log_prob, std_err (nats), bpd
+        and bpd_std_err (bits/dim).
+        """
         with needed():
             import pandas as pd
         return pd.DataFrame(

@@ -60,23 +60,42 @@ def wrap(
     device: str = "cpu",
     check: bool = True,
 ) -> Model:
-    """A model from a network net(y, time), or net(y, time, condition), in any precision.
+    """A model of a network that was trained elsewhere.
 
-    schedule: one of SCHEDULES, an SDE of vdiff.diffusion.sdes, a table abar (N,) of DDPM's, or any
-    of its tables by its name, such as {"betas": betas} (`table_of`). predicts: score, drift, noise,
-    x0, v, velocity, or F of EDM's networks. data: the shape of an example. range: what the grey
-    levels 0 to `levels` become, or by logit the real line; levels: 2 to 256 grey levels, None for
-    real vectors, by default 256 for shapes of images (C, H, W), else None. dequantisation: uniform,
-    or the standard deviation of a truncated normal in grey levels. time: from the SDE's time (B,)
-    to what the network takes, by default itself, for DDPM's tables the step from 0, in between a
-    fraction; networks that take integers need lambda s: (N * s - 1).round().long(). s_min: the
-    least time the network was trained on. ends_at: the time below which a bound holds the score, at
-    least s_min; by default `fit` finds the best, and the result says it. check: whether `fit`
-    refuses a network that denoises worse than a line through the data's mean.
+    Arguments:
+        net: The network, net(y, time) or net(y, time, condition) for y (B, *data) and time (B,), in
+            any precision. It returns a tensor like y: alone, first in a tuple, or as `sample`. If
+            it returns twice the channels, the first half is taken, and the second, a learned
+            variance, is used by `Model.chain` only.
+        schedule: One of SCHEDULES, an SDE of vdiff.diffusion.sdes, a table abar (N,) as DDPM has it
+            (diffusers' alphas_cumprod), or any of DDPM's tables by name, such as {"betas": betas}
+            (`table_of`).
+        predicts: score, drift, noise, x0, v, velocity, or F, EDM's network between its skips (arXiv
+            2206.00364); `vdiff.diffusion.predictions` defines them.
+        data: The shape of an example.
+        range: What the grey levels 0 and `levels` become for the network.
+        levels: How many grey levels there are, 2 to 256, or None for real vectors. "auto" is 256
+            for shapes of images (C, H, W), otherwise None.
+        logit: Whether grey levels are mapped to the real line by a logit, in place of `range`.
+        dequantisation: "uniform", or the standard deviation of a truncated normal, in grey levels
+            (arXiv 2305.03935).
+        time: Maps the SDE's time (B,) to what the network takes. By default that is the time
+            itself, or, for tables, the step counted from 0, a fraction in between; a network that
+            takes integers needs lambda s: (N * s - 1).round().long().
+        s_min: The least time the network was trained at, in (0, T); by default that of SCHEDULES,
+            1/N for a table, and T / 10,000 for another SDE.
+        ends_at: The time in [s_min, T) below which a bound holds the score. By default `Model.fit`
+            finds the best on its examples, and results say which.
+        sigma_data: Standard deviation of the data in EDM's skips, for F only.
+        device: The device that the network is on.
+        check: Whether `Model.fit` refuses a network that is certainly not what it is said to be.
 
-    The network gives a tensor like y, alone, first in a tuple or as `sample`; of outputs with twice
-    the channels the first half is taken, and a learned variance for `Model.chain` alone. Raises
-    VdiffError for what is none of these; what only a call shows is said at the first.
+    Returns:
+        The model, not yet fitted.
+
+    Raises:
+        VdiffError: When an argument is none of these; what only a call of the network can show is
+            raised at its first call.
     """
     if not isinstance(schedule, str):
         schedule = _schedule(schedule)
@@ -140,7 +159,7 @@ def wrap(
 
 
 def checked_range(range: Any) -> tuple[float, float]:
-    """Its ends. Raises VdiffError for what is no range."""
+    """The two ends of a range. Raises VdiffError for what is no range."""
     try:
         low, high = map(float, range)
     except (TypeError, ValueError):
@@ -153,7 +172,7 @@ def checked_range(range: Any) -> tuple[float, float]:
 
 
 def check_levels(levels: Any) -> None:
-    """Raise VdiffError for what is no number of grey levels, nor None."""
+    """Raise VdiffError unless levels is a number of grey levels, or None."""
     if levels is not None and not (_is_whole(levels) and 2 <= levels <= 256):
         raise VdiffError(f"levels is {levels!r}; it must be 2 to 256, or None for real vectors.")
 

@@ -60,25 +60,36 @@ def score(
     data_root: Path = Path("data"),
     out: Path | None = None,
 ) -> "pd.DataFrame":
-    """A row of the schema `scores` for each model and example, in the order of the input.
+    """Scores of examples by one model or several: the command `vdiff score` in Python.
 
-    model: a Model, FILE.py:FUNCTION, a diffusers pipeline's folder, or a mapping of names to
-    several of these. data: an NPZ file (x, and labels y if it has them), an .npy file, a folder of
-    PNG or JPEG images, the name of a data set, whose test images these are, a list of such places;
-    or an array x (N, ...), or batches of x or of (x, y), such as a DataLoader.
+    Arguments:
+        model: A Model, FILE.py:FUNCTION, a diffusers pipeline's folder, or a mapping of names to
+            several of these. Models that are given are left as they are.
+        data: An NPZ file (x, and labels y if it has them), an .npy file, a folder of PNG or JPEG
+            images, the name of a data set, for its test images, or a list of such places; an array
+            x (N, ...); or batches of x or of (x, y), such as a DataLoader.
+        condition: A class for all examples, or an array or a file with a row for each.
+        labels: Whether the labels of the data are the condition.
+        train: Examples, as `data` takes them, at most 1,024 of which the control variates are
+            fitted on. By default `Model.fit` has its own; under one class for all it takes samples
+            of that class, and under conditions that differ there is no fit, and errors are NaN.
+        method: elbo or ode, as in `Model.log_prob`.
+        draws: Draws per example, as in `Model.log_prob`.
+        seed: Seed of the noise.
+        batch_size: Rows passed to the network at once, by default as many as fit the memory, at
+            most 256. Scores depend on it only by the network's rounding.
+        device: The device of models that are yet to be made.
+        data_root: The folder of data sets by name.
+        out: A CSV to write the scores to at the end. Until then they are kept beside it, and after
+            a kill the same call goes on, to the same bytes, as long as the networks say the same.
 
-    condition: what the network is told, a class for all, or an array or a file with a row for each
-    example; labels: it is told the labels of the data. train: examples, as data has them, at most
-    1,024 of which the control variates are fitted on; else they are fitted as `Model.fit` does by
-    itself, under one class for all on samples of that class, and under conditions that differ not
-    at all, so that errors are NaN there. method, draws: as `Model.log_prob` has them. batch_size:
-    rows that the network sees at once, by default as many as fit the memory, at most 256; scores do
-    not depend on it but for the network's rounding. device: of models that are not made yet.
+    Returns:
+        A row of the schema `scores` for each model and example, in the order of the input: log_prob
+        and std_err in nats, bpd and bpd_std_err in bits/dim.
 
-    out: a CSV to write them to at the end. Until then they are kept beside it, and the same call
-    goes on where one was killed, to the same bytes, as long as the networks say the same. The
-    models that are given are left as they are. Raises VdiffError for input that does not fit,
-    before anything is scored, and for a network that changes meanwhile.
+    Raises:
+        VdiffError: When the input does not fit, before anything is scored, and when a network
+            changes meanwhile.
     """
     with needed():
         import pandas as pd
@@ -203,9 +214,16 @@ def table(models: Sequence[str], who: Sequence[tuple[str, int]], done: np.ndarra
 
 
 def differences(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Of each pair of models in what `score` returns: first, second, the mean difference first less
-    second in bits/dim over the same examples, its standard error over them (NaN for one), and how
-    many there are. Examples have the same noise under both, so that most of it cancels."""
+    """Differences of each pair of models, in bits/dim.
+
+    Arguments:
+        frame: What `score` returns.
+
+    Returns:
+        A row for each pair: first, second, difference (the mean of first less second over the same
+        examples), std_err (over examples; NaN for one) and examples (how many). Both models have
+        the same noise, so most of it cancels.
+    """
     import pandas as pd
 
     bpd = {name: rows["bpd"].to_numpy() for name, rows in frame.groupby("model", sort=False)}

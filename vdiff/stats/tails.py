@@ -35,8 +35,13 @@ LEAST = 10  # deviations in a tail that can be fitted, of 50 draws
 
 @dataclass(frozen=True)
 class Tail:
-    """k_hat: shape of the heavier tail, NaN if there are few draws; k_most: the largest at which
-    the standard error is not doubtful; share: of the variance in one draw."""
+    """The tail of n draws.
+
+    Attributes:
+        k_hat: Shape of the heavier tail; NaN if there are too few draws.
+        k_most: The largest k_hat at which the standard error is not doubtful.
+        share: The share of the variance that is due to one draw.
+    """
 
     k_hat: float
     k_most: float
