@@ -95,8 +95,8 @@ def efficient(a: Drift, x: Tensor, u: Tensor, eps: Tensor, controls: ControlVari
 
 @dataclass(frozen=True)
 class Pilot:
-    """Draws of training examples, `each` of one after those of another: x (N, ...), times s (N,)
-    from the base law, noise eps like x, and the integrand h (N,)."""
+    """Draws of training examples, `each` of an example in a row: x (N, ...), times s (N,) from the
+    base law, noise eps like x, and the integrand h (N,)."""
 
     base: Debiased
     x: Tensor

@@ -1,12 +1,13 @@
 """Estimators of the ELBO of the plug-in reverse SDE (arXiv 2106.02808).
 
-log p(x) >= E[log N(Y_T; 0, I)] - int_0^T E[ 1/2 ||a||^2 + div(g a - f) ] ds, for every x.
+log p(x) >= E[log p_0(Y_T)] - int_0^T E[ 1/2 ||a||^2 + div(g a - f) ] ds, for every x, with the
+prior p_0 = N(0, prior_sd^2 I).
 
 `paper` is the evaluation of the paper's code: one uniform time, one Hutchinson probe.
 `control.efficient` has the same mean: by Stein's identity E[div a] = E[a . eps] / sigma it needs
 no backward pass; times follow any law q with weight 1/q; the prior term is in closed form; and
 control variates of known mean take most of the noise away.
-All terms are in nats, (B,), apart from each other.
+All terms are in nats, (B,), one for each example.
 """
 
 from dataclasses import dataclass

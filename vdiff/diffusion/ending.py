@@ -36,7 +36,8 @@ def held(a: Drift, sde: SDE, s_0: float) -> Drift:
 
 
 def levels_above(sde: SDE, s_min: float) -> list[float]:
-    """Times of levels to try, in steps of log NSR from s_min on, below the middle of its range."""
+    """Times of levels to try, above s_min in steps of log NSR, below the middle of its range and
+    sigma = m."""
     low, high = (float(sde.log_nsr(at(s))) for s in (s_min, sde.T))
     tried = (low + STEP * k for k in range(1, MANY + 1))
     return [float(sde.invert_log_nsr(at(v))) for v in tried if v < min((low + high) / 2, 0)]
@@ -75,7 +76,8 @@ def gains(
 
 
 def chosen(gains: Tensor, levels: list[float], s_min: float, d: int) -> float:
-    """By gains (N, J): from s_min on, every level that is surely better than the last one taken."""
+    """s_0 by gains (N, J): the last level taken, going up from s_min and taking each that is surely
+    better than the one taken before."""
     best, taken = s_min, torch.zeros_like(gains[:, 0])
     for level, gain in zip(levels, gains.T, strict=True):
         more = gain - taken

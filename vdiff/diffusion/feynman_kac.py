@@ -4,9 +4,10 @@ Its density solves dp/dt = g^2 Laplacian(p) / 2 - mu . grad p - p div mu with mu
 Feynman and Kac it is an expectation over paths of dY = -mu ds + g dB from Y_0 = x. By Girsanov the
 paths may follow the forward SDE dY = f ds + g dB instead (arXiv 2106.02808):
 
-    p(x) = E exp(R),   R = log N(Y_T; 0, I) - int [ 1/2 ||a||^2 + div(g a - f) ] ds - int a . dB.
+    p(x) = E exp(R),   R = log p_0(Y_T) - int [ 1/2 ||a||^2 + div(g a - f) ] ds - int a . dB.
 
-By Jensen log p(x) >= E R, the ELBO; its gap is the variance that R has at x, 0 at the true drift.
+with the prior p_0 = N(0, prior_sd^2 I). By Jensen log p(x) >= E R, the ELBO; its gap is the
+variance that R has at x, 0 at the true drift.
 """
 
 import math

@@ -1,10 +1,11 @@
 """The ELBO of the hierarchical VAE that a reverse SDE becomes in L steps.
 
 Latents are the states at times 0 = t_0 < t_1 < ... < t_L = T, with y_0 = x. The posterior is the
-forward SDE's own, q(y_{i+1} | y_i); the prior is N(0, I); layer i decodes by one Euler step,
-p(y_i | y_{i+1}) = N(y_{i+1} + h (g a - f), h g^2 I) with h = t_{i+1} - t_i at y_{i+1}, t_{i+1}.
+forward SDE's own, q(y_{i+1} | y_i); the prior is p_0 = N(0, prior_sd^2 I); layer i decodes by one
+Euler step, p(y_i | y_{i+1}) = N(y_{i+1} + h (g a - f), h g^2 I) with h = t_{i+1} - t_i at
+y_{i+1}, t_{i+1}.
 
-log p(x) >= E log N(y_T; 0, I) + ... = -prior KL - sum_{i >= 1} E KL_i + E log p(x | y_1),
+log p(x) >= E log p_0(y_T) + ... = -prior KL - sum_{i >= 1} E KL_i + E log p(x | y_1),
 
 whose limit as L grows is the ELBO of `elbo` (arXiv 2106.02808: an infinitely deep hierarchical
 VAE). Every term is Gaussian given x and y_{i+1}: no layer's own noise is left.

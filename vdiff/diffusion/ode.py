@@ -2,7 +2,7 @@
 
 dY = (f - g a / 2) ds from Y_0 = x to Y_T, and by the change of variables
 
-    log p(x) = log N(Y_T; 0, I) + int_0^T div(f - g a / 2) ds,
+    log p(x) = log N(Y_T; 0, prior_sd^2 I) + int_0^T div(f - g a / 2) ds,
 
 with adaptive steps for each example. This is the likelihood of the ODE as a model of its own; the
 ELBO bounds that of the reverse SDE. The two agree when a is exact.
@@ -47,7 +47,7 @@ def log_likelihood(
     tolerance: float = 1e-5,
     of_rows: Callable[[Tensor], Drift] | None = None,
 ) -> Solution:
-    """Of x (B, ...); exact trace without a probe, otherwise Hutchinson's with it, like x.
+    """The log likelihood of x (B, ...): by the exact trace, or Hutchinson's with a probe like x.
 
     of_rows: the drift of those rows of x, (K,) int64, if it is not one for all: examples that are
     done leave the batch. tolerance is rtol and atol of each example.

@@ -1,11 +1,11 @@
 """Whether a network is what it is said to be, in sentences, from how it denoises the data.
 
-What a wrong claim does not change is that the network denoises a little; so it is asked whether it
-denoises better when told another time, or when it is taken for something else. Measured with five
-networks on 8x8 digits, the error at the claimed time is up to 1.03 times that at the best if the
-claim is right, and below 1.1 for 63 that were hardly trained; of wrong claims it is 1.0 to 6.3. A
-UNet of 300 steps with DDPM's linear table loses 0.66 bits/dim as cosine, 0.9 as a velocity and 7 in
-the wrong range; an exact denoiser loses 2 to 14 by another table.
+Under a wrong claim, too, a network denoises a little, so it is asked whether it denoises better
+when told another time, or when taken for something else. Measured with five networks on 8x8 digits,
+the error at the claimed time is up to 1.03 times that at the best if the claim is right, and below
+1.1 for 63 that were hardly trained; of wrong claims it is 1.0 to 6.3. A UNet of 300 steps with
+DDPM's linear table loses 0.66 bits/dim as cosine, 0.9 as a velocity and 7 in the wrong range; an
+exact denoiser loses 2 to 14 by another table.
 """
 
 import warnings
@@ -137,9 +137,9 @@ def diagnose(
 
 
 def check(model: "Model", x: Tensor, condition: Conditions, seed: int, batch_size: int) -> None:
-    """Raise VdiffError of what is certain, warn of what is likely. Of at most 256 examples, and
-    at least 32 with 4,096 numbers in all, each takes 73 passes; where something is suspicious,
-    some 150 more."""
+    """Raise VdiffError of what is certain, warn of what is likely. It looks at no more than 256
+    examples, fewer in many dimensions but at least 32: 73 passes each, and some 150 more where
+    something is suspicious."""
     findings = _scanned(model, x, condition, seed, batch_size, CHECKED, False)[0].findings
     if any(f.severity == "certain" for f in findings):
         said = [f.sentence for f in findings if f.severity != "note"]

@@ -17,7 +17,7 @@ LOOSEST = 0.01  # tolerance: one ten times as loose must still say something
 
 
 class Solved(NamedTuple):
-    """log_prob: (B,) nats, float64; change: (B,), of it when the tolerance is ten times as loose;
+    """log_prob: (B,) nats, float64; change: (B,), its change at ten times the tolerance;
     evaluations: passes of one example through the network."""
 
     log_prob: Tensor

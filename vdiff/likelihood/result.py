@@ -1,4 +1,4 @@
-"""What a likelihood is returned as: a value and an error for each example, and their making."""
+"""What a likelihood is returned as: a value and an error for each example, and how it was made."""
 
 import math
 from dataclasses import dataclass

@@ -65,8 +65,8 @@ def draws_of(
     seed: int,
     progress: bool,
 ) -> np.ndarray:
-    """(N, draws) nats of grey levels x (N, ...), by a model at their centres; each has the bound as
-    its mean."""
+    """(N, draws) nats of grey levels x (N, ...), by a model at their centres, as `Model.draws`
+    has them of the bound."""
     controls = above(model._controls(condition, batch_size), s_0)
     z = model._bounds(controls, x, condition, draws, batch_size, seed, progress)
     return z + known(model, s_0, x).numpy()[:, None]

@@ -1,2 +1,3 @@
-"""Networks. Drifts (y, s) -> R^d know no SDE, y (B, ...), s (B,) in [0, T]: `mlp`, `unet`, whose
-weights `authors` reads under the names of the authors' code. `features` judges samples."""
+"""Networks. `mlp` and `unet` are drifts (y, s) -> R^d of y (B, ...) and s (B,) in [0, T], and know
+no SDE. `authors` reads the U-Net's weights as the authors' code names them; `features` are for
+judging samples."""

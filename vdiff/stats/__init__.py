@@ -1,1 +1,2 @@
-"""Statistics over tables and arrays: numpy, scipy, pandas and scikit-learn; no files, no torch."""
+"""Statistics over tables and arrays: numpy, scipy, pandas, scikit-learn and, for tails,
+arviz-stats; no files, no torch."""

@@ -65,7 +65,7 @@ def fpr95(inside: np.ndarray, outside: np.ndarray, seed: int = 0) -> tuple[float
 
 
 def typicality(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of both from the mean of the first half of `inside`, whose others are scored."""
+    """Distances of the second half of `inside` and of `outside` from the mean of the first half."""
     half = len(inside) // 2
     centre = inside[:half].mean()
     return np.abs(inside[half:] - centre), np.abs(outside - centre)

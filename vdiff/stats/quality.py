@@ -24,8 +24,8 @@ NEAREST = 0.01  # of real test images are as near to a training image as a copy 
 
 
 def scaling(z: np.ndarray, each: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """What takes z's mean from features and divides by z's standard deviation: each feature's own,
-    or of all together where some hardly vary, as pixels do."""
+    """A function that takes z's mean from features and divides by z's standard deviation: each
+    feature's own, or that of all together where some hardly vary, as with pixels."""
     mean, sd = z.mean(0), z.std(0)
     use = sd >= (1e-3 * sd.max() if each else 0)  # all, where none varies
     unit = np.maximum(sd[use] if each else np.sqrt(np.square(sd).mean()), 1e-12)

@@ -12,7 +12,7 @@ from vdiff.diffusion.stepping import Callback, Noise, Watch, time_at
 def exponential(
     reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
 ) -> Tensor:
-    """Exact while xhat stays; stable at any step and lmbd; one network evaluation a step."""
+    """Exact if xhat is constant; stable at any step and lmbd; one network evaluation a step."""
     x, watch = x.double(), Watch(callback)
     for i in range(len(times) - 1):
         step = Step.between(reverse, times[i], times[i + 1])

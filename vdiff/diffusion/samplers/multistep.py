@@ -12,7 +12,7 @@ from vdiff.diffusion.stepping import Callback, Noise, Watch, time_at
 def multistep(
     reverse: Reverse, x: Tensor, times: Tensor, noise: Noise, callback: Callback | None = None
 ) -> Tensor:
-    """xhat goes on along its last slope in log SNR; the first and a last step to 0 hold it."""
+    """xhat follows its last slope in log SNR; the first step and a last one to 0 hold it."""
     x, watch = x.double(), Watch(callback)
     before: Tensor | None = None
     H_before = 0.0
