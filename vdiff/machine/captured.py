@@ -17,7 +17,7 @@ WARM = 3  # calls before one is recorded, in which libraries choose and load the
 
 
 def record(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], object], Any]:
-    """(replay, found): replay computes the tensors in found anew, from the tensors given."""
+    """(replay, result): replay computes the tensors in result anew, from the tensors given."""
     with torch.cuda.device(given[0].device):
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
@@ -28,8 +28,8 @@ def record(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], ob
         graph = torch.cuda.CUDAGraph()
         # Other threads go on writing meanwhile.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            found = function(*given)
-    return graph.replay, found
+            result = function(*given)
+    return graph.replay, result
 
 
 class Captured:
@@ -53,11 +53,11 @@ class Captured:
         if self.replay is None:
             self.given = [v.clone() for v in given]
             try:
-                self.replay, self.found = record(self.function, self.given)
+                self.replay, self.result = record(self.function, self.given)
             except RuntimeError as error:
                 log.warning("A step cannot be recorded (%s); it is launched in parts.", error)
                 self.failed = True
                 return self.function(*given)
         torch._foreach_copy_(self.given, list(given))
         self.replay()
-        return self.found
+        return self.result

@@ -36,13 +36,13 @@ def all_orthogonal(*matrices: Tensor) -> list[Tensor]:
     by_shape: dict[tuple[int, int], list[int]] = {}
     for i, m in enumerate(matrices):
         by_shape.setdefault((min(m.shape), max(m.shape)), []).append(i)
-    found = list(matrices)
+    steps = list(matrices)
     for alike in by_shape.values():
         high = [len(matrices[i]) > matrices[i].shape[1] for i in alike]
         wide = [matrices[i].mT if h else matrices[i] for i, h in zip(alike, high, strict=True)]
         for i, h, step in zip(alike, high, orthogonal(torch.stack(wide)), strict=True):
-            found[i] = step.mT if h else step
-    return found
+            steps[i] = step.mT if h else step
+    return steps
 
 
 def as_matrix(w: Tensor) -> Tensor:
