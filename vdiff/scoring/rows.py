@@ -84,8 +84,8 @@ def score(
             a kill the same call goes on, to the same bytes, as long as the networks say the same.
 
     Returns:
-        A row of the schema `scores` for each model and example, in the order of the input: log_prob
-        and std_err in nats, bpd and bpd_std_err in bits/dim.
+        A row of the schema `scores` for each model and example, in the order of the input, with
+        log_prob and std_err in nats, bpd and bpd_std_err in bits/dim.
 
     Raises:
         VdiffError: When the input does not fit, before anything is scored, and when a network
@@ -220,9 +220,9 @@ def differences(frame: "pd.DataFrame") -> "pd.DataFrame":
         frame: What `score` returns.
 
     Returns:
-        A row for each pair: first, second, difference (the mean of first less second over the same
-        examples), std_err (over examples; NaN for one) and examples (how many). Both models have
-        the same noise, so most of it cancels.
+        A row for each pair with first, second, difference (the mean of first less second over the
+        same examples), std_err (over examples; NaN for one) and examples (how many). Both models
+        have the same noise, so most of it cancels.
     """
     import pandas as pd
 
