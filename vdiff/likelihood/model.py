@@ -496,7 +496,7 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> LogProb:
-        """A bound on the likelihood of the discrete model that the sampler `exponential` is.
+        """A bound on the likelihood of the model that steps of the sampler `exponential` define.
 
         It averages the weights of `draws` paths (importance-weighted autoencoders, arXiv
         1509.00519) and rises with their number.
@@ -618,7 +618,7 @@ class Model:
             (n, ...), as `log_prob` takes them.
 
         Raises:
-            VdiffError: When an argument is none of these.
+            VdiffError: When an argument is none of these, or a sample is not finite.
         """
         _at_least(n, 1, "n")
         _at_least(batch_size, 1, "batch_size")
