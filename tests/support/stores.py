@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections import Counter
+from compileall import compile_dir
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import pytest
 
@@ -107,6 +109,9 @@ class Away:
         self.main, self.far = folder / "main", folder / "far"
         copy_project(self.main)
         copy_project(self.far / "image")
+        # Once for all jobs, whose folders are fresh copies.
+        compiled = PycInvalidationMode.UNCHECKED_HASH
+        compile_dir(self.far / "image" / "vdiff", quiet=1, invalidation_mode=compiled)
         self.words = words
 
     def start(self, *words, preset="preset=smoke", key=KEY):
