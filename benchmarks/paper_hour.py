@@ -170,7 +170,7 @@ def train(options, config):
     with TemporaryDirectory() as work, Stop(max(0, end - time.monotonic()) / 60) as stop:
         place = (experiment.evaluation, data, device, Path(work))
         arms = {w.arm: Arm(run_of(config, *w), *place, content["arms"].get(w.arm)) for w in whose}
-        print("| arm | iteration | published | efficient |\n|---|---|---|---|")
+        print("| arm | iteration | paper's | efficient |\n|---|---|---|---|")
         kept, run = time.monotonic(), run_of(config, *whose[0])
         for until in snapshot_iterations(run):
             for arm in arms.values():
@@ -202,8 +202,8 @@ def write_tables(content, config, folder, root):
         write_csv(of / "evaluation.csv", arm["rows"], "evaluation")
         write_npz(of / "per_image.npz", **{name: v.numpy() for name, v in arm["arrays"].items()})
         outputs = {str(path): "" for path in of.iterdir() if path.suffix in (".csv", ".npz")}
-        record = {**content["ran"], "seconds": round(arm["seconds"], 3), "outputs": outputs}
-        write_json(folder / f"{layout.LOG.format(**who._asdict())}-train.json", record)
+        receipt = {**content["ran"], "seconds": round(arm["seconds"], 3), "outputs": outputs}
+        write_json(folder / f"{layout.LOG.format(**who._asdict())}-train.json", receipt)
     for pair in layout.pairs(config):
         names = [f"--{key}={value}" for key, value in pair._asdict().items()]
         inputs = [folder / name for name in pair.inputs]

@@ -44,7 +44,7 @@ def test_a_replayed_training_has_the_bytes_of_one_in_parts(tmp_path, monkeypatch
 def test_the_tape_sees_a_number_that_a_graph_would_keep():
     """The control: were step sizes numbers of a captured function, its course would be another."""
     size, x = [1.0], torch.ones(3)
-    replay, found = tape.record(lambda v: v * size[0], [x])
+    replay, found = tape.capture(lambda v: v * size[0], [x])
     size[0] = 2.0
     x.mul_(3)
     replay()
@@ -91,15 +91,15 @@ def test_a_step_is_few_launches_in_the_same_memory(tmp_path, monkeypatch, optimi
     assert places(trainer) == before
 
 
-def test_what_cannot_be_recorded_is_launched_in_parts_and_said_once(tmp_path, monkeypatch, caplog):
+def test_what_cannot_be_captured_is_launched_in_parts_and_said_once(tmp_path, monkeypatch, caplog):
     plain = run(tmp_path / "plain")
 
     def refused(function, given):
         raise RuntimeError("operation not permitted")
 
-    tape.on(monkeypatch, recording=refused)
+    tape.on(monkeypatch, capturing=refused)
     assert run(tmp_path / "graph", compile="graph") == plain
-    assert caplog.text.count("cannot be recorded (operation not permitted)") == 1
+    assert caplog.text.count("cannot be captured (operation not permitted)") == 1
 
 
 def test_elsewhere_a_captured_function_is_itself():

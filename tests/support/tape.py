@@ -1,5 +1,5 @@
-"""What a CUDA graph does, on any device: operations are recorded with the very tensors that they
-read and write, and replayed on them. Numbers that Python computed then are a part of the record."""
+"""What a CUDA graph does, on any device: operations are captured with the very tensors that they
+read and write, and replayed on them. Numbers that Python computed then are a part of it."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -31,8 +31,8 @@ class Tape(TorchDispatchMode):
                         old.copy_(new)
 
 
-def record(function, given):
-    """In place of `captured.record`."""
+def capture(function, given):
+    """In place of `captured.capture`."""
     for _ in range(WARM):
         function(*given)
     tape = Tape()
@@ -41,7 +41,7 @@ def record(function, given):
     return tape.replay, found
 
 
-def on(monkeypatch, device="cpu", recording=record):
-    """Captured functions are recorded so on that kind of device."""
+def on(monkeypatch, device="cpu", capturing=capture):
+    """Captured functions are captured so on that kind of device."""
     monkeypatch.setattr("vdiff.machine.captured.DEVICES", (device,))
-    monkeypatch.setattr("vdiff.machine.captured.record", recording)
+    monkeypatch.setattr("vdiff.machine.captured.capture", capturing)

@@ -1,4 +1,4 @@
-"""A function of tensors as one launch: recorded as a CUDA graph at its first call, then replayed.
+"""A function of tensors as one launch: captured as a CUDA graph at its first call, then replayed.
 
 A processor takes longer to launch the hundreds of kernels of a training step one by one than a GPU
 takes to run them.
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 log = logging.getLogger(__name__)
-DEVICES = ("cuda",)  # kinds of devices that record
-WARM = 3  # calls before one is recorded, in which libraries choose and load their kernels
+DEVICES = ("cuda",)  # kinds of devices that capture
+WARM = 3  # calls before one is captured, in which libraries choose and load their kernels
 
 
-def record(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], object], Any]:
+def capture(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], object], Any]:
     """(replay, result): replay computes the tensors in result anew, from the tensors given."""
     with torch.cuda.device(given[0].device):
         beside = torch.cuda.Stream()
@@ -38,7 +38,7 @@ class Captured:
     What it returns, and what else it makes, such as gradients, has the same memory at every call,
     which the next one overwrites. It may change nothing that is there before (it is called WARM
     times too often), draw no random numbers, read nothing on the host, and the shapes may not
-    change. Where it cannot be recorded, the log says why and it is called as it is.
+    change. Where it cannot be captured, the log says why and it is called as it is.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -53,9 +53,9 @@ class Captured:
         if self.replay is None:
             self.given = [v.clone() for v in given]
             try:
-                self.replay, self.result = record(self.function, self.given)
+                self.replay, self.result = capture(self.function, self.given)
             except RuntimeError as error:
-                log.warning("A step cannot be recorded (%s); it is launched in parts.", error)
+                log.warning("A step cannot be captured (%s); it is launched in parts.", error)
                 self.failed = True
                 return self.function(*given)
         torch._foreach_copy_(self.given, list(given))

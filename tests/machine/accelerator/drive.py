@@ -27,7 +27,7 @@ IMPROVED = {
 NEVER = 100_000
 
 folder, waits, sent = Path(sys.argv[1]), {}, {}
-captured.DEVICES, captured.record = ("pretend",), tape.record
+captured.DEVICES, captured.capture = ("pretend",), tape.capture
 
 
 def run_file(name, dataset, network=(), **training):
