@@ -23,7 +23,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None, beside: str | No
             curves.line(ax, part, "examples", arm, look)
         _published(ax, beside)
         ax.set(xscale="log", xlabel="training examples seen", title=curves.title(estimator))
-        style.counts(ax)
+        style.plain(ax.xaxis)
     axes[0].set_ylabel("test bpd (bits/dim)")
     handles, labels = axes[0].get_legend_handles_labels()
     notes = ["bands: one standard error over the test set"]

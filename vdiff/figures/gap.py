@@ -60,7 +60,8 @@ def _course(ax, part, moved: Estimate | None, name: str, share: float) -> None:
         means = [late(part, at)["difference"].mean() for at in (end / 2, end)]
         x = np.array([0.4, 0.5, 0.8, 1]) * end
         ax.plot(x, np.repeat(means, 2), color=plt.rcParams["text.color"], lw=1.4, label="means")
-        said = f"{moved.ours:+.2f} ({moved.low:+.2f} to {moved.high:+.2f}), last doubling"
+        interval = f"{moved.ours:+.2f} ({moved.low:+.2f} to {moved.high:+.2f})"
+        said = f"{style.minus(interval)}, last doubling"
     shown = part[part["iteration"] >= end / 8]["difference"]  # not the start
     ax.set_ylim(1.3 * min(shown.min(), -0.05), 1.3 * max(shown.max(), 0.05))
     ax.axhline(0, color="0.5", lw=0.8)

@@ -63,10 +63,10 @@ def _paths(ax: plt.Axes, states: np.ndarray, times: np.ndarray) -> None:
 
 def _value(row: pd.Series, sign: str) -> str:
     value = f"{row['measured']:.2f} ± {row['measured_std_err']:.2f} nats"
-    return f"E log p {sign} {value}".replace("-", "\N{MINUS SIGN}")
+    return style.minus(f"E log p {sign} {value}")
 
 
 def _density(row: pd.Series) -> str:
     known = pd.notna(row["expected"])
-    value = f"E log q = {row['expected']:.2f} nats".replace("-", "\N{MINUS SIGN}")
+    value = style.minus(f"E log q = {row['expected']:.2f} nats")
     return value if known else "density unknown"

@@ -18,5 +18,6 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
                 x, y = run["iteration"], run["loss"]
                 ax.plot(x, y, color=look.color, ls=look.ls, lw=0.8, label=label)
         ax.set_yscale("log")
+        style.plain(ax.yaxis)
         ax.legend(frameon=False)
     return figure

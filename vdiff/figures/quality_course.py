@@ -30,7 +30,7 @@ def draw(inputs: Sequence[Path], experiment: str | None = None):
         top = max(top, 1e-9)
         ax.axhspan(-top, top, color="0.8", lw=0)
         ax.set(xscale="log", xlabel="training iteration", title=f"features: {space}")
-        style.counts(ax)
+        style.plain(ax.xaxis)
         ax.set_yscale("symlog", linthresh=top)  # a distance of 0 has an estimate of either sign
         # The powers of ten next to the linear part would lie over the 0.
         last = math.ceil(math.log10(max(ax.get_ylim()[1], 10 * top)))

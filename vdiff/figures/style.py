@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -101,14 +102,19 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     return {arm: PAPER[arm] if arm in PAPER else next(others) for arm in names}
 
 
-def counts(ax: plt.Axes) -> None:
-    """A logarithmic axis of counts, with labels as 20k that do not run into each other."""
-    low, high = ax.get_xlim()
+def plain(axis: Axis) -> None:
+    """A logarithmic axis with labels as 20k or 0.5 that do not run into each other."""
+    low, high = axis.get_view_interval()
     decades = math.log10(high / low)
     subs = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)
-    ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=99))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short(v)))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=subs, numticks=99))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: short(v)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def minus(text: str) -> str:
+    """Numbers of a text with minus signs, as axes have them."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def short(count: float) -> str:

@@ -33,7 +33,11 @@ def _gap(ax: plt.Axes, part: pd.DataFrame) -> None:
         part["setting"], part["measured"], Z95 * part["std_err"], fmt=EXACT.marker, ms=3.5,
         color=EXACT.color, capsize=2, label="measured",
     )  # fmt: skip
-    ax.set(title="gap of the bound", xlabel="error c of the drift", ylabel="log q - ELBO (nats)")
+    ax.set(
+        title="gap of the bound",
+        xlabel="error c of the drift",
+        ylabel=style.minus("log q - ELBO (nats)"),
+    )
     ax.legend(frameon=False)
 
 
@@ -49,6 +53,7 @@ def _layers(ax: plt.Axes, part: pd.DataFrame) -> None:
     ax.set(xscale="log", yscale="log", title="infinitely deep VAE")
     ax.set(xlabel="layers L", ylabel="ELBO of 2L minus of L (nats)")
     ax.set_xticks(sorted(set(part["setting"])), [f"{v:.0f}" for v in sorted(set(part["setting"]))])
+    style.plain(ax.yaxis)
     ax.minorticks_off()
     ax.legend(frameon=False)
 
@@ -58,6 +63,6 @@ def _lambdas(ax: plt.Axes, part: pd.DataFrame) -> None:
     ax.plot(order, part["measured"], ls="", marker="D", ms=3.5, color="0.5", label="exact value")
     ax.plot(order, part["expected"], ls="", marker="^", ms=3.5, color=EXACT.color, label="bound")
     ax.vlines(order, part["expected"], part["measured"], color="0.8", lw=0.8, zorder=0)
-    ax.set_xticks(order, [f"{v:g}" for v in part["setting"]])
+    ax.set_xticks(order, [style.minus(f"{v:g}") for v in part["setting"]])
     ax.set(title="bound of every λ", xlabel="λ", ylabel="E log p (nats)")
     ax.legend(frameon=False)
