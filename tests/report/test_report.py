@@ -69,7 +69,9 @@ def drawn(tmp_path_factory):
     tidy.write_csv(folder / "controls.csv", [caught], "controls")
     made = {"command": ["vdiff", "--log", "logs/train.log", "train"]}
     made |= {"seconds": 12.5, "memory_mb": 300.0}
-    write_json(folder / "manifest.json", {"seed": 1, "results": {"train.csv": made}})
+    anew = {**made, "command": ["vdiff", "report", "here"]}  # without a log of its own
+    results = {"train.csv": made, "figures/loss.png": anew}
+    write_json(folder / "manifest.json", {"seed": 1, "results": results})
     tidy.write_csv(folder / "curves.csv", CURVES, "curves")
     tidy.write_csv(folder / "train.csv", [], "train")
     difference = dict.fromkeys(SCHEMAS["differences"], 0.5)

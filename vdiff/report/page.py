@@ -392,7 +392,7 @@ def _times(made: dict[str, dict]) -> list[dict]:
     jobs = {
         Path(receipt["command"][receipt["command"].index("--log") + 1]).stem: receipt
         for receipt in made.values()
-        if "memory_mb" in receipt
+        if "memory_mb" in receipt and "--log" in receipt["command"]  # not of figures drawn anew
     }
     rows = [
         {
