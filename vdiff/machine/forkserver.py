@@ -130,17 +130,19 @@ def _say(connection: socket.socket, number: int) -> None:
 
 
 def _preload(argv: list[str], preloaded: Sequence[str]) -> None:
-    """Import what a command is going to import; what cannot be is its own to say."""
+    """Import what a command is going to import, and read the code that its hash is of; what cannot
+    be is its own to say."""
     command = next((word for word in argv[1:] if word.isidentifier()), "")
     name = f"vdiff.{BESIDE.get(command, f'steps.{command}')}"
     modules = list(preloaded)
-    if preloaded and command and find_spec(name):
+    known = bool(preloaded and command and find_spec(name))
+    if known:
         modules += [*(OF_STEPS if name.startswith(OF_TORCH) else ()), name]
     for module in modules:
         with contextlib.suppress(Exception):
             import_module(module)
-    if preloaded:
-        with contextlib.suppress(Exception):  # read here, the code need not be read in every fork
+    if known:
+        with contextlib.suppress(Exception):
             import_module("vdiff.files.codehash").code_hash(name.removeprefix("vdiff."))
 
 
