@@ -47,6 +47,7 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
     claims.sort(key=lambda c: [*slugs, c["question"]].index(c["question"]))  # others last
     manifest = read_json(folder / "manifest.json")
     figures = _figures(folder, drawn or folder, config)
+    rest = figures[1:]  # the first, by the registry the one at a glance, stands on top
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
     page = template.render(
@@ -56,10 +57,10 @@ def write_report(folder: Path, out: Path, drawn: Path | None = None) -> None:
         matrix=_matrix(claims),
         marks=MARKS,
         failures=[c for c in claims if c["kind"] == "fails"],
-        headline=figures[0] if figures else None,  # by the registry the one at a glance
+        headline=figures[0] if figures else None,
         words=WORDS,
-        questions=_questions(claims, figures[1:]),
-        others=_folded([f for f in figures if not any(f["kind"] in q.figures for q in QUESTIONS)]),
+        questions=_questions(claims, rest),
+        others=_folded([f for f in rest if not any(f["kind"] in q.figures for q in QUESTIONS)]),
         table=_inline(folder / "claims.csv"),
         controls=[_control(r) for r in read_csv(folder / CONTROLS, "controls").to_dict("records")],
         controls_table=_inline(folder / CONTROLS),
