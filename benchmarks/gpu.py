@@ -242,18 +242,10 @@ def plain(bench, name):
     if bench.small:
         keys |= {"multipliers": (1, 1), "blocks": 1}
     net = of["PlainUNet"](channels, side, **keys).to(bench.device)
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-4, foreach=False)
     size = bench.run(name).training.batch_size
     batches = of["batches"](bench.images(name).train, size)
-
-    def step():
-        loss = of["dsm"](net, next(batches).to(bench.device))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        loss.item()
-
-    n, seconds = bench.timed(step, 0.05 if bench.small else 10)
+    steps = of["train"](net, (x.to(bench.device) for x in batches))
+    n, seconds = bench.timed(lambda: next(steps), 0.05 if bench.small else 10)
     return n * size / seconds
 
 

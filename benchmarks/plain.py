@@ -155,6 +155,17 @@ def batches(images, batch_size, workers=1):
             yield torch.log(x) - torch.log(1 - x)
 
 
+def train(net, batches):
+    """Steps of Adam, one for each batch that is asked for; their losses."""
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-4, foreach=False)
+    for x in batches:
+        loss = dsm(net, x)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        yield loss.item()
+
+
 def dsm(net, x, beta_min=0.1, beta_max=20.0):
     """The loss of arXiv 2106.02808 at uniform times, as the authors' code has it."""
     s = torch.rand(len(x), device=x.device)

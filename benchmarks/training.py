@@ -100,22 +100,16 @@ def measured(start: float, options, imports: float) -> dict:
 
 
 def plain(options) -> dict:
-    import torch
     import torchvision  # noqa: F401
-    from plain import PlainUNet, batches, dsm
+    from plain import PlainUNet, batches, train
 
     imports = peak_memory()
     net = PlainUNet(*NETWORKS[options.network][1])
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-4, foreach=False)
-    loader = batches(images(options), options.batch)
+    steps = train(net, batches(images(options), options.batch))
     for k in range(options.steps + 2):
         if k == 2:  # after two steps to warm up
             start = time.perf_counter()
-        loss = dsm(net, next(loader))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        loss.item()
+        next(steps)
     return measured(start, options, imports)
 
 
