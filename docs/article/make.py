@@ -26,7 +26,7 @@ from vdiff.config import PAPER
 from vdiff.figures import style
 from vdiff.figures.registry import FIGURES
 from vdiff.report.contents import read_config
-from vdiff.report.page import KINDS, MARKS
+from vdiff.report.page import KINDS, MARKS, MINUS, RAISED
 from vdiff.resources import published_curves, published_values
 from vdiff.stats.claims import OWN, TENTH
 from vdiff.stats.evidence import HOLDS
@@ -153,9 +153,8 @@ def printed(value: float) -> str:
         return "\u2013"
     if 0 < abs(value) < 1e-3:
         digits, _, power = f"{value:.1e}".partition("e")
-        raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{digits}·10{raised}".replace("-", "\u2212")
-    return f"{value:.3g}".replace("-", "\u2212")
+        return f"{digits}·10{str(int(power)).translate(RAISED)}".replace("-", MINUS)
+    return f"{value:.3g}".replace("-", MINUS)
 
 
 def tables(reference: Path) -> dict[str, list[list[str]]]:
@@ -181,7 +180,7 @@ def tables(reference: Path) -> dict[str, list[list[str]]]:
 
 
 def minus(text: str) -> str:
-    return re.sub(r"(?<![\w$^{])-(?=\d)|(?<= )-(?= )", "\u2212", text)
+    return re.sub(r"(?<![\w$^{])-(?=\d)|(?<= )-(?= )", MINUS, text)
 
 
 def figures(reference: Path, into: Path) -> None:

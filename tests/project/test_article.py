@@ -1,7 +1,6 @@
 """The article: its numbers are those of the tables, and it is drawn to the same bytes."""
 
 import contextlib
-import importlib.util
 import math
 import re
 import shutil
@@ -11,6 +10,7 @@ import zlib
 import pandas as pd
 import pytest
 from support.pipeline import ROOT
+from support.said import REFERENCE, article
 
 from vdiff.figures.draw import draw
 from vdiff.figures.registry import FIGURES
@@ -18,15 +18,11 @@ from vdiff.report.contents import read_config
 
 pytest.importorskip("typst", reason="the extra docs is not installed")
 HERE = ROOT / "docs" / "article"
-REFERENCE = ROOT / "results" / "reference"
 
 
 @pytest.fixture(scope="module")
 def make():
-    spec = importlib.util.spec_from_file_location("article_make", HERE / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return article()
 
 
 def made(make, monkeypatch, out, reference=REFERENCE):

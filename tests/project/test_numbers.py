@@ -24,8 +24,9 @@ import pandas as pd
 import pytest
 import yaml
 from support.pipeline import ROOT
-from support.said import MINUS, REFERENCE, kept, said
+from support.said import REFERENCE, kept, said
 
+from vdiff.report.page import MINUS
 from vdiff.resources import published_curves, published_values
 
 PAGES = ["README.md"] + [

@@ -14,14 +14,13 @@ from support.pipeline import ROOT
 from vdiff.cli.planning import rates
 from vdiff.config import load_config
 from vdiff.planning.costs import costs
-from vdiff.report.page import KINDS, MARKS
+from vdiff.report.page import KINDS, MARKS, MINUS
 from vdiff.resources import published_curves
 from vdiff.stats.course import change, of_published, share_of_passes
 from vdiff.stats.distances import above
 from vdiff.stats.intervals import late
 
 REFERENCE = ROOT / "results" / "reference"
-MINUS = "\N{MINUS SIGN}"
 
 
 @cache
