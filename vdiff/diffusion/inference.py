@@ -69,10 +69,15 @@ def log_weights(
     alone; the integral of ds is a trapezoid. With probes (L + 1, B, ...) of the divergence, for
     training, the integral of a . dB is Ito's sum; without them, when divergences are exact, a
     trapezoid less its mean, which Stein's identity knows: that takes the steps' own noise away.
-    Where gradients are enabled they lead through the path.
+    Where gradients are enabled they lead through the path, and probes meet the field at all its
+    points at once, in products that are so many times as large.
     """
+
+    def at(y: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        return _fields(pair, y, s) if probes is None else (*pair.fields(y, s), 0.0)
+
     y, s, R = x, _time(times, 0, x), x.new_zeros(len(x))
-    mu, a, div = _fields(pair, y, s, None if probes is None else probes[0])
+    points, (mu, a, div) = [y], at(y, s)
     for k, dB in enumerate(eps):
         h, ahead, sd = (
             float(times[k + 1] - times[k]),
@@ -83,19 +88,24 @@ def log_weights(
         b, noise = expand_like(pair.sigma(s), y) * a - mu, expand_like(sd, y) * dB
         z = y + h * b + noise
         if probes is None:
-            mu_z, a_z, div_a = _fields(pair, z, ahead, None, of_a=True)
+            mu_z, a_z, div_a = _fields(pair, z, ahead, of_a=True)
             R = R - math.sqrt(h) / 2 * (sum_features((a_z - a) * dB) - sd * div_a)
         else:
             mu_z, a_z = pair.fields(z, ahead)
         y = y + h / 2 * (b + expand_like(pair.sigma(ahead), y) * a_z - mu_z) + noise
         s = ahead
-        mu, a, div = _fields(pair, y, s, None if probes is None else probes[k + 1])
+        points.append(y)
+        mu, a, div = at(y, s)
         R = R - h / 2 * (sum_features(a.square()) / 2 + div)
+    if probes is not None:
+        every = times.to(x).repeat_interleave(len(x))
+        div = _fields(pair, torch.cat(points), every, probes.flatten(0, 1))[2]
+        R = R - torch.trapezoid(div.view(len(times), -1), times.to(x), dim=0)
     return R + pair.prior_log_prob(y)
 
 
 def _fields(
-    pair: Pair, y: Tensor, s: Tensor, probe: Tensor | None, of_a: bool = False
+    pair: Pair, y: Tensor, s: Tensor, probe: Tensor | None = None, of_a: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(mu, a, the divergence (B,) of one of them)."""
     through = torch.is_grad_enabled()
@@ -143,7 +153,7 @@ def flow_log_prob(pair: Pair, x: Tensor, tolerance: float = 1e-5) -> Tensor:
     check_tolerance(tolerance)
 
     def field(s: Tensor, state: Tensor, rows: Tensor) -> Tensor:
-        mu, _, div = _fields(pair, state[:, :-1].reshape(-1, *x.shape[1:]), s, None)
+        mu, _, div = _fields(pair, state[:, :-1].reshape(-1, *x.shape[1:]), s)
         return -torch.cat([mu.flatten(1), div[:, None]], 1)
 
     start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], 1)
