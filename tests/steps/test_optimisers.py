@@ -6,6 +6,7 @@ from support.training import run, tiny
 
 from vdiff.config import Training
 from vdiff.data import load
+from vdiff.diffusion.drift import autocast
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.predictions import drift_of
 from vdiff.diffusion.times import Debiased, stratified
@@ -128,6 +129,20 @@ def test_muon_is_that_of_torch_but_for_its_bfloat16(rng, decay):
     for a, b, c in zip(ours, theirs, without, strict=True):
         assert (a - b).abs().max() < 4 * 0.1 * 2**-5
         assert (a - c).norm() > 4 * (a - b).norm()
+
+
+def test_under_autocast_the_products_are_in_bfloat16(rng):
+    """As near to the step in float32 as rounding to 2^-9 lets five products be, and not equal."""
+    x = torch.randn(3, 24, 60, generator=rng)
+    exact = orthogonal(x)
+    with autocast("cpu", "bfloat16"):
+        rounded = orthogonal(x)
+    assert rounded.dtype == torch.float32
+    assert torch.equal(rounded, rounded.bfloat16().float())
+    error = (rounded - exact).abs().max()
+    assert 2**-10 < error < 2**-4
+    with autocast("cpu", "float32"):
+        assert torch.equal(orthogonal(x), exact)
 
 
 def test_a_matrix_moves_alike_whatever_shares_its_shape(rng):

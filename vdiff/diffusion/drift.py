@@ -16,13 +16,18 @@ Drift = Callable[[Tensor, Tensor], Tensor]
 UNUSABLE = "The network's output is not finite; its weights are unusable."
 
 
+def autocast(device: str, name: str) -> torch.autocast:
+    """PyTorch's autocast on that kind of device, which does nothing unless name is bfloat16."""
+    return torch.autocast(device, torch.bfloat16, enabled=name == "bfloat16")
+
+
 def in_precision(a: Drift, name: str) -> Drift:
-    """a under PyTorch's autocast when name is bfloat16; weights and output stay float32."""
+    """a under `autocast` when name is bfloat16; weights and output stay float32."""
     if name != "bfloat16":
         return a
 
     def cast(y: Tensor, s: Tensor) -> Tensor:
-        with torch.autocast(y.device.type, torch.bfloat16):
+        with autocast(y.device.type, name):
             return a(y, s).to(y.dtype)
 
     return cast

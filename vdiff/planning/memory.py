@@ -8,7 +8,6 @@ workspaces and what the allocator cannot use again come on top.
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from vdiff.config import Run
+from vdiff.diffusion.drift import autocast
 from vdiff.trained import input_shape, network_of
 
 SIZES = (32, 64)  # examples at once of the two runs
@@ -76,9 +76,7 @@ def _measured(run: Run, shape: tuple[int, ...], step: Callable, trains: bool) ->
 def _peak(run: Run, shape: tuple[int, ...], step: Callable, n: int, trains: bool) -> int:
     """Bytes at the worst moment of a step with n examples at once."""
     network = network_of(run, shape)
-    casting: AbstractContextManager = nullcontext()
-    if trains and run.training.precision == "bfloat16":
-        casting = torch.autocast("cpu", torch.bfloat16)
+    casting = autocast("cpu", run.training.precision if trains else "float32")
     with FakeTensorMode(allow_non_fake_inputs=True), casting:
         net = copy.deepcopy(network)
         if not trains:

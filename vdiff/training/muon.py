@@ -21,8 +21,8 @@ MOMENTUM = 0.95
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """Nearly U V^T of each matrix of x (k, m, n), m <= n: in float32 on a CPU, on a GPU in
-    bfloat16, the precision that the coefficients are made for."""
+    """Nearly U V^T of each matrix of x (k, m, n), m <= n: on GPUs, and under autocast, in bfloat16,
+    the precision that the coefficients are made for."""
     dtype, x = x.dtype, x if x.device.type == "cpu" else x.bfloat16()
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
     for _ in range(STEPS):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vdiff.config import Run
 from vdiff.data import Data
 from vdiff.diffusion.bits import bits_per_dim
-from vdiff.diffusion.drift import Drift, in_precision
+from vdiff.diffusion.drift import Drift, autocast, in_precision
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import elbo_of_losses
 from vdiff.diffusion.times import Debiased, TimeLaw, Uniform, stratified
@@ -67,7 +67,8 @@ class Trainer:
         state, t, workers = self.state, self.run.training, self.workers
         x, log_det, s, eps = (workers.share(v) for v in self.batch())
         totals, losses = self.gradient(x, log_det, s, eps, self.law.density(s))
-        state.optimiser.step(state.iteration)
+        with autocast("cpu", state.precision):  # Muon's products; on GPUs always so
+            state.optimiser.step(state.iteration)
         if state.average is not None:
             i = state.iteration
             decay = min(t.ema, (1 + i) / (10 + i)) if t.ema_warmup else t.ema
