@@ -94,3 +94,31 @@ def test_the_linear_part_is_a_function_of_pixels_and_mean_colour(rng):
     wanted = torch.einsum("ij,bjhw->bihw", A.view(3, 3), y) + c[:, None, None]
     wanted = wanted + torch.einsum("ij,bjhw->bihw", B.view(3, 3), y.mean((2, 3), keepdim=True))
     assert torch.allclose(net(y, s) - plain(y, s), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "groups", "expected"),
+    [(32, 4, {32: True, 16: False}), (8, 4, {8: False, 4: False}), (8, 1, {8: True, 4: True})],
+)
+def test_convolutions_are_given_channels_last_where_that_is_fast(side, groups, expected, rng):
+    """Large levels, and those of wide groups; the output is that of the image in any layout."""
+    net = UNet((3, side, side), rng, 16, (1, 2), 1, (side // 2,), groups=groups)
+    for p in net.parameters():
+        p.data = torch.randn(p.shape, generator=rng) / 10
+    y, s = torch.randn(3, 3, side, side, generator=rng), torch.rand(3, generator=rng)
+    seen: dict[int, set[bool]] = {}
+
+    def note(_, given):
+        x = given[0]
+        seen.setdefault(x.shape[-1], set()).add(x.is_contiguous(memory_format=torch.channels_last))
+
+    for module in net.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            module.register_forward_pre_hook(note)
+    out = net(y, s)
+    assert seen == {k: {v} for k, v in expected.items()}
+    assert torch.allclose(net(y.contiguous(memory_format=torch.channels_last), s), out, atol=1e-4)
+    seen.clear()
+    net.groups = 16 if groups == 1 else 1  # the control: another layout, and the same output
+    assert torch.allclose(net(y, s), out, atol=1e-4)
+    assert seen != {k: {v} for k, v in expected.items()}

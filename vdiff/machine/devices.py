@@ -139,7 +139,7 @@ def place(network, device: str):
     """The network on the device, in the layout that is faster there; it takes and gives tensors
     where sums are formed.
 
-    On GPUs channels_last; on CPUs its GroupNorm costs more than its convolutions save.
+    On GPUs channels_last; on CPUs a network sees to its layout itself (`UNet._laid_out`).
     """
     import torch
 

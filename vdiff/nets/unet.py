@@ -14,6 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention, silu
 
+# From so many channels a group, or pixels, torch (2.14) goes through the layout channels_last
+# quickly on CPUs; below both, 7 to 66 times as slowly (findings/torch-group-norm-pixels.sh).
+WIDE, LARGE = 16, 1024
+
 
 class ResidualBlock(nn.Module):
     """GroupNorm-swish-conv twice, the time embedding between, and a shortcut around."""
@@ -100,6 +104,7 @@ class UNet(nn.Module):
         cimage, height, _ = shape
         self.cimage = cimage
         self.channels, self.time_scale, self.fourier = channels, time_scale, fourier
+        self.groups = groups
         ctime = 4 * channels
         self.time1 = nn.utils.skip_init(nn.Linear, channels, ctime)
         self.time2 = nn.utils.skip_init(nn.Linear, ctime, ctime)
@@ -127,17 +132,20 @@ class UNet(nn.Module):
     def forward(self, y: Tensor, s: Tensor) -> Tensor:
         time = _sinusoidal(s * self.time_scale, self.channels).to(y.dtype)
         time = silu(self.time2(silu(self.time1(time))))  # every block begins with this swish
-        h = self.begin(self._features(y))
+        h = self._laid_out(self.begin(self._features(y)))
         skips = [h]
         for stage in self.down:
             for module in cast(Iterable, stage):
-                h = module(h) if isinstance(module, nn.Conv2d) else _run(module, h, time)
+                if isinstance(module, nn.Conv2d):
+                    h = self._laid_out(module(h))
+                else:
+                    h = _run(module, h, time)
                 skips.append(h)
         h = _run(self.middle, h, time)
         for stage in self.up:
             for module in cast(Iterable, stage):
                 if isinstance(module, nn.Conv2d):
-                    h = module(interpolate(h, scale_factor=2.0, mode="nearest"))
+                    h = self._laid_out(module(interpolate(h, scale_factor=2.0, mode="nearest")))
                 else:
                     h = _run(module, torch.cat([h, skips.pop()], 1), time)
         out = self.end(silu(self.norm(h)))
@@ -150,6 +158,17 @@ class UNet(nn.Module):
     def outputs(self) -> list[nn.Module]:
         """The layers that make the output."""
         return [self.end] if self.linear is None else [self.end, self.linear]
+
+    def _laid_out(self, h: Tensor) -> Tensor:
+        """On a CPU with the channels last in memory, as convolutions take them, which else turn
+        input and output around; but not where torch's GroupNorm has no fast way through that
+        layout. Elsewhere the weights' layout decides (`machine.devices.place`)."""
+        _, C, H, W = h.shape
+        if h.device.type != "cpu":
+            return h
+        narrow = C // math.gcd(self.groups, C) < WIDE and H * W < LARGE
+        layout = torch.contiguous_format if narrow else torch.channels_last
+        return h.contiguous(memory_format=layout)
 
     def _features(self, y: Tensor) -> Tensor:
         """The input with the image's Fourier features, 2 C channels more for each frequency."""
