@@ -95,7 +95,7 @@ def test_every_module_of_the_package_is_in_a_closure_or_left_out_for_a_reason():
         "machine.progress", "data.remarks",  # they only talk
         "files.schemas", "files.crate", "files.manifest", "files.snapshots", "files.codehash",
         "files.pipeline", "files.provenance", "files.asked", "training.job", "machine.forked",
-        "machine.forkserver",
+        "machine.forkserver", "machine.energy",
         "steps.monitor", "steps.opening", "planning", "planning.costs", "planning.memory",
         # for Python, beside the pipeline
         "loading", "likelihood.bound", "likelihood.conditions", "likelihood.diagnosis",

@@ -1,5 +1,6 @@
 """The report page, in a real browser where there is one; and comparisons of two results."""
 
+import json
 import os
 import re
 import shutil
@@ -99,6 +100,18 @@ def test_the_page_stands_beside_what_was_published(results):
     assert re.search(r"channels \d+ \(128\)", page)
     assert "training images seen 256 (12,800,000), test images 9 (10,000)" in page
     assert re.search(r"debias True</td><td class=.number.>3.1[0-9]</td>", page)
+
+
+def test_the_page_has_joules_where_they_were_counted(results):
+    write_report(results, results / "report.html")
+    assert "Joules" not in (results / "report.html").read_text()
+    manifest = json.loads((results / "manifest.json").read_text())
+    manifest["results"]["train.csv"]["joules"] = 417.0
+    write_json(results / "manifest.json", manifest)
+    write_report(results, results / "report.html")
+    assert (
+        '<td class="number" data-label="Joules">417</td>' in (results / "report.html").read_text()
+    )
 
 
 def test_the_page_needs_nothing_but_itself(results):

@@ -20,6 +20,7 @@ import click
 from vdiff.errors import VdiffError, needed
 from vdiff.files.atomic import WRITTEN, check_writable, writing
 from vdiff.files.objects import write_json
+from vdiff.machine.energy import Meter
 
 log = logging.getLogger("vdiff")
 FIRST = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun, whose files are one's
@@ -106,10 +107,11 @@ class Sentences(click.Group):
         try:
             with needed(), ExitStack() as held:
                 held.callback(HELD.reset, HELD.set(held))
+                meter = Meter() if ctx.params["log_file"] and FIRST else None
                 result = super().invoke(ctx)
-                if ctx.params["log_file"] and FIRST:
+                if meter:
                     seconds = round(time.monotonic() - started, 3)
-                    receipt = _receipt(ctx.obj, made, seconds)
+                    receipt = _receipt(ctx.obj, made, seconds, meter.joules())
                     write_json(ctx.params["log_file"].with_suffix(".json"), receipt)
             return result
         except VdiffError as error:
@@ -138,7 +140,7 @@ def doc_of(what: Any) -> str | None:
     return None
 
 
-def _receipt(notes: dict, made: dict[str, str], seconds: float) -> dict:
+def _receipt(notes: dict, made: dict[str, str], seconds: float, joules: float | None) -> dict:
     """What a command made, from what, where and in how long: part of the manifest."""
     from vdiff.files.manifest import made_by
 
@@ -150,6 +152,7 @@ def _receipt(notes: dict, made: dict[str, str], seconds: float) -> dict:
         "ended": ended,
         "seconds": seconds,
         "cpu_seconds": round(time.process_time(), 3),
+        **({} if joules is None else {"joules": round(joules, 1)}),
         "memory_mb": _memory(),
         **notes,
         **made_by(),

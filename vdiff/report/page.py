@@ -389,7 +389,7 @@ def _data_url(content: bytes, suffix: str) -> str:
 
 
 def _times(made: dict[str, dict]) -> list[dict]:
-    """Wall time, processor time and memory of each job, longest first."""
+    """Wall time, processor time, energy and memory of each job, longest first."""
     jobs = {
         Path(receipt["command"][receipt["command"].index("--log") + 1]).stem: receipt
         for receipt in made.values()
@@ -400,6 +400,7 @@ def _times(made: dict[str, dict]) -> list[dict]:
             "step": job,
             "seconds": receipt["seconds"],
             "core": receipt.get("cpu_seconds"),  # None in receipts of earlier versions
+            "joules": receipt.get("joules"),  # None where nothing counts them
             "memory": receipt["memory_mb"],
         }
         for job, receipt in jobs.items()
