@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -178,10 +179,21 @@ def replay(bench):
             return torch.cat([p.flatten() for p in trainer.state.network.parameters()])
 
     whole = weights("graph")
-    bench.say("\n| 20 steps, replayed, against | weights |\n|---|---|")
+    bench.say("\n| 20 steps, replayed, against | difference |\n|---|---|")
     for name, other in (("launched in parts", weights(False)), ("again", weights("graph")),
                         ("resumed after 10", weights("graph", cut=10))):  # fmt: skip
         bench.say(f"| {name} | {relative(other, whole):.1e} |")
+
+    def evaluated(how):
+        run, data = bench.run("mnist", compile=how), bench.images("mnist", 64)
+        model = Trained(run, data, bench.device)
+        rng = generator("replay")
+        names = network_of(run, data.shape).state_dict().items()
+        a = model.drift_with({k: w + 0.05 * torch.randn(w.shape, generator=rng) for k, w in names})
+        settings = Evaluation(images=20, pilot=64, batch_size=8)
+        return torch.from_numpy(ESTIMATORS["efficient"](model, a, settings)(0)[0])
+
+    bench.say(f"| an evaluation | {relative(evaluated(False), evaluated('graph')):.1e} |")
 
 
 def matmul_rate(bench, dtype):
@@ -292,21 +304,22 @@ def training(bench):
 
 def measuring(bench):
     bench.say("\n| net | step | passes of one image a second |\n|---|---|---|")
-    for name in NETS:
-        if bench.out_of_time(f"evaluation and sampling of {name}"):
+    for name, (how, words) in product(NETS, ((False, ""), ("graph", ", replayed"))):
+        if bench.out_of_time(f"evaluation and sampling of {name}{words}"):
             continue
-        run, data, n = bench.run(name), bench.images(name), 16 if bench.small else 256
+        run, data, n = bench.run(name, compile=how), bench.images(name), 16 if bench.small else 256
         model = Trained(run, data, bench.device)
         a = model.drift_with(network_of(run, data.shape).state_dict())
         settings = Evaluation(images=n, pilot=64, batch_size=n)
         for estimator, of in ESTIMATORS.items():
             one = of(model, a, settings)
             calls, seconds = bench.timed(partial(one, 0), 0.05 if bench.small else 5)
-            bench.say(f"| {name} | evaluate, {estimator} | {n * calls / seconds:,.0f} |")
-        how = Sampling(steps=4, count=n, batch_size=n)
-        draw = partial(sample_images, model, a, how)
+            rate = n * calls / seconds
+            bench.say(f"| {name} | evaluate, {estimator}{words} | {rate:,.0f} |")
+        drawing = Sampling(steps=4, count=n, batch_size=n)
+        draw = partial(sample_images, model, a, drawing)
         calls, seconds = bench.timed(draw, 0.05 if bench.small else 5)
-        bench.say(f"| {name} | sample, 4 steps | {4 * n * calls / seconds:,.0f} |")
+        bench.say(f"| {name} | sample, 4 steps{words} | {4 * n * calls / seconds:,.0f} |")
 
 
 def several(bench):

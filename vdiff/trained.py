@@ -14,6 +14,7 @@ from vdiff.diffusion.sde import SDE
 from vdiff.diffusion.sdes import sde_of
 from vdiff.errors import VdiffError
 from vdiff.files.weights import Snapshot, shape_name
+from vdiff.machine.captured import Passes
 from vdiff.machine.devices import host_of, place
 from vdiff.machine.seeds import generator
 from vdiff.nets.mlp import MLP
@@ -99,6 +100,8 @@ class Trained:
         self.network = place(network, self.device).eval().requires_grad_(False)
         self.device = host_of(self.device)
         self._drift = drift_from(self.network, self.run, self.data.level_counts, self.device)
+        if self.run.training.compile == "graph":
+            self._drift = Passes(self._drift, self.network)
 
     @property
     def eps_t(self) -> float:

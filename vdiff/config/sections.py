@@ -125,8 +125,8 @@ class Training(Strict):
     compile: Compile = key(
         False,
         "Compile the network by torch.compile; reduce-overhead: on GPUs with CUDA graphs, too; "
-        "graph: uncompiled, but on GPUs steps are replayed as CUDA graphs. With graphs there is no "
-        "promise of the same bytes after a resume.",
+        "graph: uncompiled, but on GPUs training, and passes after it, are replayed as CUDA "
+        "graphs. With graphs there is no promise of the same bytes after a resume.",
     )
     log_every: Positive = key(100, "Write a row of train.csv every so many iterations.")
     snapshot_every: Positive = key(2000, "Keep the weights every so many iterations.")

@@ -1,7 +1,7 @@
 """A function of tensors as one launch: captured as a CUDA graph at its first call, then replayed.
 
-A processor takes longer to launch the hundreds of kernels of a training step one by one than a GPU
-takes to run them.
+A processor takes longer to launch the hundreds of kernels of a training step, or of a pass through
+a network, one by one than a GPU takes to run them.
 """
 
 import logging
@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 DEVICES = ("cuda",)  # kinds of devices that capture
 WARM = 3  # calls before one is captured, in which libraries choose and load their kernels
+SHAPES = 4  # of inputs that passes are captured for: each holds memory
 
 
 def capture(function: Callable, given: Sequence[Tensor]) -> tuple[Callable[[], object], Any]:
@@ -55,9 +56,30 @@ class Captured:
             try:
                 self.replay, self.result = capture(self.function, self.given)
             except RuntimeError as error:
-                log.warning("A step cannot be captured (%s); it is launched in parts.", error)
+                log.warning(
+                    "Operations cannot be captured (%s); they are launched one by one.", error
+                )
                 self.failed = True
                 return self.function(*given)
         torch._foreach_copy_(self.given, list(given))
         self.replay()
         return self.result
+
+
+class Passes:
+    """`function`, such as a drift, of `network`, which may get other weights in the same memory:
+    calls that want no gradient are replayed, of the first SHAPES shapes of input. What a call
+    returns is its own."""
+
+    def __init__(self, function: Callable[..., Tensor], network: nn.Module) -> None:
+        self.function, self.network = function, network
+        self.captured: dict[tuple, Captured] = {}
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        shapes = tuple((v.shape, v.dtype, v.device) for v in given)
+        full = len(self.captured) == SHAPES and shapes not in self.captured
+        every = (*given, *self.network.parameters())
+        if full or (torch.is_grad_enabled() and any(v.requires_grad for v in every)):
+            return self.function(*given)
+        with torch.no_grad():
+            return self.captured.setdefault(shapes, Captured(self.function))(*given).clone()

@@ -13,6 +13,7 @@ from vdiff.diffusion.drift import Drift
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.fitted import SLICES, Fitted
 from vdiff.diffusion.times import Debiased, TimeLaw, Uniform
+from vdiff.machine.captured import Captured
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.stats.gradients import Law, SliceGradients
@@ -90,10 +91,18 @@ def slice_gradients(
     sums, squares = None, np.zeros((GROUPS, size, SLICES))
     with _wanting_gradients(model) as parameters, bar(squares.size, name) as progress:
         fold = _folding(sum(p.numel() for p in parameters), model.run.seed)
+
+        def losses_and_gradient(
+            x: Tensor, s: Tensor, eps: Tensor, weight: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            losses = dsm_loss(model.sde, a, x, s, eps)
+            parts = torch.autograd.grad((weight * losses).mean(), parameters)
+            return losses.detach(), torch.cat([g.flatten() for g in parts])
+
+        graph = model.run.training.compile == "graph"
+        of = Captured(losses_and_gradient) if graph else losses_and_gradient
         for group, turn, k in np.ndindex(squares.shape):
-            flat = fold(
-                _gradient(model, a, settings.batch_size, fitted, parameters, (group, turn, k))
-            )
+            flat = fold(_gradient(model, of, settings.batch_size, fitted, (group, turn, k)))
             if sums is None:
                 sums = torch.zeros(GROUPS, SLICES, len(flat))
             sums[group, k] += flat / size
@@ -106,10 +115,9 @@ def slice_gradients(
 
 def _gradient(
     model: Trained,
-    a: Drift,
+    losses_and_gradient: Callable[..., tuple[Tensor, Tensor]],
     batch_size: int,
     fitted: Fitted,
-    parameters: list[nn.Parameter],
     turn: tuple[int, int, int],
 ) -> Tensor:
     """The gradient of one batch with times in one slice, the last number of `turn`, flat."""
@@ -119,10 +127,10 @@ def _gradient(
     u = torch.rand(len(x), generator=rng, dtype=torch.float64)
     s = base.icdf((turn[-1] + u) / SLICES).to(device)
     eps = torch.randn(x.shape, generator=rng).to(device)
-    losses = dsm_loss(sde, a, x.to(device), s, eps)
-    fitted.see(s, losses.detach())
-    loss = (sde.weight(s) / base.density(s) * losses).mean()
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]).cpu()
+    weight = sde.weight(s) / base.density(s)
+    losses, gradient = losses_and_gradient(x.to(device), s, eps, weight)
+    fitted.see(s, losses)
+    return gradient.cpu()
 
 
 def _folding(length: int, seed: int) -> Callable[[Tensor], Tensor]:
