@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # On a CPU, torch's GroupNorm on images in the layout channels_last takes one of two ways by the
-# number of pixels: from 1,024 on it is about as fast as in the usual layout, below that 9 to 50
-# times as slow in bfloat16 and 7 to 17 times in float32, where groups have few channels. So images of
-# 31 x 31 pixels take many times as long as images of 32 x 32. Seen in torch 2.14.1. It meets
-# whoever trains or evaluates a U-Net with GroupNorm(32) in channels_last on a CPU, all of whose lower
-# levels are that small. vdiff keeps channels first there (`UNet._laid_out`).
+# number of pixels: from 1,024 on it is nearly as fast as in the usual layout, below that many times
+# as slow where groups have few channels. So images of 31 x 31 pixels take 7 to 66 times as long as
+# images of 32 x 32. Seen in torch 2.14.1. It meets whoever trains or evaluates a U-Net with
+# GroupNorm(32) in channels_last on a CPU, all of whose lower levels are that small. vdiff keeps
+# channels first there (`UNet._laid_out`).
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder"
 # shellcheck disable=SC2086 # options are words
-"$folder/bin/pip" install --quiet ${PIP_ARGS:-} torch==2.14.1 numpy==2.4.6
+"$folder/bin/pip" install --quiet ${PIP_ARGS:-} \
+    torch==2.14.1 numpy==2.4.6
 "$folder/bin/python" - <<'END'
 import sys
 import time
