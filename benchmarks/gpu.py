@@ -122,6 +122,12 @@ def relative(a, b):
     return float((a - b).norm() / b.norm())
 
 
+def not_fresh(run, data, rng):
+    """Weights of a net that has moved: a fresh one returns 0 whatever the arithmetic."""
+    fresh = network_of(run, data.shape).state_dict().items()
+    return {name: w + 0.05 * torch.randn(w.shape, generator=rng) for name, w in fresh}
+
+
 def parity(bench):
     """Relative differences of a device's numbers to the CPU's in float32."""
 
@@ -131,11 +137,7 @@ def parity(bench):
             data = bench.images("mnist", 64)
             trainer = Trainer(run, data, Workers(device), Path(folder))
             rng = generator("parity")
-            # A fresh net returns 0 whatever the arithmetic.
-            weights = {
-                name: w + 0.05 * torch.randn(w.shape, generator=rng)
-                for name, w in network_of(run, data.shape).state_dict().items()
-            }
+            weights = not_fresh(run, data, rng)
             trainer.state.network.load_state_dict(weights)
             x, s = data.sample(8, rng), sde_of_run(run).T * torch.rand(8, generator=rng).double()
             eps = torch.randn(x.shape, generator=rng)
@@ -187,9 +189,7 @@ def replay(bench):
     def evaluated(how):
         run, data = bench.run("mnist", compile=how), bench.images("mnist", 64)
         model = Trained(run, data, bench.device)
-        rng = generator("replay")
-        names = network_of(run, data.shape).state_dict().items()
-        a = model.drift_with({k: w + 0.05 * torch.randn(w.shape, generator=rng) for k, w in names})
+        a = model.drift_with(not_fresh(run, data, generator("replay")))
         settings = Evaluation(images=20, pilot=64, batch_size=8)
         return torch.from_numpy(ESTIMATORS["efficient"](model, a, settings)(0)[0])
 

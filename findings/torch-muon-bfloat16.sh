@@ -4,7 +4,7 @@
 # device, without an option to change that. Seen in torch 2.14.1. A processor without bfloat16
 # instructions computes them at a small part of its rate: there a step takes many times as long as
 # the same formula in float32, and more than the gradient of a small network. vdiff has the
-# formula in float32 on CPUs, for all matrices of one shape at once.
+# formula in float32 on CPUs unless training is in bfloat16, for all matrices of one shape at once.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

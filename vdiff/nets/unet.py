@@ -163,9 +163,9 @@ class UNet(nn.Module):
         """On a CPU with the channels last in memory, as convolutions take them, which else turn
         input and output around; but not where torch's GroupNorm has no fast way through that
         layout. Elsewhere the weights' layout decides (`machine.devices.place`)."""
-        _, C, H, W = h.shape
         if h.device.type != "cpu":
             return h
+        _, C, H, W = h.shape
         narrow = C // math.gcd(self.groups, C) < WIDE and H * W < LARGE
         layout = torch.contiguous_format if narrow else torch.channels_last
         return h.contiguous(memory_format=layout)
