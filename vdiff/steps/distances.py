@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vdiff.config import Distances
 from vdiff.config.fields import number
-from vdiff.diffusion.drift import Drift, in_float64
+from vdiff.diffusion.drift import Drift, in_chunks, in_float64
 from vdiff.diffusion.grids import grid_of
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.reverse import Reverse
@@ -24,6 +24,7 @@ from vdiff.steps import Measured, faults
 from vdiff.trained import Trained
 
 JUDGED = "euler_maruyama"  # the sampler of the claim
+CHUNK = 1000  # points at once: the activations of an MLP stay in the cache
 Sample = Callable[[int, torch.Generator], Tensor]
 
 
@@ -85,7 +86,8 @@ def measure(model: Trained, settings: Distances, source: str) -> Measured:
         mixture = Mixture.spiral(model.sde)
         a, sample, device = mixture.a, mixture.sample, "cpu"
     else:
-        a, sample, device = in_float64(model.drift()), model.data.sample, model.device
+        a = in_float64(in_chunks(model.drift(), CHUNK))
+        sample, device = model.data.sample, model.device
     name = f"distances {source}"
     rows = distance_rows(model.sde, a, sample, settings, model.run.seed, name, device)
     labelled = [{"source": source, "fault": faults.NONE, **row} for row in rows]
