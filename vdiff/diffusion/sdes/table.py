@@ -156,23 +156,27 @@ class TableSDE(SDE):
         abar = torch.tensor([a for a in self.abar if a > 0], dtype=torch.float64)
         return torch.log1p(-abar) - abar.log()
 
+    @cached_property
+    def _slopes(self) -> Tensor:
+        """From each of those steps to the next, (n - 1,)."""
+        return self._gamma.diff()
+
     def _segment(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(step before, its log NSR, slope in steps) of times above the first step."""
-        gamma = self._gamma.to(s.device)
-        k = (s.double() * self.N - 1).floor().long().clamp(0, len(gamma) - 2)
-        return k, gamma[k], gamma[k + 1] - gamma[k]
+        """(times in steps, their log NSR, its slope in steps) of times above the first step."""
+        gamma, slopes = self._gamma.to(s.device), self._slopes.to(s.device)
+        steps = s.double() * self.N
+        k = (steps - 1).floor().long().clamp(0, len(slopes) - 1)
+        slope = slopes[k]
+        return steps, gamma[k] + slope * (steps - 1 - k), slope
 
     def log_nsr(self, s: Tensor) -> Tensor:
-        k, gamma, slope = self._segment(s)
-        steps = s.double() * self.N
-        above = gamma + slope * (steps - 1 - k)
+        steps, above, _ = self._segment(s)
         below = self._gamma[0].to(s.device) + steps.clamp(max=1).log()
         return torch.where(steps < 1, below, above).to(s.dtype)
 
     def weight(self, s: Tensor) -> Tensor:
         """d log NSR / ds."""
-        _, _, slope = self._segment(s)
-        steps = s.double() * self.N
+        steps, _, slope = self._segment(s)
         return torch.where(steps < 1, 1 / s.double(), slope * self.N).to(s.dtype)
 
     def invert_log_nsr(self, value: Tensor) -> Tensor:
@@ -190,10 +194,13 @@ class TableSDE(SDE):
         return torch.sigmoid(self.log_nsr(s))
 
     def g2(self, s: Tensor) -> Tensor:
-        """From the slope, so that at s = 0, where log NSR has none, it is the limit."""
+        """weight times var above the first step; below it from the slope, so that at s = 0, where
+        log NSR has none, it is the limit."""
+        steps, log_nsr, slope = self._segment(s)
+        above = (slope * self.N).to(s.dtype) * torch.sigmoid(log_nsr.to(s.dtype))
         nsr = self._gamma[0].exp().to(s.device) * self.N  # d NSR / ds below the first step
         below = (nsr / (1 + nsr * s.double())).to(s.dtype)
-        return torch.where(s.double() * self.N < 1, below, self.weight(s) * self.var(s))
+        return torch.where(steps < 1, below, above)
 
     def rate(self, s: Tensor) -> Tensor:
         return -self.g2(s) / 2
