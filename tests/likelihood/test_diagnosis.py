@@ -20,8 +20,11 @@ def net_of(schedule, predicts):
     return lambda y, step: net(y, (step + 1) / 1000)
 
 
-@pytest.mark.parametrize("schedule", ["vp", "ve", "flow", "ddpm-linear", "ddpm-cosine"])
-@pytest.mark.parametrize("predicts", ["noise", "x0", "velocity"])
+RIGHT = [(schedule, "noise") for schedule in ("vp", "ve", "flow", "ddpm-linear", "ddpm-cosine")]
+RIGHT += [("ve", "x0"), ("flow", "velocity"), ("ddpm-cosine", "x0"), ("ddpm-linear", "velocity")]
+
+
+@pytest.mark.parametrize(("schedule", "predicts"), RIGHT)
 def test_of_a_right_claim_nothing_is_said(schedule, predicts):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -31,13 +34,11 @@ def test_of_a_right_claim_nothing_is_said(schedule, predicts):
 @pytest.mark.parametrize(
     ("true", "said", "words"),
     [
-        (("ddpm-linear", "noise"), ("ddpm-cosine", "noise"), "the times look like those of"),
-        (("ddpm-cosine", "noise"), ("ddpm-linear", "noise"), "those of ddpm-cosine"),
+        (("ddpm-cosine", "noise"), ("ddpm-linear", "noise"), "the times look like those of ddpm-c"),
         (("ddpm-scaled-linear", "noise"), ("ddpm-linear", "noise"), "of ddpm-scaled-linear"),
         (("ddpm-sigmoid", "v"), ("ddpm-linear", "v"), "those of ddpm-sigmoid"),
         (("ddpm-linear", "noise"), ("ddpm-linear", "velocity"), "its output looks like noise"),
         (("ddpm-linear", "v"), ("ddpm-linear", "noise"), "its output looks like v"),
-        (("ddpm-cosine", "x0"), ("ddpm-cosine", "noise"), "its output looks like x0"),
     ],
 )
 def test_of_a_wrong_claim_it_is_said_what_fits(true, said, words):
@@ -50,18 +51,22 @@ def test_of_a_wrong_claim_it_is_said_what_fits(true, said, words):
     vdiff.wrap(net_of(*true), **keys, check=False).fit(X)
 
 
-def test_the_table_has_the_bound_of_the_network():
+@pytest.fixture(scope="module")
+def of_gaussian():
+    """A diagnosis of an exact network for a Gaussian of variance 0.05."""
+    means = torch.zeros(1, 3, dtype=torch.float64)
+    return wrapped("ve", "x0", means).diagnose(examples(2000, means=means)[0].float())
+
+
+def test_the_table_has_the_bound_of_the_network(of_gaussian):
     """The integral of its nats is the bound's, up to a constant: of a Gaussian with variance v the
     errors are those of the linear denoiser, nsr v / (nsr + v)."""
-    means = torch.zeros(1, 3, dtype=torch.float64)
-    x = examples(2000, means=means)[0].float()
-    found = wrapped("ve", "x0", means).diagnose(x)
-    table = found.to_pandas()
+    table = of_gaussian.to_pandas()
     assert np.allclose(table["error"], table["linear"], rtol=0.15)
     nsr = table["noise"] ** 2
     assert np.allclose(table["nats_per_log_snr"], 1.5 * 0.05 / (nsr + 0.05), rtol=0.2)
     assert (table["ratio"] < 1.1).all()
-    assert "speaks against" in repr(found)
+    assert "speaks against" in repr(of_gaussian)
 
 
 def test_low_noise_that_is_worth_nothing_is_said():
@@ -131,8 +136,8 @@ def test_of_data_that_are_one_point_the_arithmetic_says_nothing():
     assert {f.kind for f in found.findings} & {"denoiser", "low noise"}
 
 
-def test_the_figure_has_both_errors():
-    figure = wrapped("ve", "x0").diagnose(X).plot()
+def test_the_figure_has_both_errors(of_gaussian):
+    figure = of_gaussian.plot()
     top, bottom = figure.axes
     assert [line.get_label() for line in top.lines] == ["network", "linear denoiser"]
     assert "nats" in bottom.get_ylabel()
