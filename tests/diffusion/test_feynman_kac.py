@@ -11,7 +11,7 @@ from vdiff.diffusion.feynman_kac import log_weights
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.tensors import expand_like
 
-THETA, PATHS, STEPS = 0.7, 30_000, 1000
+THETA, PATHS, STEPS = 0.7, 30_000, 300
 
 
 def log_density(R):
@@ -64,12 +64,12 @@ def test_at_the_true_drift_every_path_knows_the_density(sde, rng):
     x = mixture.sample(200, rng)
     log_p = mixture.log_prob(x, torch.zeros(200, dtype=torch.float64))
     spread = []
-    for L in (250, 1000, 4000):
+    for L in (125, 500):
         times = torch.linspace(0, sde.T, L + 1, dtype=torch.float64).square()
         R = log_weights(sde, mixture.a, mixture.div_a, x, times, rng)
         spread.append(float((R - log_p).std()))
-    assert spread[2] < spread[0] / 3
-    assert spread[2] < 0.5
+    assert spread[1] < spread[0] / 3
+    assert spread[1] < 0.05
 
 
 def test_the_expectation_solves_the_fokker_planck_equation(sde, rng):
@@ -77,7 +77,7 @@ def test_the_expectation_solves_the_fokker_planck_equation(sde, rng):
     two Gaussians and 0.8 of their drift. At four points within 4 standard errors, which find 0.05
     nats with 80% power; the density of the true drift, the control, is off by more."""
     mixture = Mixture(sde, torch.tensor([[-1.0], [1.2]], dtype=torch.float64), 0.16)
-    y = torch.linspace(-7, 7, 701, dtype=torch.float64)
+    y = torch.linspace(-7, 7, 351, dtype=torch.float64)
     h = float(y[1] - y[0])
 
     def slope(t, p):
@@ -89,15 +89,15 @@ def test_the_expectation_solves_the_fokker_planck_equation(sde, rng):
 
     start = sde.prior_log_prob(y[:, None]).exp().numpy()
     times = (0, sde.T)
-    solved = integrate.solve_ivp(slope, times, start, "LSODA", rtol=1e-6, lband=1, uband=1)
+    solved = integrate.solve_ivp(slope, times, start, "LSODA", rtol=1e-4, lband=1, uband=1)
     p = solved.y[:, -1]
     assert p.sum() * h == pytest.approx(1, abs=1e-3)
 
     x = torch.tensor([-1.3, -0.5, 0.4, 1.2], dtype=torch.float64)
-    grid = torch.linspace(0, sde.T, 301, dtype=torch.float64)
+    grid = torch.linspace(0, sde.T, 201, dtype=torch.float64)
     R = log_weights(
         sde, lambda y, s: 0.8 * mixture.a(y, s), lambda y, s: 0.8 * mixture.div_a(y, s),
-        x.repeat(12_000)[:, None], grid, rng,
+        x.repeat(8_000)[:, None], grid, rng,
     ).view(-1, 4)  # fmt: skip
     found, error = log_density(R)
     assert 2.8 * error.max() < 0.05

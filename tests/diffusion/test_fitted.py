@@ -15,7 +15,7 @@ from vdiff.machine.parallel import Workers
 from vdiff.machine.seeds import generator
 from vdiff.training.trainer import Trainer
 
-VARIANCE, THETA, BATCH, REPEATS = 2.0, 0.7, 64, 3000
+VARIANCE, THETA, BATCH, REPEATS = 2.0, 0.7, 256, 750
 
 
 def trainer_of(tmp_path, debias, law, draws):
@@ -38,7 +38,7 @@ def mean_gradient(trainer):
         found.append(float(torch.autograd.grad(loss, theta)[0]))
         if trainer.state.fitted is not None:
             trainer.state.fitted.see(s, losses.detach())
-            if i % 500 == 499:
+            if i % 125 == 124:
                 trainer.state.fitted.refit()
     found = torch.tensor(found, dtype=torch.float64)
     return float(found.mean()), float(found.std() / REPEATS**0.5)
@@ -59,7 +59,7 @@ def test_the_mean_gradient_of_every_law_and_draw(tmp_path, law, draws):
     own = law if law in ("unbiased", "fitted") else "paper"
     trainer = trainer_of(tmp_path, law != "uniform", own, draws)
     sde = trainer.sde
-    s = (torch.arange(2_000_000, dtype=torch.float64) + 0.5) / 2_000_000
+    s = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
     elbo = float((sde.weight(s) * gradient_at(sde, s)).mean()) / trainer.debiased.normaliser
     uniform = float(gradient_at(sde, s).mean())
     mean, error = mean_gradient(trainer)

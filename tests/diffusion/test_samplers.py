@@ -105,7 +105,7 @@ def test_a_step_is_ddim_at_lmbd_1_and_the_ddpm_posterior_at_lmbd_0(sde):
     assert ddpm.sd**2 == pytest.approx((w / v).item() * (1 - ratio**2))
 
 
-@pytest.mark.parametrize("lmbd", LMBDS)
+@pytest.mark.parametrize("lmbd", [LMBDS[0], -0.9, 0, 1])
 def test_sampled_variance_is_the_datas_for_every_lmbd(sde, rng, lmbd):
     """Data N(0, v I) with the exact drift; the mean over all coordinates has error sqrt(2/n) v."""
     variance, n = 0.5, 4000

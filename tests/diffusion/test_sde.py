@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import integrate
@@ -30,19 +31,19 @@ def f64(*values):
 
 
 @every
-def test_marginals_match_simulation(sde, rng):
-    n, steps, x0 = 40_000, 800, 1.5
-    y = torch.full((n, 1), x0, dtype=torch.float64)
+def test_marginals_match_simulation(sde):
+    """Of steps dy = f dt + g dB from one point, whose mean and variance follow without chance, as f
+    is linear in y; what is left are the errors of 4,000 steps."""
+    steps, mean, var = 4000, 1.5, 0.0
     dt = sde.T / steps
+    s = (torch.arange(steps, dtype=torch.float64) + 0.5) * dt
+    rates, noise = sde.f(torch.ones(steps, 1).double(), s)[:, 0].tolist(), sde.g(s).tolist()
     for i in range(steps):
-        s = torch.full((n,), i * dt + dt / 2, dtype=torch.float64)
-        noise = torch.randn(n, 1, generator=rng, dtype=torch.float64)
-        y = y + sde.f(y, s) * dt + sde.g(s)[:, None] * math.sqrt(dt) * noise
-        if i + 1 in (80, 400, 760):  # the cosine schedule is steep at its end
+        mean, var = mean * (1 + rates[i] * dt), var * (1 + rates[i] * dt) ** 2 + noise[i] ** 2 * dt
+        if i + 1 in (400, 2000, 3800):  # the cosine schedule is steep at its end
             t = f64((i + 1) * dt)
-            var = sde.var(t).item()
-            assert abs(y.mean() - sde.m(t).item() * x0) < 4 * math.sqrt(var / n) + 0.005
-            assert abs(y.var() / var - 1) < 4 * math.sqrt(2 / n) + 0.015
+            assert mean == pytest.approx(1.5 * sde.m(t).item(), abs=0.003)
+            assert var == pytest.approx(sde.var(t).item(), rel=0.005)
 
 
 @every
@@ -67,7 +68,11 @@ def test_log_nsr_is_log_var_over_m2_with_the_weight_as_derivative_and_an_inverse
 
 @every
 def test_the_integral_of_div_f_matches_quadrature(sde):
-    total, _ = integrate.quad(lambda v: sde.div_f(f64(v), 3).item(), 0, sde.T, limit=400)
+    node, weight = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(4))
+    pieces = 4000  # a whole number of them in each step of a table
+    s = (torch.arange(pieces)[:, None] + (node + 1) / 2) * sde.T / pieces
+    found = sde.div_f(s.flatten(), 3).reshape(pieces, 4)
+    total = float((found @ weight).sum() * sde.T / pieces / 2)
     assert sde.minus_integral_of_div_f(3) == pytest.approx(-total, rel=1e-5)
 
 
@@ -89,8 +94,8 @@ def test_perturb_is_the_conditional_gaussian(sde):
 
 @every
 def test_the_prior_is_normalised_and_near_the_last_marginal(sde, rng):
-    ends = -9 * sde.prior_sd, 9 * sde.prior_sd
-    total, _ = integrate.quad(lambda v: math.exp(sde.prior_log_prob(f64(v)[None]).item()), *ends)
+    grid = sde.prior_sd * torch.linspace(-9, 9, 1001, dtype=torch.float64)
+    total = torch.trapezoid(sde.prior_log_prob(grid[:, None]).exp(), grid).item()
     assert total == pytest.approx(1, abs=1e-6)
     x = f64(2.0, -1.0)[None]
     eps = torch.randn(100_000, 2, generator=rng, dtype=torch.float64)
@@ -120,15 +125,15 @@ def test_the_efficient_elbo_is_the_likelihood_of_the_standard_normal(sde, rng):
 @every
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_reaches_the_variance_of_the_data(sde, name, rng):
-    """lmbd = 1, exact drift of N(0, v): 400 steps leave at most 2% besides the prior's mismatch."""
-    v, n = 0.5, 4000
-    start = torch.randn(n, 4, generator=rng, dtype=torch.float64)
+    """lmbd = 1, exact drift of N(0, v): 400 steps leave at most 2% besides the prior's mismatch.
+    There is no noise and the drift is linear, so points of variance 1 stand for all."""
+    v, start = 0.5, torch.randn(20, 4, generator=rng, dtype=torch.float64)
+    start = (start - start.mean()) / start.std()
     reverse = Reverse(sde, gaussian_drift(sde, v), 1)
     x = sampler_of(name)(reverse, start, grid_of("log_snr", sde, 400), noise_of(rng), None)
     T = f64(sde.T)
     mismatch = (1 / (sde.m(T).square() * v + sde.var(T))).item()
-    error = 4 * v * (2 / x.numel()) ** 0.5 + 0.02 * v
-    assert x.var().item() == pytest.approx(v * mismatch, abs=error)
+    assert x.var().item() == pytest.approx(v * mismatch, abs=0.02 * v)
 
 
 @every

@@ -20,7 +20,7 @@ from vdiff.stats.few import mean_and_error
 
 ASKED = {
     "elbo": lambda m, x, **k: m.log_prob(x, draws=4, **k),
-    "ode": lambda m, x, **k: m.log_prob(x, method="ode", draws=2, tolerance=1e-3, **k),
+    "ode": lambda m, x, **k: m.log_prob(x, method="ode", draws=2, tolerance=1e-2, **k),
     "discrete": lambda m, x, **k: m.discrete(x, draws=2, repeats=2, layers=8, **k),
     "minus": lambda m, x, **k: m.minus(wrong_by(1.02), x, draws=4, **k),
 }
@@ -93,9 +93,9 @@ def test_only_a_fit_changes_what_is_returned(rng):
 
 
 def test_batches_are_fitted_on_as_their_examples_are():
-    x = examples(200)[0].float()
-    one = wrapped("vp", "noise").fit(x)
-    two = wrapped("vp", "noise").fit(iter(x.split(64)), batch_size=10)
+    x = examples(100)[0].float()
+    one = wrapped("vp", "noise", check=False).fit(x)
+    two = wrapped("vp", "noise", check=False).fit(iter(x.split(64)), batch_size=30)
     assert np.allclose(one.log_prob(x[:3]).value, two.log_prob(x[:3]).value, rtol=1e-4)
 
 
@@ -148,8 +148,9 @@ def test_the_network_never_sees_more_than_a_batch():
         return -y
 
     model = vdiff.wrap(net, schedule="vp", predicts="score", data=(2,))
-    model.fit(torch.randn(500, 2), batch_size=40).log_prob(torch.randn(90, 2), batch_size=30)
-    model.log_prob(torch.randn(90, 2), method="ode", batch_size=30)
+    model.fit(torch.randn(90, 2), batch_size=40)
+    model.log_prob(torch.randn(20, 2), draws=4, batch_size=30)
+    model.log_prob(torch.randn(50, 2), method="ode", tolerance=1e-2, batch_size=30)
     assert max(sizes) == 40
 
 
@@ -347,7 +348,7 @@ def test_the_error_of_the_layers_bound_is_that_of_its_value(draws):
     model = vdiff.wrap(mixture.a, schedule="vp", predicts="drift", data=(2,))
     x = mixture.sample(150, torch.Generator().manual_seed(2)).float()
     found = model.discrete(x, draws=draws, layers=50, batch_size=10_000)
-    many = model.discrete(x, draws=draws, repeats=40, layers=50, seed=1, batch_size=100_000)
+    many = model.discrete(x, draws=draws, repeats=12, layers=50, seed=1, batch_size=5_000)
     error = np.hypot(found.error, many.error)
     hits = np.abs(found.value - many.value) <= 1.96 * error
     assert 0.93 - 0.028 <= hits.mean() <= 0.97 + 0.028
