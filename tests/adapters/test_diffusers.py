@@ -85,7 +85,9 @@ def test_an_exact_network_of_every_scheduler_has_the_true_density(name, rng):
     scheduler = SCHEDULERS[name]()
     x = Gaussian.V**0.5 * torch.randn(2000, 1, 2, 2, generator=rng)
     truth = torch.distributions.Normal(0, Gaussian.V**0.5).log_prob(x).flatten(1).sum(1)
-    found = from_diffusers(Gaussian(scheduler), scheduler, levels=None).log_prob(x, draws=8)
+    found = from_diffusers(Gaussian(scheduler), scheduler, levels=None).log_prob(
+        x, draws=8, batch_size=4096
+    )
     off = found.value - truth.numpy()
     error = off.std() / len(x) ** 0.5
     assert 2.8 * error < 4 * 0.01

@@ -183,13 +183,19 @@ def data_of(dataset):
     return load(dataset, shared)
 
 
-@pytest.fixture
-def crate(finished, tmp_path):
-    """A finished folder of one run of digits with its weights, unpacked."""
-    out = tmp_path / "smoke.zip"
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    """The finished folder as a ZIP file with its weights; made once, not changed."""
+    out = tmp_path_factory.mktemp("exported") / "smoke.zip"
     vdiff_("export", finished[0] / "results/smoke", "--weights", "--out", out)
+    return out
+
+
+@pytest.fixture
+def crate(exported, tmp_path):
+    """Of that file, unpacked, one run of digits with its weights."""
     folder = tmp_path / "crate"
-    ZipFile(out).extractall(folder)
+    ZipFile(exported).extractall(folder)
     for path in (folder / "weights").iterdir():
         if path.name != "digits-debias-True-seed-0.safetensors":
             path.unlink()
@@ -346,12 +352,10 @@ def test_a_damaged_crate_is_one_sentence(crate, tmp_path, damage):
     assert words[damage] in said and said.count("\n") == 1
 
 
-def test_a_crate_is_checked_as_it_is_published(finished, tmp_path):
+def test_a_crate_is_checked_as_it_is_published(finished, exported):
     """A ZIP file with every run of the smoke preset, points among them; the record that vdiff has
     for the same data is compared in pairs."""
-    out = tmp_path / "smoke.zip"
-    vdiff_("export", finished[0] / "results/smoke", "--weights", "--out", out)
-    said = vdiff_("record", "check", out, "--seed", 2, "--images", 32)
+    said = vdiff_("record", "check", exported, "--seed", 2, "--images", 32)
     runs = len(list((finished[0] / "results/smoke/runs").glob("*/*/*/snapshots.csv")))
     assert said.count("fresh noise (seed 2)") == runs
     assert "Difference from digits-demo, in pairs: +" in said

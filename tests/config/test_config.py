@@ -266,7 +266,7 @@ SECTIONS = {
 
 
 @settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 @given(
     st.dictionaries(KEYS, VALUES, max_size=2),

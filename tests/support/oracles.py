@@ -36,7 +36,8 @@ def assert_gaussian(model, shape: tuple[int, ...], rng: torch.Generator) -> None
     x, d = MEAN + VARIANCE**0.5 * torch.randn(2000, *shape, generator=rng), math.prod(shape)
     truth = torch.distributions.Normal(MEAN, VARIANCE**0.5).log_prob(x).flatten(1).sum(1).numpy()
     pilot = MEAN + VARIANCE**0.5 * torch.randn(1024, *shape, generator=rng)
-    off = model.fit(pilot).log_prob(x, draws=8).value - truth
+    model.fit(pilot, batch_size=2048)
+    off = model.log_prob(x, draws=8, batch_size=4096).value - truth
     error = off.std() / len(x) ** 0.5
     assert 2.8 * error < d * 0.01
     assert abs(off.mean()) < 4 * error + d * 0.003
