@@ -58,7 +58,8 @@ def test_the_command_adds_up(tmp_path):
     assert "Together 34 jobs" in result.output
     assert "fits" not in result.output
     (tmp_path / "one.yaml").write_text(
-        "only: [digits]\nexperiments: {digits: {arms: {debias-False: null}}}\n"
+        "only: [digits]\n"
+        "experiments: {digits: {arms: {debias-False: null}, network: {multipliers: [1]}}}\n"
     )
     words = ["plan", "smoke", f"--configfile={tmp_path / 'one.yaml'}", "--memory"]
     result = CliRunner().invoke(main, [*words, "--gflops", "100"])
