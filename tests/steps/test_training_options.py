@@ -33,8 +33,8 @@ TRAINING = {
 NETWORK = {"channels": 8, "multipliers": [1, 2], "blocks": 1, "groups": 4}
 
 
-def digits(**training):
-    keys = {**DIGITS, "network": NETWORK, "training": {**TRAINING, **training}}
+def digits(network=NETWORK, **training):
+    keys = {**DIGITS, "network": network, "training": {**TRAINING, **training}}
     return validate(Run, keys)
 
 
@@ -63,28 +63,21 @@ def torchrun(folder, processes, **training):
 
 
 @pytest.mark.slow
-def test_two_processes_follow_the_curve_of_one(tmp_path, curve):
-    result = torchrun(tmp_path, 2)
+def test_unequal_shares_follow_the_curve_of_one_process_which_goes_on_from_their_state(
+    tmp_path, curve
+):
+    """Ten iterations by 3 processes, among which a batch of 16 is not split evenly, as when a set
+    is smaller than the batch asked for; the rest by one."""
+    result = torchrun(tmp_path, 3, iterations=10)
     assert result.returncode == 0, result.stderr
     losses = read_csv(tmp_path / "train.csv", "train")["loss"]
-    assert np.allclose(losses, curve[0], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_state_goes_on_with_another_number_of_processes(tmp_path, curve):
-    """Five iterations by two processes, the rest by one."""
-    assert torchrun(tmp_path, 2, iterations=5).returncode == 0
-    result = torchrun(tmp_path, 1)
-    assert "Resuming at iteration 5" in result.stderr
-    losses = read_csv(tmp_path / "train.csv", "train")["loss"]
-    assert np.allclose(losses, curve[0], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_unequal_shares_follow_the_curve_of_one_process(tmp_path, curve):
-    """A batch of 16 among 3 processes, as when a set is smaller than the batch asked for."""
-    result = torchrun(tmp_path, 3)
-    assert result.returncode == 0, result.stderr
+    assert np.allclose(losses, curve[0][: len(losses)], rtol=1e-5)
+    assert len(losses) == 10
+    write_json(tmp_path / "run.json", digits().model_dump())
+    words = ["--threads", 1, "train", "--run", tmp_path / "run.json", "--out", tmp_path]
+    command = [*vdiff(*words), "--device", "cpu"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert "Resuming at iteration 10" in result.stderr
     losses = read_csv(tmp_path / "train.csv", "train")["loss"]
     assert np.allclose(losses, curve[0], rtol=1e-5)
 
@@ -187,9 +180,15 @@ def test_bfloat16_evaluation_is_close_to_float32_but_not_the_same(curve):
 
 
 @pytest.mark.slow
-def test_a_compiled_network_follows_the_same_curve(tmp_path, curve):
-    rows, _ = train(digits(compile=True), load("digits"), tmp_path / "state")
-    assert np.allclose([row["loss"] for row in rows], curve[0], rtol=1e-4)
+def test_a_compiled_network_follows_the_same_curve(tmp_path):
+    """Of one size of images, whose attention is compiled, too: it is compiling that takes time."""
+    network = {**NETWORK, "multipliers": [1], "attention": [8]}
+    plain, compiled = (
+        train(digits(network, compile=compiled), load("digits"), tmp_path / f"{compiled}/state")
+        for compiled in (False, True)
+    )
+    assert np.allclose(losses(compiled), losses(plain), rtol=1e-4)
+    assert losses(compiled) != losses(plain)  # as those of other kernels
 
 
 def published(folder, *more):
