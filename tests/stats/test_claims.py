@@ -28,10 +28,12 @@ from vdiff.stats.evidence import (
 from vdiff.stats.gradients import BIAS_MARGIN
 from vdiff.stats.intervals import t95
 
+PUBLISHED = published_curves()
+
 
 def judge(tables):
     """By the published curves."""
-    return judged.judge({**tables, "published": published_curves()})
+    return judged.judge({**tables, "published": PUBLISHED})
 
 
 def evidence(z):
@@ -277,11 +279,12 @@ def test_the_interval_of_the_contrast_covers_it(seeds, scatter):
     """Of distances 0.4 and 0.6; trainings scatter by a third. Where nothing is to be compared there
     is no interval: distances that are noise alone."""
     rng = np.random.default_rng(4)
-    low, high = np.transpose([
-        [row["low"], row["high"]]
-        for _ in range(200)
-        for row in judge({"quality": quality(rng, 0.4, 0.6, 0.03, seeds, scatter)})
-    ])  # fmt: skip
+    repeats = [
+        quality(rng, 0.4, 0.6, 0.03, seeds, scatter).assign(experiment=f"{k}") for k in range(200)
+    ]
+    found = judged.evidence_of({"quality": pd.concat(repeats)})
+    low, high = np.transpose([[e.estimate.low, e.estimate.high] for e in found])
+    assert len(low) == 200
     assert np.mean((low <= -0.2) & (-0.2 <= high)) >= 0.93
     (row,) = judge({"quality": quality(rng, 0.0, 0.0)})
     assert "nothing to compare" in row["why"]
@@ -354,14 +357,15 @@ def test_laws_of_time_stand_in_for_each_other():
 def test_claims_on_arms_are_about_retraining():
     """Seeds that scatter by more than the test images tell: the interval follows them, its
     coverage over 400 repeats of three seeds is that of Student's t."""
-    rng, inside = np.random.default_rng(10), []
-    for _ in range(400):
-        rows = [
-            {"estimator": "published", "seed": seed, "iteration": 9,
-             "log_sd_ratio": 0.1 + 0.2 * rng.standard_normal(), "log_sd_ratio_std_err": 0.001}
-            for seed in range(3)
-        ]  # fmt: skip
-        (row,) = judge({"differences": table("differences", rows)})
-        inside.append(row["low"] <= 0.1 <= row["high"])
-        assert "3 trainings" in row["why"]
+    rng = np.random.default_rng(10)
+    rows = [
+        {"experiment": f"{k}", "estimator": "published", "seed": seed, "iteration": 9,
+         "log_sd_ratio": 0.1 + 0.2 * rng.standard_normal(), "log_sd_ratio_std_err": 0.001}
+        for k in range(400) for seed in range(3)
+    ]  # fmt: skip
+    repeats = {"differences": table("differences", rows), "published": PUBLISHED}
+    found = judged.evidence_of(repeats)
+    assert len(found) == 400
+    assert all("3 trainings" in e.why for e in found)
+    inside = [e.estimate.low <= 0.1 <= e.estimate.high for e in found]
     assert 0.92 <= np.mean(inside) <= 0.98

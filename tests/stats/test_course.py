@@ -23,11 +23,9 @@ def gaps(course, rng, seeds=1, retraining=0.0, images=0.02):
     i = np.arange(50, END + 1, 50)
     noise = images * 0.5**0.5 * (rng.standard_normal() + rng.standard_normal(len(i)))
     own = [retraining * rng.standard_normal() * np.log2(i / 50) for _ in range(seeds)]
-    each = {"iteration": i, "std_err": images, "images": 400}
-    return pd.concat([
-        pd.DataFrame({**each, "seed": seed, "difference": COURSES[course](i) + noise + off})
-        for seed, off in enumerate(own)
-    ])  # fmt: skip
+    difference = (COURSES[course](i) + noise + np.reshape(own, (seeds, -1))).ravel()
+    at = {"iteration": np.tile(i, seeds), "seed": np.repeat(range(seeds), len(i))}
+    return pd.DataFrame({**at, "difference": difference, "std_err": images, "images": 400})
 
 
 def truth(course):

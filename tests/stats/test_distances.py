@@ -13,14 +13,12 @@ from vdiff.stats.distances import SPREAD, SPREAD_DF, above, sliced_wasserstein
 from vdiff.stats.evidence import HOLDS
 from vdiff.steps.distances import sample_points
 
-SMALL = {"permutations": 99, "resamples": 99}
-
 
 def test_sliced_wasserstein_of_a_shift():
     """W_2 of a shift v along a direction u is |v . u|, of mean square |v|^2 / 2 on the circle."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((3000, 2))
-    found = sliced_wasserstein(x, x + np.array([3.0, 4.0]), rng, **SMALL)
+    found = sliced_wasserstein(x, x + np.array([3.0, 4.0]), rng, permutations=1, resamples=1)
     assert found.distance == pytest.approx(5 / 2**0.5, rel=1e-6)
 
 
@@ -34,7 +32,7 @@ def test_squares_of_distances_add_up():
             for _ in range(200):
                 x, y = rng.standard_normal((2, n, 2))
                 x = x + np.array([far * 2**0.5, 0]) if shift else x * (1 + far)
-                c = sliced_wasserstein(x, y, rng, 19, 1, 16)
+                c = sliced_wasserstein(x, y, rng, 19, 1, 8)
                 found.append((c.distance**2 - c.null_mean**2, c.distance - c.null_mean))
             square, less = np.mean(found, 0)
             assert square == pytest.approx(far**2, rel=0.07)
@@ -51,17 +49,18 @@ def test_quantiles_of_49_resamples_spread_as_the_constants_say():
 
 FLOOR = 0.0484
 """About that of 3,400 points of the Swissroll, the demo's: half of the margin."""
+POINTS = 100
+UNIT = FLOOR / 0.229  # the floor of 100 normal points in 8 directions
 
 
 @pytest.fixture(scope="module")
 def at_the_margin():
     """(what is said of, measured in) 400 comparisons of laws that are as far apart as the margin,
-    in units in which 150 points have the demo's floor."""
-    rng, n, rows = np.random.default_rng(4), 150, []
-    unit = FLOOR / 0.187
+    in units in which 100 points have the demo's floor."""
+    rng, rows = np.random.default_rng(4), []
     for _ in range(400):
-        x, y = unit * rng.standard_normal((2, n, 2))
-        c = sliced_wasserstein(x + np.array([DISTANCE_MARGIN * 2**0.5, 0]), y, rng, 59, 49, 16)
+        x, y = UNIT * rng.standard_normal((2, POINTS, 2))
+        c = sliced_wasserstein(x + np.array([DISTANCE_MARGIN * 2**0.5, 0]), y, rng, 59, 49, 8)
         rows.append(c)
     found = pd.DataFrame(rows)
     return pd.DataFrame([judged(row) for row in found.to_dict("records")]), found
@@ -96,10 +95,9 @@ def test_the_interval_of_a_distance_covers_it(at_the_margin):
 
 def test_equal_laws_are_called_so_with_the_power_that_is_stated():
     """Where the stated effect is found with 80% power it is found in 80% of repeats or more."""
-    rng, n, held, able = np.random.default_rng(5), 150, [], []
-    unit = FLOOR / 0.187
+    rng, held, able = np.random.default_rng(5), [], []
     for _ in range(150):
-        c = sliced_wasserstein(*unit * rng.standard_normal((2, n, 2)), rng, 59, 49, 16)
+        c = sliced_wasserstein(*UNIT * rng.standard_normal((2, POINTS, 2)), rng, 59, 49, 8)
         said = judged(vars(c))
         held.append(said["verdict"] == HOLDS)
         able.append(said["finds"] <= said["effect"])
@@ -112,7 +110,7 @@ def test_p_values_of_equal_laws_are_uniform():
     rng = np.random.default_rng(1)
     p = [
         sliced_wasserstein(
-            *rng.standard_normal((2, 60, 2)), rng, permutations=39, resamples=19
+            *rng.standard_normal((2, 60, 2)), rng, permutations=39, resamples=1, directions=8
         ).p_value
         for _ in range(300)
     ]
@@ -136,7 +134,7 @@ def test_mixture_density_integrates_to_one_and_its_drift_is_g_times_the_score(sd
     assert torch.allclose(mixture.a(y, s), sde.g(s)[:, None] * score)
 
 
-@pytest.mark.parametrize("lmbd", [-10, -0.9, 0, 0.5, 0.9, 1])
+@pytest.mark.parametrize("lmbd", [-10, 0, 1])
 def test_every_lmbd_samples_the_data_when_the_drift_is_exact(lmbd):
     """A mixture with its exact drift, 1000 Euler-Maruyama steps: not told from the data."""
     mixture = Mixture(VPSDE(), torch.tensor([[1.5, 0.0], [-1, 1], [0, -1.5]]).double(), 0.09)

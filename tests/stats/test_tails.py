@@ -53,7 +53,7 @@ INFINITE = {
 }
 
 
-@pytest.mark.parametrize("n", [20, 50, 64, 128, 1000])
+@pytest.mark.parametrize("n", [50, 128, 1000])
 @pytest.mark.parametrize("case", INFINITE)
 def test_an_infinite_variance_is_called_reliable_at_most_once_in_five(case, n):
     """Of 300 samples; a rate of 22% is found with 80% power."""
