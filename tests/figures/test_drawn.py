@@ -27,7 +27,7 @@ SLACK = 1.0  # pixels that boxes of text may share
 
 def faults(figure) -> list[str]:
     """What is wrong with a drawn figure, in words."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()  # lays it out, which is all that is asked
     renderer, found = figure.canvas.get_renderer(), []
     whole = figure.bbox
     for ax in figure.axes:

@@ -66,12 +66,12 @@ def inputs(tmp_path, evaluation):
     ["bpd", "standard-error", "examples", "loss", "samples", "lambda-grid", "lambda-strips"],
 )
 def test_every_figure_is_drawn_to_the_same_bytes(tmp_path, inputs, figure):
-    for kind in ("png", "pdf", "svg"):
-        paths = [tmp_path / f"{k}.{kind}" for k in "ab"]
-        for path in paths:
-            draw(figure, inputs[figure], [path])
-        assert paths[0].read_bytes() == paths[1].read_bytes()
-        assert paths[0].stat().st_size > 3000
+    first, second = ([tmp_path / f"{k}.{kind}" for kind in ("png", "pdf", "svg")] for k in "ab")
+    for paths in (first, second):
+        draw(figure, inputs[figure], paths)
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+        assert a.stat().st_size > 3000
 
 
 def test_a_dark_figure_is_dark(tmp_path, inputs):
