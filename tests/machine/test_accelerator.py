@@ -31,7 +31,9 @@ def driven(tmp_path_factory):
     folder = tmp_path_factory.mktemp("driven")
     environment = {
         **os.environ, "TORCH_EXTENSIONS_DIR": str(folder / "build"), "VDIFF_PROGRESS": "none",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+        ),
     }  # fmt: skip
     said = drive("drive.py", folder, environment)
     return folder, *json.loads(said.splitlines()[-1])
@@ -74,8 +76,8 @@ def test_an_evaluation_waits_once_for_a_batch(driven, net):
 
 @pytest.mark.parametrize("net", NETS)
 def test_a_gradient_is_read_once_for_a_batch(driven, net):
-    """10 batches in 32 slices of time, and 32 batches of draws with four readings each."""
-    assert driven[1][f"variance-{net}"] <= 10 * 32 + 4 * 32
+    """10 batches in 8 slices of time, and 32 batches of draws with four readings each."""
+    assert driven[1][f"variance-{net}"] <= 10 * 8 + 4 * 32
 
 
 def test_the_benchmark_of_a_new_device_says_what_it_finds(driven):
