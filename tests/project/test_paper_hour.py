@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pytest
 from support.commands import vdiff
@@ -16,16 +18,21 @@ from vdiff.config import Config, merge, validate
 from vdiff.report.contents import described
 
 pytestmark = pytest.mark.slow
-COMMAND = [sys.executable, str(ROOT / "benchmarks" / "paper_hour.py")]
+COMMAND = str(ROOT / "benchmarks" / "paper_hour.py")
 SMALL = ["--small", "--device=cpu", "--every=0"]
 
 
 def hour(folder, *words, rates=0.0):
-    return [*COMMAND, *SMALL, f"--out={folder}", f"--rates={rates}", *words]
+    return [COMMAND, *SMALL, f"--out={folder}", f"--rates={rates}", *words]
 
 
 def said(command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """What the command prints; in this process, which has torch imported."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
+        patch.setattr(sys, "argv", command)
+        patch.setenv("VDIFF_PROGRESS", "none")
+        paper_hour.main()
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +65,7 @@ def test_a_rehearsal_that_is_killed_goes_on_to_the_same_bytes(whole, tables, tmp
     written: the older one is taken up. What it holds then, part of the tables, are other bytes."""
     folder = tmp_path / "killed"
     assert "Stopped by the end of its time slice" in said(hour(folder, "--minutes=0"))
-    process = subprocess.Popen(hour(folder), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *hour(folder)], stdout=subprocess.DEVNULL)
     while not all((folder / f"copy-{k}-0").exists() for k in range(2)):
         assert process.poll() is None
         time.sleep(0.01)
@@ -101,7 +108,7 @@ def test_a_copy_is_in_files_of_a_size_and_no_more_than_four(tmp_path, monkeypatc
 
 def test_what_it_made_is_reported_and_kept_by_the_commands_that_it_names(whole, tmp_path):
     results, kept = tmp_path / "results", tmp_path / "kept"
-    subprocess.run([*COMMAND, "--small", f"--out={whole}", f"--tables={results}"], check=True)
+    said([COMMAND, "--small", f"--out={whole}", f"--tables={results}"])
     assert "| precision |" in (results / "gpu.md").read_text()
     subprocess.run(vdiff("report", results), check=True)
     subprocess.run(vdiff("keep", results, kept), check=True)
