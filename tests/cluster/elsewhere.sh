@@ -19,7 +19,7 @@ submit() {
   local folder=$1 job
   mkdir -p "$folder/jobs"
   job=$(mktemp -d "$folder/jobs/XXXXXXXX")
-  if [ -d "$folder/image" ]; then cp -r "$folder/image" "$job/work"; else mkdir "$job/work"; fi
+  if [ -d "$folder/image" ]; then cp -r --preserve=timestamps "$folder/image" "$job/work"; else mkdir "$job/work"; fi
   mkdir "$job/work/tmp"
   cp "$2" "$job/script.sh"
   (

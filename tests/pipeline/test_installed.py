@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from support.pipeline import ROOT, copy_project, environment, planned
+from support.pipeline import ROOT, copy_project, planned, snakemake
 from support.stores import needs_namespaces
 
 
@@ -103,16 +103,8 @@ rule mine:
         "one: {preset: smoke, only: [digits]}\n"
         "two: {preset: smoke, only: [cosine], results: other}\n"
     )
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml"]
-    done = subprocess.run(
-        [*command, "--dry-run"],
-        cwd=tmp_path,
-        env=environment(ROOT),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    jobs = planned(done.stdout + done.stderr)
+    words = ["--configfile", "config.yaml", "-n", "--config", "unused=1"]
+    jobs = planned(snakemake(tmp_path, *words, of=ROOT))
     assert (jobs["one_train"], jobs["two_train"], jobs["mine"]) == ("4", "1", "1")
 
 

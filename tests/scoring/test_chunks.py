@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from support.commands import forked
-from support.pipeline import ROOT, environment, planned
+from support.pipeline import ROOT, environment, planned, snakemake
 from support.stores import Away, s3_server
 
 import vdiff
@@ -376,18 +376,12 @@ rule mine:
 """
     )
     keys = "{model: 'm.py:make', data: a.npz, out: s.csv, chunk_size: 16}"
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "2"]
-    done = subprocess.run(
-        [*command, "--config", f"scoring={keys}", "other=1"],
-        cwd=folder, env=environment(ROOT), capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    jobs = planned(done.stdout + done.stderr)
-    assert jobs == {
+    said = snakemake(folder, "-n", "--config", f"scoring={keys}", "other=1", of=ROOT)
+    assert planned(said) == {
         "mine": "1", "scoring_score_cut": "1", "scoring_score_fit": "1",
         "scoring_score_chunk": "4", "scoring_score_gather": "1",
     }  # fmt: skip
-    assert (done.stdout + done.stderr).count(" gpu=1,") == 5
+    assert said.count(" gpu=1,") == 5
 
 
 @pytest.mark.slow

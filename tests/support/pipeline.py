@@ -11,9 +11,11 @@ from support.commands import ROOT, forked
 
 
 def copy_project(folder: Path) -> Path:
+    """With what Python has compiled of it, which is good where time stamps are the same, so that no
+    copy compiles vdiff anew; but for what it is just writing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("vdiff", "workflow"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "profiles").symlink_to("workflow/profiles")
@@ -26,11 +28,12 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
 
 
-def snakemake(folder: Path, *words: str, code: int = 0) -> str:
-    """What it printed, both streams; the preset is smoke unless --config says otherwise."""
+def snakemake(folder: Path, *words: str, code: int = 0, of: Path | None = None) -> str:
+    """What it printed, both streams; the preset is smoke unless --config says otherwise, and the
+    modules are those of the folder, or of another."""
     words = ("--cores", "2", *words)
     words += ("--config", "preset=smoke") if "--config" not in words else ()
-    command = forked(Path(__file__).with_name("snakemaker.py"), folder, *words)
+    command = forked(Path(__file__).with_name("snakemaker.py"), of or folder, *words)
     kept = environment(folder)
     del kept["PYTHONPATH"]  # which the fork sets: one server does for all folders
     done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)

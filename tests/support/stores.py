@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from compileall import compile_dir
 from pathlib import Path
-from py_compile import PycInvalidationMode
 
 import pytest
 
@@ -109,9 +108,7 @@ class Away:
         self.main, self.far = folder / "main", folder / "far"
         copy_project(self.main)
         copy_project(self.far / "image")
-        # Once for all jobs, whose folders are fresh copies.
-        compiled = PycInvalidationMode.UNCHECKED_HASH
-        compile_dir(self.far / "image" / "vdiff", quiet=1, invalidation_mode=compiled)
+        compile_dir(self.far / "image" / "vdiff", quiet=1)  # what is not: once for all jobs
         self.words = words
 
     def start(self, *words, preset="preset=smoke", key=KEY):
