@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from support.models import halved
 from support.pipeline import ROOT
 
 RUN = "results/smoke/runs"
@@ -105,10 +106,7 @@ def test_a_script_prints_its_table(finished, script, monkeypatch, capfd):
         if script == "gpu.py":  # as a script it runs in test_paper_hour.py
             from benchmarks import gpu
 
-            nets = {
-                name: ((c, n // 2, n // 2), keys) for name, ((c, n, _), keys) in gpu.NETS.items()
-            }
-            monkeypatch.setattr(gpu, "NETS", nets)
+            monkeypatch.setattr(gpu, "NETS", halved(gpu.NETS))
             gpu.main()
         else:
             runpy.run_path(str(path), run_name="__main__")

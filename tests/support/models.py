@@ -1,4 +1,4 @@
-"""Small models on the digits."""
+"""Small models: on the digits, and those of a benchmark made smaller."""
 
 from vdiff.config import Run, validate
 from vdiff.data import load
@@ -12,3 +12,9 @@ DIGITS = {
 
 def digits_model(**keys) -> Trained:
     return Trained(validate(Run, {**DIGITS, **keys}), load("digits"))
+
+
+def halved(nets: dict) -> dict:
+    """The networks of benchmarks/gpu.py on images of half the side: of whole ones the covariance
+    takes most of the time of a tiny net."""
+    return {name: ((c, n // 2, n // 2), keys) for name, ((c, n, _), keys) in nets.items()}

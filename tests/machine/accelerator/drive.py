@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pretend
-from support import tape
+from support import models, tape
 
 from benchmarks import gpu
 from vdiff.cli import main
@@ -109,8 +109,7 @@ for name in ("digits", "swissroll", "improved"):
         both(f"quality-{name}-{n}", "quality", *base, *table, "--count", 32, "--real", 32,
              "--steps", n, "--feature-steps", 2, "--features", "OUT.npz")  # fmt: skip
 
-# On images of half the side: of whole ones the covariance takes most of the time of a tiny net.
-gpu.NETS = {name: ((c, n // 2, n // 2), keys) for name, ((c, n, _), keys) in gpu.NETS.items()}
+gpu.NETS = models.halved(gpu.NETS)
 sys.argv = ["gpu.py", "--small", "--device", "pretend", "--out", str(folder / "gpu")]
 gpu.main()
 print(json.dumps([waits, sent]))
