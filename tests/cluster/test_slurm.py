@@ -63,7 +63,7 @@ def launch(folder, *words):
 
 
 def finish(process, folder, code=0):
-    assert process.wait(timeout=540) == code, (folder / "output.txt").read_text()[-6000:]
+    assert process.wait(timeout=1500) == code, (folder / "output.txt").read_text()[-6000:]
 
 
 def train(folder, *words):

@@ -2,11 +2,15 @@
 
 import runpy
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from support.models import halved
 from support.pipeline import ROOT
+
+from vdiff.data import load
+from vdiff.machine import precision
 
 RUN = "results/smoke/runs"
 DIGITS = f"{RUN}/digits/debias-True/seed-0"
@@ -91,6 +95,21 @@ SLOW = (
     "startup.py",
     "training.py",
 )
+
+
+def test_recipes_take_a_precision_that_the_processor_has(monkeypatch):
+    """As any training does: bfloat16 as slow as float32 is not used, twice as fast it is."""
+    from benchmarks import recipes
+
+    options = SimpleNamespace(
+        preset="smoke", experiment="digits", draws=8, dataset=None, test=8, pilot=8
+    )
+    data = load("digits", ROOT / "data")
+    for rate, used in ((1.0, "float32"), (100.0, "bfloat16")):
+        rates = {"float32": 50.0, "bfloat16": rate}
+        monkeypatch.setattr(precision, "gflops", lambda name, device, rates=rates: rates[name])
+        course = recipes.Course("it", {"precision": "bfloat16"}, 0, options, data)
+        assert course.trainer.state.precision == used
 
 
 @pytest.mark.parametrize(
