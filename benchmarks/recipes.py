@@ -109,7 +109,7 @@ class Course:
         config = load_config({"preset": options.preset, "only": [options.experiment]})
         e = config.experiments[options.experiment]
         self.per_step = arm["training"].get("batch_size", e.training.batch_size)
-        draws = self.per_step * arm["training"].get("draws_per_image", 1)
+        draws = self.per_step * arm["training"].get("draws_per_image", e.training.draws_per_image)
         arm["training"]["iterations"] = max(1, options.draws // draws)
         arms = {**dict.fromkeys(e.arms), "it": arm}
         over = {"dataset": options.dataset or e.dataset, "arms": arms, "pairs": []}

@@ -112,6 +112,20 @@ def test_recipes_take_a_precision_that_the_processor_has(monkeypatch):
         assert course.trainer.state.precision == used
 
 
+@pytest.mark.parametrize(("keys", "steps"), [({}, 2), ({"draws_per_image": 1}, 8)])
+def test_recipes_take_the_draws_that_are_asked_for(keys, steps):
+    """Of the preset's own four draws an image, too, whose passes are the budget of a record."""
+    from benchmarks import recipes
+
+    options = SimpleNamespace(
+        preset="record", experiment="cifar10_hour", draws=32, dataset="digits", test=8, pilot=8
+    )
+    course = recipes.Course("it", dict(keys), 0, options, load("digits", ROOT / "data"))
+    training = course.trainer.run.training
+    assert training.iterations == steps
+    assert steps * training.batch_size * training.draws_per_image == options.draws
+
+
 @pytest.mark.parametrize(
     "script", [pytest.param(s, marks=pytest.mark.slow) if s in SLOW else s for s in SMALL]
 )
