@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vdiff.errors import VdiffError
-from vdiff.figures import examples, style
+from vdiff.figures import examples, lambda_grid, style
 from vdiff.figures.draw import draw
 from vdiff.figures.samples import tile
 from vdiff.files import tidy
@@ -120,6 +120,26 @@ def test_tiles_keep_the_pixels():
     picture = tile(images, 12)
     assert picture.shape == (5, 5)
     assert np.allclose(picture[3:, :2] * 11, images[2, 0])
+
+
+def test_the_grid_of_lambda_has_a_panel_for_each(tmp_path):
+    """Each scaled to its own maximum, x to the right and y upwards, with nothing between."""
+    counts = np.random.default_rng(0).poisson(3, (2, 2, 50, 50))
+    paths = [tmp_path / f"{k}.npz" for k in range(2)]
+    for lmbd, path, (a, b) in zip((-1, 1), paths, counts, strict=True):
+        tidy.write_npz(path, lmbd=lmbd, extent=5.0, step_00010=a, step_00020=3 * b)
+    with style.paper():
+        (ax,) = lambda_grid.draw(paths).axes
+        (picture,) = ax.images
+    shown = picture.get_array()
+    assert shown.shape == (102, 102, 4)
+    for i, j in np.ndindex(2, 2):
+        panel = shown[52 * i : 52 * i + 50, 52 * j : 52 * j + 50]
+        own = (counts[i, j] - counts[i, j].min()) / np.ptp(counts[i, j])
+        assert np.allclose(panel, plt.get_cmap("jet")(own.T[::-1]))
+    assert (shown[50:52, :, 3] == 0).all() and (shown[:, 50:52, 3] == 0).all()
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["λ = \N{MINUS SIGN}1", "λ = 1"]
+    assert ax.get_yticks() == pytest.approx([77 / 102, 25 / 102], abs=1e-3)
 
 
 def test_bad_input_is_one_sentence(tmp_path, inputs):
