@@ -22,11 +22,12 @@ PREDICTED = {  # data: (law of bits/dim by passes, its words, passes of the hour
     "mnist": (lambda n: 0.717 + 1.51 * n**-0.17, "0.717 + 1.51 passes$^{-0.17}$", 400_000, 0.92),
 }  # fmt: skip
 TITLES = {"cifar10_subset": "CIFAR-10 subset", "mnist": "MNIST"}
-LOOKS = dict(zip(("hour", "night", "gpu"), (o.color for o in style.OTHERS), strict=False))
+LOOKS = dict(zip(("hour", "night", "gpu", "avx2"), (o.color for o in style.OTHERS), strict=False))
 WORDS = {
     "hour": "an hour of one core",
     "night": "under two core-hours",
     "gpu": "twelve minutes of an H200",
+    "avx2": "a smaller net, an hour of an AVX2 core",
 }
 
 
