@@ -85,7 +85,7 @@ def training_pids(folder):
     return found
 
 
-def until(condition, seconds=120, every=0.2):
+def until(condition, seconds=300, every=0.2):
     """Wait for a true value of condition(), and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
