@@ -108,9 +108,9 @@ class Course:
             arm[section or "training"][last] = value
         config = load_config({"preset": options.preset, "only": [options.experiment]})
         e = config.experiments[options.experiment]
-        self.per_step = arm["training"].get("batch_size", e.training.batch_size)
-        draws = self.per_step * arm["training"].get("draws_per_image", e.training.draws_per_image)
-        arm["training"]["iterations"] = max(1, options.draws // draws)
+        t = e.training.model_copy(update=arm["training"])
+        self.per_step = t.batch_size
+        arm["training"]["iterations"] = max(1, options.draws // (t.batch_size * t.draws_per_image))
         arms = {**dict.fromkeys(e.arms), "it": arm}
         over = {"dataset": options.dataset or e.dataset, "arms": arms, "pairs": []}
         whole = {"preset": options.preset, "experiments": {options.experiment: over}}

@@ -97,33 +97,31 @@ SLOW = (
 )
 
 
-def test_recipes_take_a_precision_that_the_processor_has(monkeypatch):
-    """As any training does: bfloat16 as slow as float32 is not used, twice as fast it is."""
+def course_of(preset, experiment, draws, keys):
+    """A recipe of `recipes.py` before its first step, on the digits."""
     from benchmarks import recipes
 
     options = SimpleNamespace(
-        preset="smoke", experiment="digits", draws=8, dataset=None, test=8, pilot=8
+        preset=preset, experiment=experiment, draws=draws, dataset="digits", test=8, pilot=8
     )
-    data = load("digits", ROOT / "data")
+    return recipes.Course("it", dict(keys), 0, options, load("digits", ROOT / "data"))
+
+
+def test_recipes_take_a_precision_that_the_processor_has(monkeypatch):
+    """As any training does: bfloat16 as slow as float32 is not used, twice as fast it is."""
     for rate, used in ((1.0, "float32"), (100.0, "bfloat16")):
         rates = {"float32": 50.0, "bfloat16": rate}
         monkeypatch.setattr(precision, "gflops", lambda name, device, rates=rates: rates[name])
-        course = recipes.Course("it", {"precision": "bfloat16"}, 0, options, data)
+        course = course_of("smoke", "digits", 8, {"precision": "bfloat16"})
         assert course.trainer.state.precision == used
 
 
 @pytest.mark.parametrize(("keys", "steps"), [({}, 2), ({"draws_per_image": 1}, 8)])
 def test_recipes_take_the_draws_that_are_asked_for(keys, steps):
     """Of the preset's own four draws an image, too, whose passes are the budget of a record."""
-    from benchmarks import recipes
-
-    options = SimpleNamespace(
-        preset="record", experiment="cifar10_hour", draws=32, dataset="digits", test=8, pilot=8
-    )
-    course = recipes.Course("it", dict(keys), 0, options, load("digits", ROOT / "data"))
-    training = course.trainer.run.training
+    training = course_of("record", "cifar10_hour", 32, keys).trainer.run.training
     assert training.iterations == steps
-    assert steps * training.batch_size * training.draws_per_image == options.draws
+    assert steps * training.batch_size * training.draws_per_image == 32
 
 
 @pytest.mark.parametrize(
