@@ -67,6 +67,7 @@ def network_of(run: "Run", shape: tuple[int, ...]) -> nn.Module:
         tuple(n.fourier or ()),
         n.linear,
         _further(n),
+        n.scale_shift,
     )
 
 

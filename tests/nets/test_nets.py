@@ -5,7 +5,7 @@ import torch
 
 from vdiff.config import Network
 from vdiff.nets.mlp import MLP
-from vdiff.nets.unet import UNet
+from vdiff.nets.unet import ResidualBlock, UNet
 
 
 def count(net):
@@ -78,6 +78,26 @@ def test_fourier_features_are_periodic_inputs(rng):
     assert net(y, s).std() > 0.1
     assert torch.allclose(net(y + math.pi, s), net(y, s), atol=1e-4)
     assert not torch.allclose(net(y + 1, s), net(y, s), atol=1e-2)
+
+
+def test_a_time_that_scales_and_shifts_is_not_lost_in_the_norm(rng):
+    """Of one channel a group the norm takes away what is added to a channel, so that a block that
+    adds the time does not see it; one that scales and shifts does, and without a scale and with no
+    time to add both are one."""
+    blocks = [ResidualBlock(4, 4, 6, groups=4, scale_shift=k) for k in (False, True)]
+    for p in (p for block in blocks for p in block.parameters()):
+        p.data = torch.randn(p.shape, generator=rng)
+    x, (early, late) = torch.randn(2, 4, 8, 8, generator=rng), torch.randn(2, 2, 6, generator=rng)
+    moved = [(block(x, early) - block(x, late)).abs().max() for block in blocks]
+    assert moved[0] < 1e-3
+    assert moved[1] > 1
+    for block in blocks:
+        block.time.weight.data.zero_()
+        block.time.bias.data.zero_()
+    blocks[1].load_state_dict(
+        {k: v for k, v in blocks[0].state_dict().items() if not k.startswith("time")}, strict=False
+    )
+    assert torch.equal(blocks[0](x, early), blocks[1](x, early))
 
 
 def test_the_linear_part_is_a_function_of_pixels_and_mean_colour(rng):

@@ -76,6 +76,11 @@ class Network(Strict):
     linear: bool = key(
         False, "U-Net: add a linear function of each pixel and of the mean colour to the output."
     )
+    scale_shift: bool = key(
+        False,
+        "U-Net: in a block the time scales and shifts what the second norm returns, as in ADM; "
+        "else it is added before that.",
+    )
     parameterisation: Literal["drift", "score", "noise", "levels"] = key(
         "drift",
         "What the network outputs: a itself, the score a / g, the noise -a sigma / g, or levels, "

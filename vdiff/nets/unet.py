@@ -7,7 +7,7 @@ convolutions down, nearest-neighbour and a convolution up. Weights start by vari
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -20,11 +20,16 @@ WIDE, LARGE = 16, 1024
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm-swish-conv twice, the time embedding between, and a shortcut around."""
+    """GroupNorm-swish-conv twice, the time embedding between, and a shortcut around.
 
-    def __init__(self, cin: int, cout: int, ctime: int, groups: int):
+    The time is added before the second norm or, with scale_shift, scales and shifts what that
+    returns, as in ADM (Dhariwal and Nichol, arXiv 2105.05233).
+    """
+
+    def __init__(self, cin: int, cout: int, ctime: int, groups: int, scale_shift: bool = False):
         super().__init__()
-        self.time = nn.utils.skip_init(nn.Linear, ctime, cout)
+        self.scale_shift = scale_shift
+        self.time = nn.utils.skip_init(nn.Linear, ctime, cout * (1 + scale_shift))
         self.norm1 = _group_norm(cin, groups)
         self.conv1 = _conv(cin, cout)
         self.norm2 = _group_norm(cout, groups)
@@ -33,8 +38,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
-        h = h + self.time(time)[:, :, None, None]
-        return self.shortcut(x) + self.conv2(silu(self.norm2(h)))
+        of_time = self.time(time)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = of_time.chunk(2, 1)
+            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        else:
+            h = self.norm2(h + of_time)
+        return self.shortcut(x) + self.conv2(silu(h))
 
 
 class SelfAttention(nn.Module):
@@ -84,6 +94,7 @@ class UNet(nn.Module):
     than a convolution of a few channels resolves.
     linear: add a linear function of each pixel and of the mean colour to the output.
     further: so many channels more for each of the image's, in and out (`diffusion.levels`).
+    scale_shift: how the time enters a `ResidualBlock`.
     """
 
     def __init__(
@@ -99,6 +110,7 @@ class UNet(nn.Module):
         fourier: tuple[float, ...] = (),
         linear: bool = False,
         further: int = 0,
+        scale_shift: bool = False,
     ):
         super().__init__()
         cimage, height, _ = shape
@@ -113,16 +125,20 @@ class UNet(nn.Module):
         widths = [channels * k for k in multipliers]
         sides = [height // 2**level for level in range(len(widths))]
         attend = [side in attention for side in sides]
-        self.down, skips = _down(channels, widths, blocks, attend, groups)
+
+        def stack(cin: int, cout: int, attends: bool) -> nn.ModuleList:
+            block = ResidualBlock(cin, cout, ctime, groups, scale_shift)
+            return nn.ModuleList([block, SelfAttention(cout, groups)] if attends else [block])
+
+        self.down, skips = _down(channels, widths, blocks, attend, stack)
         c = widths[-1]
         self.middle = nn.ModuleList(
             [
-                ResidualBlock(c, c, ctime, groups),
-                SelfAttention(c, groups),
-                ResidualBlock(c, c, ctime, groups),
+                *stack(c, c, True),
+                *stack(c, c, False),
             ]
         )
-        self.up = _up(channels, widths, blocks, attend, groups, skips)
+        self.up = _up(widths, blocks, attend, stack, skips)
         c = widths[0]
         self.norm = _group_norm(c, groups)
         self.end = _conv(c, cimage * (1 + further), last=True)
@@ -178,14 +194,18 @@ class UNet(nn.Module):
 
 
 def _down(
-    channels: int, widths: list[int], blocks: int, attend: list[bool], groups: int
+    channels: int,
+    widths: list[int],
+    blocks: int,
+    attend: list[bool],
+    stack: Callable[[int, int, bool], nn.ModuleList],
 ) -> tuple[nn.ModuleList, list[int]]:
     """The way down, a stage per level, and the channels of every skip connection."""
     stages, skips, c = nn.ModuleList(), [channels], channels
     for level, width in enumerate(widths):
         stage = nn.ModuleList()
         for _ in range(blocks):
-            stage.append(_stack(c, width, 4 * channels, groups, attend[level]))
+            stage.append(stack(c, width, attend[level]))
             c = width
             skips.append(c)
         if level < len(widths) - 1:
@@ -196,14 +216,18 @@ def _down(
 
 
 def _up(
-    channels: int, widths: list[int], blocks: int, attend: list[bool], groups: int, skips: list[int]
+    widths: list[int],
+    blocks: int,
+    attend: list[bool],
+    stack: Callable[[int, int, bool], nn.ModuleList],
+    skips: list[int],
 ) -> nn.ModuleList:
     """The way up, from the coarsest level to the finest; uses up the skip connections."""
     stages, c = nn.ModuleList(), widths[-1]
     for level, width in reversed(list(enumerate(widths))):
         stage = nn.ModuleList()
         for _ in range(blocks + 1):
-            stage.append(_stack(c + skips.pop(), width, 4 * channels, groups, attend[level]))
+            stage.append(stack(c + skips.pop(), width, attend[level]))
             c = width
         if level > 0:
             stage.append(_conv(c, c))
@@ -215,11 +239,6 @@ def _run(modules: nn.ModuleList, h: Tensor, time: Tensor) -> Tensor:
     for module in modules:
         h = module(h, time)
     return h
-
-
-def _stack(cin: int, cout: int, ctime: int, groups: int, attend: bool) -> nn.ModuleList:
-    block = ResidualBlock(cin, cout, ctime, groups)
-    return nn.ModuleList([block, SelfAttention(cout, groups)] if attend else [block])
 
 
 def _group_norm(c: int, groups: int) -> nn.GroupNorm:
