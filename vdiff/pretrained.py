@@ -27,7 +27,7 @@ from vdiff.files.weights import ENDING
 from vdiff.likelihood.model import Model
 from vdiff.likelihood.space import Space
 from vdiff.machine.devices import host_of, place
-from vdiff.trained import Trained, drift_from, network_of, sde_of_run
+from vdiff.trained import Trained, drift_from, final, network_of, sde_of_run
 
 if TYPE_CHECKING:
     from vdiff.config import Run
@@ -155,7 +155,7 @@ def read_pretrained(path: Path, device: str = "cpu") -> Model:
     network = place(network, device).eval().requires_grad_(False)
     device = host_of(device)
     counts = about["level_counts"]
-    a = drift_from(network, run, lambda: torch.tensor(counts), device)
+    a = final(drift_from(network, run, lambda: torch.tensor(counts), device), run)
     levels = about["levels"] if len(shape) == 3 else None
     return model_of(run, a, Space(shape, levels, logit=run.training.real), device)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from vdiff.diffusion.drift import Drift
+from vdiff.diffusion.drift import Drift, mirrored
 from vdiff.diffusion.levels import Groups, level_drift
 from vdiff.diffusion.predictions import drift_of
 from vdiff.diffusion.sde import SDE
@@ -74,8 +74,8 @@ def network_of(run: "Run", shape: tuple[int, ...]) -> nn.Module:
 def drift_from(
     network: Drift, run: "Run", level_counts: Callable[[], Tensor], device: str = "cpu"
 ) -> Drift:
-    """The drift a of what the run's network outputs; level_counts: of the training images' grey
-    levels, for the parameterisation levels.
+    """The drift a of what the run's network outputs, which is trained; level_counts: of the
+    training images' grey levels, for the parameterisation levels.
 
     Raises VdiffError when there are too few levels for that.
     """
@@ -84,6 +84,11 @@ def drift_from(
         return drift_of(network, sde, n.parameterisation)
     groups = Groups.of(level_counts(), n.level_groups, run.training.real, device)
     return level_drift(network, sde, groups)
+
+
+def final(trained: Drift, run: "Run") -> Drift:
+    """The run's drift after training, of the one that is trained."""
+    return mirrored(trained) if run.network.mirrored else trained
 
 
 @dataclass
@@ -100,9 +105,11 @@ class Trained:
         network = network_of(self.run, self.data.shape)
         self.network = place(network, self.device).eval().requires_grad_(False)
         self.device = host_of(self.device)
-        self._drift = drift_from(self.network, self.run, self.data.level_counts, self.device)
+        trained = drift_from(self.network, self.run, self.data.level_counts, self.device)
+        drifts: list[Drift] = [trained, final(trained, self.run)]
         if self.run.training.compile == "graph":
-            self._drift = Passes(self._drift, self.network)
+            drifts = [Passes(a, self.network) for a in drifts]
+        self._in_training, self._drift = drifts
 
     @property
     def eps_t(self) -> float:
@@ -113,8 +120,9 @@ class Trained:
         """The number of dimensions d of the data."""
         return torch.Size(self.data.shape).numel()
 
-    def drift(self, snapshot: Snapshot | None = None) -> Drift:
-        """The drift a of one snapshot, by default the last; it lives on the device.
+    def drift(self, snapshot: Snapshot | None = None, in_training: bool = False) -> Drift:
+        """The drift a of one snapshot, by default the last; it lives on the device. in_training:
+        as the loss sees it, which differs where `network.mirrored` is set.
 
         All drifts of a run share its network: the newest call decides the weights. Raises
         VdiffError when the weights do not fit the run.
@@ -125,7 +133,8 @@ class Trained:
                 f"{snapshot.path} was trained on data of shape {snapshot.shape}, but "
                 f"{self.run.dataset} has shape {shape_name(self.data.shape)}."
             )
-        return self.drift_with(snapshot.weights(), str(snapshot.path))
+        a = self.drift_with(snapshot.weights(), str(snapshot.path))
+        return self._in_training if in_training else a
 
     def drift_with(self, weights: dict[str, torch.Tensor], name: str = "The weights") -> Drift:
         """The drift a with weights given as a state_dict."""

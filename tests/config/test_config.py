@@ -75,6 +75,10 @@ def in_swissroll(trajectory):
         (in_digits({"network": {"multipliers": [1, 1, 1, 1, 1]}}), ["divisible by 16", "8"]),
         ({"experiments": {"photos": {"network": {"kind": "mlp"}}}}, ["photos has images", "unet"]),
         (in_digits({"network": {"kind": "mlp"}}), ["parameterisation is levels", "kind unet"]),
+        (
+            {"experiments": {"swissroll": {"network": {"mirrored": True}}}},
+            ["mirrored is true", "kind unet"],
+        ),
         (in_digits({"theory": {}}), ["digits has images", "theory needs points"]),
         (in_digits({"trajectory": {}}), ["digits has images", "trajectory needs points"]),
         (in_digits({"distances": {}}), ["digits has images", "distances needs points"]),

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from vdiff.diffusion.drift import mirrored
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.elbo import stein_integrand
 from vdiff.diffusion.tensors import expand_like
@@ -35,3 +36,22 @@ def test_loss_and_elbo_integrand_differ_by_the_noise_alone(sde, rng):
     weight = sde.beta(s) / sde.var(s)
     left = weight * (dsm_loss(sde, a, x, s, eps) - eps.square().sum(1) / 2)
     assert torch.allclose(left, stein_integrand(sde, a, x, s, eps), rtol=1e-8)
+
+
+def test_a_mirrored_drift_loses_less_by_how_far_it_was_from_symmetric(sde, rng):
+    """The parallelogram law: over a draw and its mirror image the mean loss falls by
+    1/8 (sigma / g)^2 ||a(y) - M a(M y)||^2, M the mirror. What a mirror leaves as it is gains 0."""
+    x, eps = torch.randn(2, 50, 1, 4, 6, generator=rng, dtype=torch.float64)
+    s = torch.rand(50, generator=rng, dtype=torch.float64)
+    slope = torch.linspace(-1, 1, 6, dtype=torch.float64)
+    for tilt, symmetric in ((slope, False), (slope.square(), True)):
+        a = lambda y, s, tilt=tilt: torch.sin(3 * y) - (1 + tilt) * y  # noqa: E731
+        before, after = (
+            (dsm_loss(sde, b, x, s, eps) + dsm_loss(sde, b, x.flip(-1), s, eps.flip(-1))) / 2
+            for b in (a, mirrored(a))
+        )
+        y = sde.perturb(x, s, eps)
+        apart = (a(y, s) - a(y.flip(-1), s).flip(-1)).square().sum((1, 2, 3))
+        gain = sde.var(s) / sde.beta(s) * apart / 8
+        assert torch.allclose(before - after, gain, rtol=1e-8, atol=1e-10)
+        assert (gain.max() < 1e-20) == symmetric

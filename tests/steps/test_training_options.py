@@ -21,7 +21,7 @@ from vdiff.machine import precision
 from vdiff.machine.parallel import Workers, join
 from vdiff.machine.precision import gflops
 from vdiff.machine.stop import Stopped
-from vdiff.pretrained import about, write_pretrained
+from vdiff.pretrained import about, read_pretrained, write_pretrained
 from vdiff.steps.evaluate import evaluate
 from vdiff.trained import Trained
 from vdiff.training.loop import train
@@ -177,6 +177,25 @@ def test_bfloat16_evaluation_is_close_to_float32_but_not_the_same(curve):
     assert np.array_equal(found["tf32"], found["float32"])  # there is no TF32 on a CPU
     difference = (found["bfloat16"] - found["float32"]).mean(0)
     assert 0 < abs(difference.mean()) < 0.02  # bits/dim
+
+
+def test_a_mirrored_drift_is_trained_as_any_and_mirrored_afterwards(tmp_path, curve):
+    """In measurements and in a file of weights; what is trained is at hand for its gradient."""
+    run = digits({**NETWORK, "mirrored": True})
+    rows, snapshots = train(run, load("digits"), tmp_path)
+    assert [row["loss"] for row in rows] == curve[0]
+    assert all(torch.equal(v, curve[1][k]) for k, v in snapshots[-1].weights().items())
+    model, plain = Trained(run, load("digits")), Trained(digits(), load("digits"))
+    model.snapshots = plain.snapshots = snapshots
+    y, s = model.data.sample(4, torch.Generator().manual_seed(0)), torch.full((4,), 0.3)
+    a, b, c = model.drift(), plain.drift(), model.drift(in_training=True)
+    mean = (b(y, s) + b(y.flip(-1), s).flip(-1)) / 2
+    assert torch.equal(a(y, s), mean)
+    assert not torch.equal(mean, b(y, s))
+    assert torch.equal(c(y, s), b(y, s))
+    file = tmp_path / "mirrored.safetensors"
+    write_pretrained(file, model, snapshots[-1].weights(), 20)
+    assert torch.equal(read_pretrained(file).a(y, s), mean)
 
 
 @pytest.mark.slow

@@ -81,6 +81,11 @@ class Network(Strict):
         "U-Net: in a block the time scales and shifts what the second norm returns, as in ADM; "
         "else it is added before that.",
     )
+    mirrored: bool = key(
+        False,
+        "U-Net: after training the drift is its mean over an image and its mirror image, for twice "
+        "the time; for images that are as likely mirrored.",
+    )
     parameterisation: Literal["drift", "score", "noise", "levels"] = key(
         "drift",
         "What the network outputs: a itself, the score a / g, the noise -a sigma / g, or levels, "
@@ -92,6 +97,8 @@ class Network(Strict):
     def _of_images(self):
         if self.parameterisation == "levels" and self.kind != "unet":
             raise ValueError("parameterisation is levels, which is for images (kind unet)")
+        if self.mirrored and self.kind != "unet":
+            raise ValueError("mirrored is true, which is for images (kind unet)")
         return self
 
 

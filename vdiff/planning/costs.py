@@ -80,7 +80,8 @@ def _arm(
         if settings is not None:
             jobs = len(spec.axis.values(settings)) if spec.axis else 1
             cost = import_module(f"vdiff.steps.{spec.name}").cost
-            by_step[spec.name] = (jobs, cost(settings, snapshots, test, shape), 0)
+            passes = cost(settings, snapshots, test, shape) * (1 + run.network.mirrored)
+            by_step[spec.name] = (jobs, passes, 0)
     gflop = forward_gflop(network, input_shape(run, shape))
     return {step: (j, passes, passes * gflop, disk) for step, (j, passes, disk) in by_step.items()}
 

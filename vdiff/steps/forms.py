@@ -200,7 +200,7 @@ def measure(model: Trained, settings: Forms) -> Measured:
     snapshots = [model.snapshots[k] for k in chosen]
     with bar(len(snapshots) * len(draws), f"forms {model.run.label}", unit="batch") as progress:
         for snapshot in snapshots:
-            a = on_device(model.drift(snapshot), model.device)
+            a = on_device(model.drift(snapshot, in_training=True), model.device)
             for draw, true, _ in draws:
                 for name, value in forms_of(sde, a, draw, C, true).items():
                     values[faults.NONE, snapshot.iteration, name].append(value / model.dims)

@@ -85,11 +85,10 @@ def measure(model: Trained, settings: Variance) -> Measured:
     chosen = np.linspace(last if settings.checkpoints == 1 else first, last, settings.checkpoints)
     for k in sorted(set(chosen.round().astype(int))):
         snapshot = model.snapshots[k]
-        a = model.drift(snapshot)
         name = f"gradient {model.run.label} at {snapshot.iteration}"
-        rows = gradient_rows(model, a, settings, name)
+        rows = gradient_rows(model, model.drift(snapshot, in_training=True), settings, name)
         gradients += [{"iteration": snapshot.iteration, **row} for row in rows]
-    reference, a = reference_of(model.sde, model.data), on_device(a, model.device)
+    reference, a = reference_of(model.sde, model.data), on_device(model.drift(), model.device)
     return Measured({"out": variance_in_time(model, a, reference, settings), "gradient": gradients})
 
 
