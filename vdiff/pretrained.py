@@ -56,6 +56,8 @@ def _counts(value: Any, file: Mapping) -> bool:
     return whole and len(value) == file["levels"] and sum(value) > 0
 
 
+LATER = {"scale_shift": False, "mirrored": False}
+"""Keys of a network that are younger than the files that come with vdiff, with their defaults."""
 PRECISIONS = (None, "float32", "tf32", "bfloat16")
 Allowed = Callable[[Any, Mapping], bool]
 KEYS: dict[str, tuple[str, Allowed]] = {
@@ -207,7 +209,7 @@ def _run_of(content: dict[str, Any], path: Path) -> "Run":
     except VdiffError:
         if path not in names().values():
             raise
-        return _plain(content)
+        return _plain({**content, "network": LATER | content["network"]})
     return validate(Run, content, lambda key: f"In the header of {path} the key run.{key}")
 
 

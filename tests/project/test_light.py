@@ -20,7 +20,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.pipeline import ROOT
 
+from vdiff import pretrained
 from vdiff.cli import main
+from vdiff.config import Network
 from vdiff.files.tidy import read_csv, write_csv
 from vdiff.pretrained import names
 
@@ -150,6 +152,7 @@ def test_the_weights_that_come_with_vdiff_say_what_they_say_elsewhere(lightly):
     whole = StringIO()
     with redirect_stdout(whole):
         exec(code, {})
+    assert pretrained.LATER.items() <= Network().model_dump().items()
     for light, full in zip(out.splitlines(), whole.getvalue().splitlines(), strict=True):
         np.testing.assert_allclose(json.loads(light), json.loads(full), rtol=1e-5)
     assert said.splitlines()[-1].endswith(
