@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
 
 from vdiff.config import Network
 from vdiff.nets.mlp import MLP
@@ -115,33 +114,6 @@ def test_the_linear_part_is_a_function_of_pixels_and_mean_colour(rng):
     wanted = torch.einsum("ij,bjhw->bihw", A.view(3, 3), y) + c[:, None, None]
     wanted = wanted + torch.einsum("ij,bjhw->bihw", B.view(3, 3), y.mean((2, 3), keepdim=True))
     assert torch.allclose(net(y, s) - plain(y, s), wanted, atol=1e-5)
-
-
-def test_a_compiled_network_keeps_the_layout_that_it_is_given(rng):
-    """GroupNorm's gradient, compiled, has no fast way through channels last on a CPU. Uncompiled,
-    the same network asks for that layout."""
-    net = UNet((3, 32, 32), rng, 8, (1, 2), 1, (), groups=4)
-    graphs: list[torch.fx.GraphModule] = []
-    asked: list[torch.memory_format] = []
-
-    def kept(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
-    class Asked(TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            if function is torch.Tensor.contiguous:
-                asked.append(kwargs["memory_format"])
-            return function(*args, **(kwargs or {}))
-
-    y, s = torch.randn(2, 3, 32, 32, generator=rng), torch.rand(2, generator=rng)
-    with Asked():
-        plain = net(y, s)
-    assert torch.channels_last in asked
-    assert torch.allclose(torch.compile(net, backend=kept)(y, s), plain, rtol=1e-3, atol=1e-9)
-    calls = [node for graph in graphs for node in graph.graph.nodes]
-    assert any(node.target is torch.conv2d for node in calls)
-    assert not [node for node in calls if "memory_format" in node.kwargs]
 
 
 @pytest.mark.parametrize(

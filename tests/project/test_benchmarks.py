@@ -119,7 +119,7 @@ def test_recipes_take_a_precision_that_the_processor_has(monkeypatch):
 @pytest.mark.parametrize(("keys", "steps"), [({}, 2), ({"draws_per_image": 1}, 8)])
 def test_recipes_take_the_draws_that_are_asked_for(keys, steps):
     """Of the preset's own four draws an image, too, whose passes are the budget of a record."""
-    training = course_of("record", "cifar10_night", 32, keys).trainer.run.training
+    training = course_of("record", "cifar10_hour", 32, keys).trainer.run.training
     assert training.iterations == steps
     assert steps * training.batch_size * training.draws_per_image == 32
 

@@ -118,7 +118,12 @@ def record_rows() -> list[str]:
     """The ends of the trainings that have no packaged weights, and those of the weights."""
     found = []
     last = kept("recipes/record_course").groupby(["data", "entry"]).last()
-    for key in (("cifar10_subset", "hour"), ("cifar10_subset", "night"), ("mnist", "hour")):
+    for key in (
+        ("cifar10_subset", "block"),
+        ("cifar10_subset", "hour"),
+        ("cifar10_subset", "night"),
+        ("mnist", "hour"),
+    ):
         row = last.loc[key]
         found.append(f"| {row['bpd']:.3f} ± {row['std_err']:.3f} |")
         found.append(f"| {int(row['passes']):,} | {row['seconds']:,.0f} core-seconds")
@@ -129,6 +134,16 @@ def record_rows() -> list[str]:
             found.append(f"| {row.passes:,} |")
         else:
             found.append(f"`{row.name}` ({row.bpd:.2f} ± {row.std_err:.2f}")
+    return found
+
+
+def hour_search() -> list[str]:
+    """Of each recipe of the search for the hour: bits/dim half way, at the end if it went there,
+    and core-seconds half way."""
+    found = []
+    for _, rows in kept("recipes/hour_search").groupby(["data", "changes"]):
+        half, end = rows.iloc[0], f"{rows.iloc[1]['bpd']:.3f} " if len(rows) > 1 else ""
+        found.append(f"| {half['bpd']:.3f} | {end}| {half['seconds']:.0f} |")
     return found
 
 
@@ -561,7 +576,7 @@ def said() -> dict[str, list[str]]:
     return {
         "README.md": [*readme(), *peers()],
         "docs/claims.md": [*courses(), *tails(), *step_sizes(), *laptop_in_short()],
-        "docs/record.md": [*record_rows(), *searches(), *records_in_prose()],
+        "docs/record.md": [*record_rows(), *searches(), *hour_search(), *records_in_prose()],
         "docs/recipes.md": [f"is at {hour} after an hour", *recipes()],
         "docs/using.md": plan(),
         folder("laptop"): [*claims_of("laptop"), *laptop()],

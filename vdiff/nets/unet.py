@@ -178,10 +178,8 @@ class UNet(nn.Module):
     def _laid_out(self, h: Tensor) -> Tensor:
         """On a CPU with the channels last in memory, as convolutions take them, which else turn
         input and output around; but not where torch's GroupNorm has no fast way through that
-        layout, nor where the network is compiled, for then none has a fast way back
-        (findings/torch-compile-group-norm.sh). Elsewhere the weights' layout decides
-        (`machine.devices.place`)."""
-        if h.device.type != "cpu" or torch.compiler.is_compiling():
+        layout. Elsewhere the weights' layout decides (`machine.devices.place`)."""
+        if h.device.type != "cpu":
             return h
         _, C, H, W = h.shape
         narrow = C // math.gcd(self.groups, C) < WIDE and H * W < LARGE
