@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On a CPU the gradient of scaled_dot_product_attention takes longer in bfloat16 than in float32,
-# though the forward pass takes less: 7 times as long with AMX, 11 times on a processor without
+# though the forward pass takes less: 4 to 7 times as long with AMX, 11 on a processor without
 # bfloat16 instructions, for 4 heads of 64 positions and 64 channels. The backend MATH, which computes
 # in float32, takes less than a third of that. So mixed precision on a CPU makes short attention
 # slower. Seen in torch 2.14.1. It meets whoever trains a U-Net or a small transformer under
