@@ -106,10 +106,9 @@ class Trained:
         self.network = place(network, self.device).eval().requires_grad_(False)
         self.device = host_of(self.device)
         trained = drift_from(self.network, self.run, self.data.level_counts, self.device)
-        drifts: list[Drift] = [trained, final(trained, self.run)]
         if self.run.training.compile == "graph":
-            drifts = [Passes(a, self.network) for a in drifts]
-        self._in_training, self._drift = drifts
+            trained = Passes(trained, self.network)
+        self._in_training, self._drift = trained, final(trained, self.run)
 
     @property
     def eps_t(self) -> float:

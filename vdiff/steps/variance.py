@@ -19,7 +19,7 @@ from vdiff.stats.tails import tail_of
 from vdiff.steps import BACKWARD, Measured
 from vdiff.steps.evaluate import reference_of
 from vdiff.steps.gradient import gradient_rows
-from vdiff.trained import Trained
+from vdiff.trained import Trained, final
 
 BINS = 24  # of time
 
@@ -85,10 +85,11 @@ def measure(model: Trained, settings: Variance) -> Measured:
     chosen = np.linspace(last if settings.checkpoints == 1 else first, last, settings.checkpoints)
     for k in sorted(set(chosen.round().astype(int))):
         snapshot = model.snapshots[k]
+        a = model.drift(snapshot, in_training=True)
         name = f"gradient {model.run.label} at {snapshot.iteration}"
-        rows = gradient_rows(model, model.drift(snapshot, in_training=True), settings, name)
+        rows = gradient_rows(model, a, settings, name)
         gradients += [{"iteration": snapshot.iteration, **row} for row in rows]
-    reference, a = reference_of(model.sde, model.data), on_device(model.drift(), model.device)
+    reference, a = reference_of(model.sde, model.data), on_device(final(a, model.run), model.device)
     return Measured({"out": variance_in_time(model, a, reference, settings), "gradient": gradients})
 
 
