@@ -22,7 +22,7 @@ from vdiff.diffusion.tensors import sum_features
 from vdiff.machine.seeds import generator
 from vdiff.nets.mlp import MLP
 from vdiff.stats.intervals import std_err
-from vdiff.steps.forms import form_of, normaliser, times
+from vdiff.steps.forms import form_of, normaliser, times, values_at
 
 FORMS = ("denoising", "implicit", "sliced", "explicit")
 MARKS = 10  # at which the gap is measured
@@ -56,10 +56,8 @@ class Training:
             if self.form == "explicit":
                 true = self.mixture.a(self.mixture.sde.perturb(*draw[:3]).double(), draw[1])
             self.adam.zero_grad()
-            loss = form_of(
-                self.form, self.mixture.sde, self.net, draw, self.C, true, differentiable=True
-            )
-            loss.mean().backward()
+            values = values_at(self.mixture.sde, self.net, draw, [self.form], differentiable=True)
+            form_of(self.form, self.mixture.sde, values, draw, self.C, true).mean().backward()
             self.adam.step()
             with torch.no_grad():
                 for mean, p in zip(self.mean.parameters(), self.net.parameters(), strict=True):

@@ -7,10 +7,11 @@ from click.testing import CliRunner
 
 from vdiff.cli import main
 from vdiff.cli.planning import rates
-from vdiff.config import DATASETS, load_config, run_of
+from vdiff.config import DATASETS, Variance, load_config, run_of
 from vdiff.data import load
 from vdiff.machine import precision
 from vdiff.planning.costs import costs, forward_gflop
+from vdiff.steps import variance
 from vdiff.trained import network_of
 from vdiff.training.loop import train
 
@@ -43,12 +44,19 @@ def test_disk_is_what_training_writes(tmp_path):
 
 
 def test_the_forms_of_points_and_images_cost_what_they_take(tmp_path):
-    """Denoising 1, sliced 3; of points also explicit 1 and implicit 5 in two dimensions."""
+    """A pass forward for all, 2 for a gradient by the sliced one's probe and, of points in two
+    dimensions, 2 each for the implicit one's."""
     forms = {"draws": 100, "checkpoints": 2}
     each = {"swissroll": {"forms": forms}, "digits": {"forms": forms}}
     config = load_config({"preset": "smoke", "experiments": each})
     found = {c.experiment: c.passes for c in costs(config, tmp_path) if c.step == "forms"}
-    assert found == {"swissroll": 2 * 100 * 10, "digits": 2 * 100 * 4}
+    assert found == {"swissroll": 2 * 100 * 7, "digits": 2 * 100 * 3}
+
+
+def test_batches_behind_a_gradient_are_planned_as_many_as_are_measured():
+    """They come in ten groups."""
+    of = [variance.cost(Variance(batches=n, checkpoints=1), 2, 0, (2,)) for n in (12, 20, 21)]
+    assert of[0] == of[1] < of[2]
 
 
 def test_the_command_adds_up(tmp_path):

@@ -15,7 +15,7 @@ from vdiff.diffusion.tensors import expand_like, sum_features
 from vdiff.files.weights import write_snapshot
 from vdiff.machine.seeds import generator
 from vdiff.steps.faults import NO_G, NO_PRIOR, STRONG, WRONG_SCORE
-from vdiff.steps.forms import forms_of, measure, times, wrong_forms
+from vdiff.steps.forms import forms_of, measure, times, values_at, wrong_forms
 from vdiff.steps.theory import delta, feynman_kac, flow, layers, lmbd_bound, same_density
 from vdiff.trained import Trained
 
@@ -113,14 +113,16 @@ def test_forms_have_the_value_of_gaussian_data(sde, rng):
 
     y = sde.perturb(x, s, eps)
     true = -expand_like(sde.g(s) / D, y) * y
-    found = forms_of(sde, a, (x, s, eps, probe), C, true)
-    assert set(found) == {"denoising", "sliced", "implicit", "explicit"}
+    draw, names = (x, s, eps, probe), ["denoising", "sliced", "implicit", "explicit"]
+    values = values_at(sde, a, draw, names)
+    found = forms_of(sde, values, draw, C, true)
+    assert set(found) == set(names)
     wanted = C * d * float((sde.var(s) * (theta**2 * D / 2 - theta) + 0.5).mean())
     for value in found.values():
         error = float(value.std() / n**0.5)
         assert 2.8 * error < 0.015 * wanted
         assert abs(float(value.mean()) - wanted) < 4 * error
-    wrong = wrong_forms(sde, a, (x, s, eps, probe), C, true)
+    wrong = wrong_forms(sde, values, draw, C, true)
     g, scale = sde.g(s), C / sde.weight(s)
     for name in ("sliced", "implicit"):
         off = scale * (1 - g) * -theta * g * d  # the divergence is -theta g d

@@ -26,6 +26,13 @@ def kinds_for(x: Tensor) -> dict[str, Fit]:
     }
 
 
+def untried(x: Tensor) -> Fit:
+    """The candidate that is taken where none is compared with others: one reference for every
+    network that learned from x (N, ...), so that their differences have its noise in common."""
+    kinds = kinds_for(x)
+    return kinds.get("dense") or kinds["cosine, leading"]
+
+
 def fitted(sde: SDE, pilot: Pilot) -> ControlVariates:
     """The control variates of the best candidate, fitted on all the pilot."""
     kinds = kinds_for(pilot.x)

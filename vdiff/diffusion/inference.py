@@ -72,36 +72,41 @@ def log_weights(
     Where gradients are enabled they lead through the path, and probes meet the field at all its
     points at once, in products that are so many times as large.
     """
+    every, sd = times.to(x), _sd(pair, times)
+    h, sigma = times.diff().tolist(), pair.sigma(times).tolist()
 
-    def at(y: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
-        return _fields(pair, y, s) if probes is None else (*pair.fields(y, s), 0.0)
+    later = x.new_empty(0)  # divergences by probes
 
-    y, s, R = x, _time(times, 0, x), x.new_zeros(len(x))
-    points, (mu, a, div) = [y], at(y, s)
-    for k, dB in enumerate(eps):
-        h, ahead, sd = (
-            float(times[k + 1] - times[k]),
-            _time(times, k + 1, x),
-            _sd(pair, times, k, x),
-        )
-        R = R - h / 2 * (sum_features(a.square()) / 2 + div) - math.sqrt(h) * sum_features(a * dB)
-        b, noise = expand_like(pair.sigma(s), y) * a - mu, expand_like(sd, y) * dB
-        z = y + h * b + noise
-        if probes is None:
-            mu_z, a_z, div_a = _fields(pair, z, ahead, of_a=True)
-            R = R - math.sqrt(h) / 2 * (sum_features((a_z - a) * dB) - sd * div_a)
-        else:
-            mu_z, a_z = pair.fields(z, ahead)
-        y = y + h / 2 * (b + expand_like(pair.sigma(ahead), y) * a_z - mu_z) + noise
-        s = ahead
-        points.append(y)
-        mu, a, div = at(y, s)
-        R = R - h / 2 * (sum_features(a.square()) / 2 + div)
-    if probes is not None:
-        every = times.to(x).repeat_interleave(len(x))
-        div = _fields(pair, torch.cat(points), every, probes.flatten(0, 1))[2]
-        R = R - torch.trapezoid(div.view(len(times), -1), times.to(x), dim=0)
-    return R + pair.prior_log_prob(y)
+    def at(y: Tensor, k: int, of_a: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        s = every[k].expand(len(y))
+        return _fields(pair, y, s, None, of_a) if probes is None else (*pair.fields(y, s), later)
+
+    points, here, ahead = [x], [at(x, 0)], []
+    for k, noise in enumerate(eps * expand_like(sd.to(x), eps)):
+        y, (mu, a, _) = points[-1], here[-1]
+        b = sigma[k] * a - mu
+        ahead.append(at(y + h[k] * b + noise, k + 1, of_a=True))
+        mu_z, a_z, _ = ahead[-1]
+        points.append(y + h[k] / 2 * (b + sigma[k + 1] * a_z - mu_z) + noise)
+        here.append(at(points[-1], k + 1))
+
+    a = torch.stack([field[1] for field in here])
+    if probes is None:
+        div = torch.stack([field[2] for field in here])
+        # The trapezoid has the mean of (a_z - a) . dB / 2, which is sd div a / 2 at z.
+        a_z, div_z = (torch.stack([field[i] for field in ahead]) for i in (1, 2))
+        dB = _sum((a[:-1] + a_z) * eps) / 2 - sd.to(x)[:, None] * div_z / 2
+    else:
+        s = every.repeat_interleave(len(x))
+        div = _fields(pair, torch.cat(points), s, probes.flatten(0, 1))[2].view(len(times), -1)
+        dB = _sum(a[:-1] * eps)
+    ds = torch.trapezoid(_sum(a.square()) / 2 + div, every, dim=0)
+    return pair.prior_log_prob(points[-1]) - ds - (every.diff().sqrt()[:, None] * dB).sum(0)
+
+
+def _sum(v: Tensor) -> Tensor:
+    """Over the features of v (L, B, ...), (L, B)."""
+    return sum_features(v.flatten(0, 1)).view(v.shape[:2])
 
 
 def _fields(
@@ -116,29 +121,22 @@ def _fields(
     return (mu, a, div) if through else (mu.detach(), a.detach(), div)
 
 
-def _time(times: Tensor, k: int, y: Tensor) -> Tensor:
-    return times[k].to(y).expand(len(y))
-
-
-def _sd(pair: Pair, times: Tensor, k: int, y: Tensor) -> Tensor:
-    """Of the noise between two times, (B,)."""
-    low, high = (pair.sigma(_time(times, i, y)).square() for i in (k, k + 1))
-    return ((low + high) / 2 * abs(float(times[k + 1] - times[k]))).sqrt()
+def _sd(pair: Pair, times: Tensor) -> Tensor:
+    """Of the noise between two of the times (L + 1,), (L,)."""
+    var = pair.sigma(times).square()
+    return ((var[:-1] + var[1:]) / 2 * times.diff().abs()).sqrt()
 
 
 @torch.no_grad()
 def generate(pair: Pair, x: Tensor, times: Tensor, eps: Tensor) -> Tensor:
     """The states (L + 1, B, ...) of the generative SDE along `times` (L + 1,), from T down to 0,
     from draws x (B, ...) of the prior with normal noise eps (L, B, ...), by Heun's method."""
-    states = [x]
-    for k, dB in enumerate(eps):
-        y, h = states[-1], float(times[k] - times[k + 1])
-        mu, noise = (
-            pair.fields(y, _time(times, k, y))[0],
-            expand_like(_sd(pair, times, k, y), y) * dB,
-        )
-        ahead, _ = pair.fields(y + h * mu + noise, _time(times, k + 1, y))
-        states.append(y + h / 2 * (mu + ahead) + noise)
+    states, every, h = [x], times.to(x), (-times.diff()).tolist()
+    for k, noise in enumerate(eps * expand_like(_sd(pair, times).to(x), eps)):
+        y = states[-1]
+        mu = pair.fields(y, every[k].expand(len(y)))[0]
+        ahead = pair.fields(y + h[k] * mu + noise, every[k + 1].expand(len(y)))[0]
+        states.append(y + h[k] / 2 * (mu + ahead) + noise)
     return torch.stack(states)
 
 

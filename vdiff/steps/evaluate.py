@@ -16,6 +16,7 @@ from torch import Tensor
 from vdiff.config import Evaluation
 from vdiff.data import Data
 from vdiff.diffusion.bits import bits_per_dim
+from vdiff.diffusion.choice import untried
 from vdiff.diffusion.control import efficient, fit_controls
 from vdiff.diffusion.divergence import probe_from_uniform
 from vdiff.diffusion.drift import UNUSABLE, Drift, checked, in_chunks, in_precision, on_device
@@ -68,7 +69,8 @@ def keys_of(x: Tensor) -> np.ndarray:
 
 def reference_of(sde: SDE, data: Data) -> GaussianReference:
     """The Gaussian reference of the training data."""
-    return GaussianReference.fit(sde, data.sample(REFERENCE, generator("reference")))
+    x = data.sample(REFERENCE, generator("reference"))
+    return GaussianReference.fit(sde, x, untried(x))
 
 
 Pass = Callable[[int], tuple[np.ndarray, np.ndarray | None]]

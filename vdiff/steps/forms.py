@@ -19,13 +19,14 @@ forms made wrong on purpose.
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vdiff.config import Forms
-from vdiff.diffusion.divergence import exact_divergence, hutchinson
+from vdiff.diffusion.divergence import divergence, hutchinson
 from vdiff.diffusion.drift import Drift, on_device
 from vdiff.diffusion.dsm import dsm_loss
 from vdiff.diffusion.mixture import Mixture
@@ -35,7 +36,7 @@ from vdiff.diffusion.times import Debiased, stratified
 from vdiff.machine.progress import bar
 from vdiff.machine.seeds import generator
 from vdiff.stats.intervals import adjusted, std_err
-from vdiff.steps import Measured, faults
+from vdiff.steps import BACKWARD, Measured, faults
 from vdiff.steps.evaluate import reference_of
 from vdiff.trained import Trained
 
@@ -61,46 +62,55 @@ def times(sde: SDE, eps_t: float, n: int, rng: torch.Generator) -> Tensor:
     return law.icdf(u)[torch.randperm(n, generator=rng)]
 
 
+@dataclass(frozen=True)
+class Values:
+    """What forms take of a drift a at a draw: a (B, ...), and the divergences (B,) of theirs."""
+
+    a: Tensor
+    div: dict[str, Tensor]
+
+
+def values_at(
+    sde: SDE, a: Drift, draw: Draw, names: list[str], differentiable: bool = False
+) -> Values:
+    """One forward pass for all the forms of those names, and a backward pass for each probe or
+    dimension of their divergences; differentiable: by a's weights."""
+    x, s, eps, probe = draw
+    probes = {"implicit": None, "sliced": probe}  # the last gradient frees the graph
+    wanted = [name for name in probes if name in names]
+    y = sde.perturb(x, s, eps).requires_grad_(bool(wanted))
+    with torch.set_grad_enabled(bool(wanted) or differentiable):
+        a_y = a(y, s.to(y.dtype))
+        div = {name: divergence(a_y, y, probes[name], differentiable) for name in wanted}
+    return Values(a_y if differentiable else a_y.detach(), div)
+
+
 def form_of(
-    name: str,
-    sde: SDE,
-    a: Drift,
-    draw: Draw,
-    C: float,
-    true: Tensor | None = None,
-    differentiable: bool = False,
+    name: str, sde: SDE, values: Values, draw: Draw, C: float, true: Tensor | None = None
 ) -> Tensor:
     """The form of that name with its constant, (B,) nats, of a draw (x, s, eps, signs).
 
-    true (B, ...): the exact drift there, for the explicit form. differentiable: by a's weights.
+    true (B, ...): the exact drift there, for the explicit form.
     """
-    x, s, eps, probe = draw
+    x, s, eps, _ = draw
     if name == "denoising":
-        return C * dsm_loss(sde, a, x, s, eps).double()
-    y = sde.perturb(x, s, eps)
-
-    def field(y: Tensor) -> Tensor:
-        return a(y, s.to(y.dtype))
-
+        return C * dsm_loss(sde, lambda y, s: values.a, x, s, eps).double()
     if name == "explicit":
         if true is None:
             raise ValueError("the explicit form needs the true drift")
-        within = sum_features((field(y) - true).square()) - sum_features(true.square())
-        within = within / 2
+        within = (sum_features((values.a - true).square()) - sum_features(true.square())) / 2
     else:
-        if name == "sliced":
-            a_y, div = hutchinson(field, y, probe, differentiable)
-        else:
-            a_y, div = exact_divergence(field, y, differentiable)
-        within = sum_features(a_y.square()).double() / 2 + sde.g(s) * div
+        within = sum_features(values.a.square()).double() / 2 + sde.g(s) * values.div[name]
     return C / sde.weight(s) * within + C * x[0].numel() / 2
 
 
-def forms_of(sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None) -> dict[str, Tensor]:
+def forms_of(
+    sde: SDE, values: Values, draw: Draw, C: float, true: Tensor | None
+) -> dict[str, Tensor]:
     """Every form that these data allow, as `form_of` has it: the implicit one needs an exact
     divergence, which is cheap for points alone, and the explicit one the truth."""
     names = _names(draw[0].ndim == 2, true is not None)
-    return {name: form_of(name, sde, a, draw, C, true) for name in names}
+    return {name: form_of(name, sde, values, draw, C, true) for name in names}
 
 
 def _names(points: bool, known: bool) -> list[str]:
@@ -109,15 +119,14 @@ def _names(points: bool, known: bool) -> list[str]:
 
 
 def wrong_forms(
-    sde: SDE, a: Drift, draw: Draw, C: float, true: Tensor | None
+    sde: SDE, values: Values, draw: Draw, C: float, true: Tensor | None
 ) -> dict[tuple[str, str], Tensor]:
     """(fault, form) to the form made wrong on purpose."""
     without_g = faults.without_g(sde)
-    names = [n for n in _names(draw[0].ndim == 2, False) if n != "denoising"]
-    forms = {(faults.NO_G, name): form_of(name, without_g, a, draw, C) for name in names}
+    forms = {(faults.NO_G, name): form_of(name, without_g, values, draw, C) for name in values.div}
     if true is not None:
         score = faults.OFF * true
-        forms[faults.WRONG_SCORE, "explicit"] = form_of("explicit", sde, a, draw, C, score)
+        forms[faults.WRONG_SCORE, "explicit"] = form_of("explicit", sde, values, draw, C, score)
     return forms
 
 
@@ -194,22 +203,27 @@ def measure(model: Trained, settings: Forms) -> Measured:
     """Rows of the schema forms for some snapshots, all of the same draws."""
     sde = model.sde
     C = normaliser(sde, model.eps_t)
-    draws, values = list(_draws(model, settings, C)), defaultdict(list)
+    draws, each = list(_draws(model, settings, C)), defaultdict(list)
     last = len(model.snapshots) - 1
     chosen = np.linspace(0, last, min(settings.checkpoints, last + 1)).round().astype(int)
     snapshots = [model.snapshots[k] for k in chosen]
+    names = _names(len(model.data.shape) == 1, draws[0][1] is not None)
+    wrong = range(math.ceil(len(draws) / WRONG_PART))
     with bar(len(snapshots) * len(draws), f"forms {model.run.label}", unit="batch") as progress:
         for snapshot in snapshots:
             a = on_device(model.drift(snapshot, in_training=True), model.device)
-            for draw, true, _ in draws:
-                for name, value in forms_of(sde, a, draw, C, true).items():
-                    values[faults.NONE, snapshot.iteration, name].append(value / model.dims)
+            for k, (draw, true, _) in enumerate(draws):
+                values = values_at(sde, a, draw, names)
+                forms = {
+                    (faults.NONE, n): z for n, z in forms_of(sde, values, draw, C, true).items()
+                }
+                if snapshot is snapshots[-1] and k in wrong:
+                    forms |= wrong_forms(sde, values, draw, C, true)
+                for (fault, name), z in forms.items():
+                    each[fault, snapshot.iteration, name].append(z / model.dims)
                 progress.update()
-    for draw, true, _ in draws[: math.ceil(len(draws) / WRONG_PART)]:
-        for (fault, name), value in wrong_forms(sde, a, draw, C, true).items():
-            values[fault, snapshot.iteration, name].append(value / model.dims)
     together, rows = torch.cat([known for _, _, known in draws]).numpy(), []
-    joined = {key: torch.cat(parts).numpy() for key, parts in values.items()}
+    joined = {key: torch.cat(parts).numpy() for key, parts in each.items()}
     for (fault, iteration, name), of in joined.items():
         base = joined[faults.NONE, iteration, "denoising"]
         row = _row(fault, iteration, name, of, base, together)
@@ -219,6 +233,6 @@ def measure(model: Trained, settings: Forms) -> Measured:
 
 def cost(settings: Forms, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
     """Forward passes of one example, for a run with so many snapshots and test examples."""
-    points = len(shape) == 1
-    each = sum(_passes(name, shape[0]) for name in _names(points, known=points))
+    d = shape[0] if len(shape) == 1 else 0
+    each = 1 + BACKWARD * (1 + d)  # one pass forward for all forms
     return min(settings.checkpoints, snapshots) * settings.draws * each

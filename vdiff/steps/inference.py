@@ -141,7 +141,7 @@ def train_plug_in(mixture: Mixture, settings: Inference, eps_t: float, seed: int
         return dsm_loss(sde, net, x, law.sample(B, rng), torch.randn(B, 2, generator=rng)).mean()
 
     _steps(settings.plug_in_iterations, settings.lr, net, loss, "inference mixture, plug-in")
-    return net
+    return in_float64(net.float())
 
 
 def elbo(source: Source, sde: SDE, x: Tensor, eps_t: float, rng: torch.Generator) -> Tensor:
@@ -186,7 +186,7 @@ def rows_of(
     sigma, every, truth = settings.sigma, source.sample(n, rng).double(), source.truth
     log_q = start(truth, every) if truth else every.new_full((n,), torch.nan)
     eps, x = torch.randn(L, n, 2, generator=rng, dtype=torch.float64), every[: n // 4]
-    even, fine, known = uniform(sde, L // 2).flip(0), quadratic(sde, L).flip(0), log_q[: n // 4]
+    even, fine, known = uniform(sde, L // 2).flip(0), uniform(sde, L).flip(0), log_q[: n // 4]
 
     def bound(pair: Pair) -> Tensor:
         return log_weights(pair, x, even, eps[: L // 2, : len(x)])

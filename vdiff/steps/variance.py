@@ -14,7 +14,7 @@ from vdiff.diffusion.elbo import paper
 from vdiff.diffusion.fitted import SLICES
 from vdiff.diffusion.reference import GaussianReference
 from vdiff.machine.seeds import generator
-from vdiff.stats.intervals import std_err
+from vdiff.stats.intervals import GROUPS, std_err
 from vdiff.stats.tails import tail_of
 from vdiff.steps import BACKWARD, Measured
 from vdiff.steps.evaluate import reference_of
@@ -96,5 +96,6 @@ def measure(model: Trained, settings: Variance) -> Measured:
 def cost(settings: Variance, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
     """Forward passes of one example, for a run with so many snapshots and test examples."""
     measured = min(settings.checkpoints, max(snapshots - 1, 1))
-    gradients = measured * SLICES * (1 + BACKWARD) * settings.batches * settings.batch_size
+    batches = GROUPS * math.ceil(settings.batches / GROUPS)
+    gradients = measured * SLICES * (1 + BACKWARD) * batches * settings.batch_size
     return settings.draws * (2 + BACKWARD) + settings.pilot + gradients

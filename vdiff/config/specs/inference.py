@@ -25,7 +25,7 @@ class Inference(Strict):
         3600, "Points of the plug-in SDE's bound; a quarter of them are the pairs'.", ge=80
     )
     fine_steps: int = key(
-        320, "Heun steps of the plug-in SDE where its bound is measured, twice the pairs'.", ge=4
+        200, "Heun steps of the plug-in SDE where its bound is measured, twice the pairs'.", ge=4
     )
     paths: Positive = key(12, "Paths of each model that are drawn.")
 

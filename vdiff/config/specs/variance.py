@@ -9,7 +9,9 @@ class Variance(Strict):
 
     draws: int = key(20_000, "Draws of each ELBO estimator.", ge=100)
     pilot: int = key(2048, "Training draws that fit the efficient estimator.", ge=64)
-    batches: int = key(50, "Batches in each slice of time behind its gradient.", ge=10)
+    batches: int = key(
+        50, "Batches in each slice of time behind its gradient, up to the next ten.", ge=10
+    )
     batch_size: Positive = key(64, "Training examples per batch.")
     checkpoints: Positive = key(
         3, "Snapshots whose gradient is measured, evenly spread from the first interval to the end."
