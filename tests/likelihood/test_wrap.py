@@ -9,7 +9,7 @@ import torch
 
 import vdiff
 from benchmarks.oracle import CASES, MEANS, VARIANCE, exact, examples, wrapped
-from vdiff.config import Evaluation
+from vdiff.config import load_config
 from vdiff.diffusion.mixture import Mixture
 from vdiff.diffusion.sdes.table import TableSDE, linear
 from vdiff.diffusion.sdes.ve import VESDE
@@ -256,9 +256,10 @@ def test_a_runs_own_network_has_the_tables_numbers(finished):
     )  # fmt: skip
     model.fit(inner.data.train_examples()[:1024])
     table = pd.read_csv(folder / "evaluation.csv").groupby("estimator").last()
+    settings = load_config({"preset": "smoke"}).experiments["digits"].evaluation
     for estimator in ("published", "efficient"):
         last = int(table["iteration"][estimator])
-        found = evaluate(inner, model.drift(), Evaluation(images=64), estimator, checkpoint=last)
+        found = evaluate(inner, model.drift(), settings, estimator, checkpoint=last)
         assert found.row()["bpd"] == pytest.approx(table["bpd"][estimator], abs=1e-6)
     own, other = trained.log_prob(x, draws=64), model.log_prob(x, draws=64)
     error = np.hypot(own.error, other.error)
