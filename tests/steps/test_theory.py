@@ -15,7 +15,7 @@ from vdiff.diffusion.tensors import expand_like, sum_features
 from vdiff.files.weights import write_snapshot
 from vdiff.machine.seeds import generator
 from vdiff.steps.faults import NO_G, NO_PRIOR, STRONG, WRONG_SCORE
-from vdiff.steps.forms import forms_of, measure, times, values_at, wrong_forms
+from vdiff.steps.forms import form_of, measure, names_of, times, values_at, wrong_forms
 from vdiff.steps.theory import delta, feynman_kac, flow, layers, lmbd_bound, same_density
 from vdiff.trained import Trained
 
@@ -113,10 +113,10 @@ def test_forms_have_the_value_of_gaussian_data(sde, rng):
 
     y = sde.perturb(x, s, eps)
     true = -expand_like(sde.g(s) / D, y) * y
-    draw, names = (x, s, eps, probe), ["denoising", "sliced", "implicit", "explicit"]
+    draw, names = (x, s, eps, probe), names_of(points=True, known=True)
     values = values_at(sde, a, draw, names)
-    found = forms_of(sde, values, draw, C, true)
-    assert set(found) == set(names)
+    found = {name: form_of(name, sde, values, draw, C, true) for name in names}
+    assert set(found) == {"denoising", "sliced", "implicit", "explicit"}
     wanted = C * d * float((sde.var(s) * (theta**2 * D / 2 - theta) + 0.5).mean())
     for value in found.values():
         error = float(value.std() / n**0.5)

@@ -72,9 +72,8 @@ def log_weights(
     Where gradients are enabled they lead through the path, and probes meet the field at all its
     points at once, in products that are so many times as large.
     """
-    every, sd = times.to(x), _sd(pair, times)
+    every, sd = times.to(x), _sd(pair, times).to(x)
     h, sigma = times.diff().tolist(), pair.sigma(times).tolist()
-
     later = x.new_empty(0)  # divergences by probes
 
     def at(y: Tensor, k: int, of_a: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,7 +81,7 @@ def log_weights(
         return _fields(pair, y, s, None, of_a) if probes is None else (*pair.fields(y, s), later)
 
     points, here, ahead = [x], [at(x, 0)], []
-    for k, noise in enumerate(eps * expand_like(sd.to(x), eps)):
+    for k, noise in enumerate(eps * expand_like(sd, eps)):
         y, (mu, a, _) = points[-1], here[-1]
         b = sigma[k] * a - mu
         ahead.append(at(y + h[k] * b + noise, k + 1, of_a=True))
@@ -95,7 +94,7 @@ def log_weights(
         div = torch.stack([field[2] for field in here])
         # The trapezoid has the mean of (a_z - a) . dB / 2, which is sd div a / 2 at z.
         a_z, div_z = (torch.stack([field[i] for field in ahead]) for i in (1, 2))
-        dB = _sum((a[:-1] + a_z) * eps) / 2 - sd.to(x)[:, None] * div_z / 2
+        dB = _sum((a[:-1] + a_z) * eps) / 2 - sd[:, None] * div_z / 2
     else:
         s = every.repeat_interleave(len(x))
         div = _fields(pair, torch.cat(points), s, probes.flatten(0, 1))[2].view(len(times), -1)

@@ -104,17 +104,9 @@ def form_of(
     return C / sde.weight(s) * within + C * x[0].numel() / 2
 
 
-def forms_of(
-    sde: SDE, values: Values, draw: Draw, C: float, true: Tensor | None
-) -> dict[str, Tensor]:
-    """Every form that these data allow, as `form_of` has it: the implicit one needs an exact
-    divergence, which is cheap for points alone, and the explicit one the truth."""
-    names = _names(draw[0].ndim == 2, true is not None)
-    return {name: form_of(name, sde, values, draw, C, true) for name in names}
-
-
-def _names(points: bool, known: bool) -> list[str]:
-    """The forms to measure on points or images, with the truth known or not."""
+def names_of(points: bool, known: bool) -> list[str]:
+    """The forms that data allow: the implicit one needs an exact divergence, which is cheap for
+    points alone, and the explicit one the truth."""
     return ["denoising", "sliced", *["implicit"] * points, *["explicit"] * known]
 
 
@@ -207,16 +199,14 @@ def measure(model: Trained, settings: Forms) -> Measured:
     last = len(model.snapshots) - 1
     chosen = np.linspace(0, last, min(settings.checkpoints, last + 1)).round().astype(int)
     snapshots = [model.snapshots[k] for k in chosen]
-    names = _names(len(model.data.shape) == 1, draws[0][1] is not None)
+    names = names_of(len(model.data.shape) == 1, draws[0][1] is not None)
     wrong = range(math.ceil(len(draws) / WRONG_PART))
     with bar(len(snapshots) * len(draws), f"forms {model.run.label}", unit="batch") as progress:
         for snapshot in snapshots:
             a = on_device(model.drift(snapshot, in_training=True), model.device)
             for k, (draw, true, _) in enumerate(draws):
                 values = values_at(sde, a, draw, names)
-                forms = {
-                    (faults.NONE, n): z for n, z in forms_of(sde, values, draw, C, true).items()
-                }
+                forms = {(faults.NONE, n): form_of(n, sde, values, draw, C, true) for n in names}
                 if snapshot is snapshots[-1] and k in wrong:
                     forms |= wrong_forms(sde, values, draw, C, true)
                 for (fault, name), z in forms.items():

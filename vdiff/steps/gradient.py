@@ -78,6 +78,11 @@ def _paper_laws(model: Trained, base: Debiased) -> dict[str, Law]:
     }
 
 
+def in_a_group(settings: Variance) -> int:
+    """Batches in each of the GROUPS of a slice, which have together what is asked for or more."""
+    return math.ceil(settings.batches / GROUPS)
+
+
 def slice_gradients(
     model: Trained, a: Drift, settings: Variance, fitted: Fitted, name: str
 ) -> SliceGradients:
@@ -87,7 +92,7 @@ def slice_gradients(
     Memory is bounded by LONGEST: longer gradients are folded by signed hashing (count sketch),
     which keeps products in the mean, with an error of sqrt(2 / LONGEST) of the norms, 0.3%.
     """
-    size = math.ceil(settings.batches / GROUPS)
+    size = in_a_group(settings)
     sums, squares = None, np.zeros((GROUPS, size, SLICES))
     with _wanting_gradients(model) as parameters, bar(squares.size, name) as progress:
         fold = _folding(sum(p.numel() for p in parameters), model.run.seed)

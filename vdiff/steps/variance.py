@@ -18,7 +18,7 @@ from vdiff.stats.intervals import GROUPS, std_err
 from vdiff.stats.tails import tail_of
 from vdiff.steps import BACKWARD, Measured
 from vdiff.steps.evaluate import reference_of
-from vdiff.steps.gradient import gradient_rows
+from vdiff.steps.gradient import gradient_rows, in_a_group
 from vdiff.trained import Trained, final
 
 BINS = 24  # of time
@@ -96,6 +96,6 @@ def measure(model: Trained, settings: Variance) -> Measured:
 def cost(settings: Variance, snapshots: int, test: int, shape: tuple[int, ...]) -> float:
     """Forward passes of one example, for a run with so many snapshots and test examples."""
     measured = min(settings.checkpoints, max(snapshots - 1, 1))
-    batches = GROUPS * math.ceil(settings.batches / GROUPS)
+    batches = GROUPS * in_a_group(settings)
     gradients = measured * SLICES * (1 + BACKWARD) * batches * settings.batch_size
     return settings.draws * (2 + BACKWARD) + settings.pilot + gradients
