@@ -9,6 +9,7 @@ include: "rules/commands.smk"
 
 
 from vdiff.cli.chunks import keys_of
+from vdiff.errors import VdiffError
 
 try:
     KEYS = keys_of(read_strictly(config))

@@ -47,7 +47,7 @@ def slurm(tmp_path_factory):
 
 
 def project_in(folder, iterations=6000):
-    copy_project(folder)
+    copy_project(folder, own_code=True)
     (folder / "long.yaml").write_text(LONG.format(iterations=iterations))
     return folder
 
@@ -154,7 +154,7 @@ def test_the_whole_dag_gives_the_tables_of_a_local_run(tmp_path, slurm, fault):
     local, cluster = tmp_path / "local", tmp_path / "cluster"
     for folder in (local, cluster):
         folder.mkdir()
-        copy_project(folder)
+        copy_project(folder, own_code=True)
         (folder / "few.yaml").write_text("only: [digits]\nexperiments: {digits: {seeds: [0]}}\n")
     finish(launch(local, "--cores", "2", "--configfile", "few.yaml"), local)
     finish(launch(cluster, *SLURM, "--configfile", "few.yaml"), cluster)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.pipeline import ROOT, snakemake
+from support.pipeline import ROOT, copy_code, snakemake
 
 from vdiff.config.specs import SPECS
 from vdiff.files import codehash
@@ -51,6 +51,7 @@ def unfit(output: str) -> set[str]:
 
 def edited(folder, module):
     """The rules whose results a dry run finds not to fit, after an edit of a function."""
+    copy_code(folder)
     path = folder / "vdiff" / f"{module.replace('.', '/')}.py"
     path = path if path.exists() else path.with_suffix("") / "__init__.py"
     path.write_text(f"{path.read_text()}\n\ndef added_by_a_test():\n    return 1\n")

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.pipeline import ROOT
+from support.commands import OWNER, SOCKETS
+from support.pipeline import ROOT, copy_project, snakemake
 from support.training import TINY, results
 
 from vdiff.files.objects import write_json
@@ -20,19 +21,23 @@ from vdiff.files.objects import write_json
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
 
 
-class Forks:
-    """Commands by forks of servers that live as long as a process `owner`."""
+VDIFF = ROOT / "vdiff/__main__.py"
+WAITING = ROOT / "tests/support/waiting.py"
 
-    def __init__(self, folder: Path, package: Path = ROOT / "vdiff") -> None:
-        self.folder, self.package = folder / "sockets", package
+
+class Forks:
+    """Commands of a program by forks of servers that live as long as a process `owner`."""
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        self.folder, self.program = folder / "sockets", program
         self.owner = subprocess.Popen(["sleep", "600"])
 
     def start(self, *words: object, **given) -> subprocess.Popen:
-        client = self.package / "machine" / "forked.py"
-        command = [sys.executable, "-I", "-S", client, self.folder, self.owner.pid]
-        command += [self.package / "__main__.py", *words]
+        package = self.program.parent if self.program.name == VDIFF.name else VDIFF.parent
+        client = package / "machine" / "forked.py"
+        command = [sys.executable, "-I", "-S", client, self.folder, self.owner.pid, self.program]
         return subprocess.Popen(
-            list(map(str, command)), text=True, stdout=-1, stderr=-1,
+            [*map(str, command), *map(str, words)], text=True, stdout=-1, stderr=-1,
             **{"env": {**os.environ, "VDIFF_PROGRESS": "none"}, **given},
         )  # fmt: skip
 
@@ -53,8 +58,8 @@ class Forks:
 
 
 @contextmanager
-def forks(folder, package=ROOT / "vdiff"):
-    found = Forks(folder, package)
+def forks(folder, program=VDIFF):
+    found = Forks(folder, program)
     try:
         yield found
     finally:
@@ -141,41 +146,45 @@ def limited(kind, limits):
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_stopped_server_goes_on(tmp_path, begun):
     """Case 22: whether it was stopped before a command or beneath one, which ends as it would."""
-    with forks(tmp_path) as fork:
-        assert fork.start("presets").wait() == 0
+    with forks(tmp_path, WAITING) as fork:
+        assert fork.start(tmp_path / "first", 0).wait() == 0
         (server,) = fork.servers()
         if not begun:
             os.kill(server, signal.SIGSTOP)
-        process = fork.start(*tiny(tmp_path))
+        process = fork.start(tmp_path / "second", 0.5)
         if begun:
-            eventually(lambda: fork.children())
+            eventually(fork.children)
             os.kill(server, signal.SIGSTOP)
         assert process.wait(timeout=120) == 0
-        assert (tmp_path / "train.csv").is_file()
+        assert (tmp_path / "second").is_file()
         assert fork.servers() == [server]
 
 
 def test_signals_reach_the_fork_and_a_killed_client_takes_it_along(tmp_path):
-    with forks(tmp_path) as fork:
-        process = fork.start(*tiny(tmp_path, 1_000_000))
-        eventually(lambda: list(tmp_path.glob("state/*/checkpoint-*.pt")))
+    with forks(tmp_path, WAITING) as fork:
+        process = begun(fork, tmp_path / "a")
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=30)[1]
-        assert (process.returncode, "Stopped" in said) == (1, True), said
+        assert (process.returncode, said) == (1, "Stopped\n")
         assert not fork.children()
-        process = fork.start(*tiny(tmp_path, 1_000_000))
-        eventually(fork.children)
+        process = begun(fork, tmp_path / "b")
         process.kill()
         process.communicate()
         eventually(lambda: not fork.children())
         assert len(fork.servers()) == 1
 
 
+def begun(fork, file):
+    """A command that is at work, and would be for long."""
+    process = fork.start(file, 600)
+    eventually(file.exists)
+    return process
+
+
 def test_a_client_and_its_fork_may_be_killed_at_once(tmp_path):
     """The server, stopped meanwhile, hears of both together and goes on."""
-    with forks(tmp_path) as fork:
-        process = fork.start(*tiny(tmp_path, 1_000_000))
-        eventually(lambda: list(tmp_path.glob("state/*/checkpoint-*.pt")))
+    with forks(tmp_path, WAITING) as fork:
+        process = begun(fork, tmp_path / "a")
         (child,) = fork.children()
         (server,) = set(fork.servers()) - {child}  # whose command line a fork has, too
         os.kill(server, signal.SIGSTOP)
@@ -183,28 +192,26 @@ def test_a_client_and_its_fork_may_be_killed_at_once(tmp_path):
         process.kill()
         process.communicate()
         os.kill(server, signal.SIGCONT)
-        assert fork.start("presets").communicate()[0].startswith("demo")
+        assert fork.start(tmp_path / "b", 0).wait() == 0
         assert fork.servers() == [server]
 
 
 def test_a_killed_server_takes_its_forks_along_and_says_so(tmp_path):
-    with forks(tmp_path) as fork:
-        process = fork.start(*tiny(tmp_path, 1_000_000))
-        eventually(lambda: list(tmp_path.glob("state/*/checkpoint-*.pt")))
+    with forks(tmp_path, WAITING) as fork:
+        process = begun(fork, tmp_path / "a")
         (child,) = fork.children()
         os.kill(fork.servers()[0], signal.SIGKILL)
         assert "is gone, and the command with it" in process.communicate(timeout=30)[1]
         assert process.returncode == 1
         eventually(lambda: not Path(f"/proc/{child}").exists())
-        done = fork.start("presets")  # the next command has a new server
-        assert done.communicate()[0].startswith("demo")
+        assert fork.start(tmp_path / "b", 0).wait() == 0  # the next command has a new server
         assert len(fork.servers()) == 1
 
 
 def test_edited_code_is_run_and_not_what_the_server_has(tmp_path):
     package = tmp_path / "vdiff"
     shutil.copytree(ROOT / "vdiff", package, ignore=shutil.ignore_patterns("__pycache__"))
-    with forks(tmp_path, package) as fork:
+    with forks(tmp_path, package / "__main__.py") as fork:
         assert fork.start("presets").communicate()[0].startswith("demo")
         (package / "presets" / "mine.yaml").write_text("experiments: {}\n")
         source = (package / "cli" / "results.py").read_text()
@@ -218,3 +225,19 @@ def test_without_sockets_a_command_is_a_process_of_its_own(tmp_path):
         done = fork.start("presets")
         assert done.communicate() == ("demo\nlaptop\npaper\nrecord\nsmoke\n", "")
         assert not fork.servers()
+
+
+def test_runs_of_the_pipeline_share_the_servers_that_are_named(tmp_path, monkeypatch):
+    """As all of the tests' do; each has its own where none are named."""
+    found = []
+    for name in ("a", "b"):
+        folder = copy_project(tmp_path / name)
+        snakemake(folder, "results/smoke/config.json")
+        assert (folder / "results/smoke/config.json").is_file()
+        assert not (folder / ".snakemake/forkserver").exists()
+        found.append({path.name for path in SOCKETS.glob(f"{OWNER}-*")})
+    assert found[0] == found[1] != set()
+    monkeypatch.setenv("VDIFF_SERVERS", "here")
+    said = snakemake(folder, "-n", code=1)
+    assert "VDIFF_SERVERS is 'here'; it must be FOLDER:PROCESS" in said
+    assert "Traceback" not in said

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from support.commands import forked
-from support.pipeline import ROOT, environment
+from support.pipeline import ROOT, copy_code, environment
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 SECTIONS = {
@@ -32,6 +32,7 @@ def test_the_table_counts_the_files_of_each_patch():
 def test_an_addition_works_as_described(finished_copy, title):
     text = SECTIONS[title]
     patch = re.search(r"```diff\n(.*?)```", text, re.S)[1]
+    copy_code(finished_copy)
     apply = ["git", "apply", "--unidiff-zero", "-"]
     subprocess.run(apply, cwd=finished_copy, input=patch, text=True, check=True)
     commands = re.search(r"```bash\n(.*?)```", text, re.S)[1].strip().splitlines()

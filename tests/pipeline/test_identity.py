@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
-from support.pipeline import ROOT, copy_project, environment, snakemake
+from support.pipeline import ROOT, copy_code, copy_project, environment, snakemake
 
 import vdiff
 from vdiff.cli import main
@@ -127,7 +127,7 @@ def test_the_same_images_with_labels_and_other_compression_are_the_same_data(mov
 
 
 def test_other_code_is_made_again(moved):
-    path = moved / "vdiff" / "stats" / "uncertainty.py"
+    path = copy_code(moved) / "vdiff" / "stats" / "uncertainty.py"
     path.write_text(f"{path.read_text()}\n\ndef added_by_a_test():\n    return 1\n")
     found = remade(moved, "--rerun-triggers", "mtime")
     assert of_runs(MEASURED) | GATHERED <= found
@@ -287,28 +287,22 @@ def test_examples_are_those_that_were_seen(moved):
     assert (table["examples"] == 40 * table["iteration"]).all()
 
 
-@pytest.mark.parametrize("place", ["the working folder", "PYTHONPATH"])
-def test_the_jobs_run_the_workflows_code(trained, tmp_path, place):
-    """Case 4: an older checkout and a random.py lie in the way."""
-    folder, strange = tmp_path / "run", tmp_path / "run"
-    if place == "PYTHONPATH":
-        strange = tmp_path / "strange"
-    for path in (folder, strange / "vdiff"):
-        path.mkdir(parents=True, exist_ok=True)
-    (strange / "vdiff" / "__init__.py").write_text("raise SystemExit('the wrong code')\n")
-    (strange / "vdiff" / "__main__.py").write_text("raise SystemExit('the wrong code')\n")
+def test_the_jobs_run_the_workflows_code(trained, tmp_path):
+    """Case 4: older checkouts in the working folder and on PYTHONPATH, and a random.py, which
+    Snakemake itself would import from PYTHONPATH, lie in the way."""
+    project = copy_project(tmp_path / "project", own_code=True)
+    folder, later = tmp_path / "run", tmp_path / "later"
+    for place in (folder, later):
+        (place / "vdiff").mkdir(parents=True)
+        for name in ("__init__.py", "__main__.py"):
+            (place / "vdiff" / name).write_text("raise SystemExit('the wrong code')\n")
+    (folder / "random.py").write_text("raise SystemExit('the wrong module')\n")
     for name in ("own.npz", "mine.yaml"):
         shutil.copy2(trained / name, folder / name)
-    env = environment(trained)
-    extra = tmp_path / "later"
-    if place == "PYTHONPATH":
-        # Python itself imports random when Snakemake starts; the jobs are what is asked about.
-        extra = strange
-    env["PYTHONPATH"] = os.pathsep.join([str(trained), str(extra)])
-    if place == "the working folder":
-        (strange / "random.py").write_text("raise SystemExit('the wrong module')\n")
+    env = environment(project)
+    env["PYTHONPATH"] = os.pathsep.join([str(project), str(later)])
     command = [sys.executable, "-P", "-m", "snakemake", f"{TRUE}/evaluation.csv", "--cores", "1"]
-    command += ["--snakefile", str(trained / "Snakefile"), "--configfile", "mine.yaml"]
+    command += ["--snakefile", str(project / "Snakefile"), "--configfile", "mine.yaml"]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     ours, theirs = (f / TRUE / "evaluation.csv" for f in (folder, trained))

@@ -20,7 +20,7 @@ def bin_folder(tmp_path_factory):
     A .pth file of a folder that is only on the path is not read, so the sources stay away.
     """
     folder = tmp_path_factory.mktemp("installed")
-    sources = copy_project(folder / "sources")
+    sources = copy_project(folder / "sources", own_code=True)
     for name in ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "notebooks"):
         (sources / name).symlink_to(ROOT / name)
     (sources / "results/reference").mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ rule mine:
         "two: {preset: smoke, only: [cosine], results: other}\n"
     )
     words = ["--configfile", "config.yaml", "-n", "--config", "unused=1"]
-    jobs = planned(snakemake(tmp_path, *words, of=ROOT))
+    jobs = planned(snakemake(tmp_path, *words))
     assert (jobs["one_train"], jobs["two_train"], jobs["mine"]) == ("4", "1", "1")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from support.commands import forked
+from support.commands import OWNER, SOCKETS, forked
 from support.pipeline import ROOT, environment, planned, snakemake
 from support.stores import Away, s3_server
 
@@ -309,7 +309,7 @@ def started(folder, words):
     """Snakemake as `vdiff run --preset score WORDS` has it."""
     workflow = ("-s", ROOT / "workflow/score.smk")
     command = forked(ROOT / "tests/support/snakemaker.py", ROOT, *workflow, *words)
-    kept = environment(folder)
+    kept = {**environment(folder), "VDIFF_SERVERS": f"{SOCKETS}:{OWNER}"}
     del kept["PYTHONPATH"]
     return subprocess.Popen(
         command, cwd=folder, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -376,7 +376,7 @@ rule mine:
 """
     )
     keys = "{model: 'm.py:make', data: a.npz, out: s.csv, chunk_size: 16}"
-    said = snakemake(folder, "-n", "--config", f"scoring={keys}", "other=1", of=ROOT)
+    said = snakemake(folder, "-n", "--config", f"scoring={keys}", "other=1")
     assert planned(said) == {
         "mine": "1", "scoring_score_cut": "1", "scoring_score_fit": "1",
         "scoring_score_chunk": "4", "scoring_score_gather": "1",

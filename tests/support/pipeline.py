@@ -7,35 +7,47 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.commands import ROOT, forked
+from support.commands import OWNER, ROOT, SOCKETS, forked
 
 
-def copy_project(folder: Path) -> Path:
-    """With what Python has compiled of it, which is good where time stamps are the same, so that no
-    copy compiles vdiff anew; but for what it is just writing."""
+def copy_project(folder: Path, own_code: bool = False) -> Path:
+    """own_code: with a package of its own, to be changed; else that of this project runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("vdiff", "workflow"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
+    shutil.copytree(ROOT / "workflow", folder / "workflow")
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "profiles").symlink_to("workflow/profiles")
+    return copy_code(folder) if own_code else folder
+
+
+def copy_code(folder: Path) -> Path:
+    """With what Python has compiled of it, which is good where time stamps are the same, so that no
+    copy compiles vdiff anew; but for what it is just writing."""
+    shutil.copytree(ROOT / "vdiff", folder / "vdiff", ignore=shutil.ignore_patterns("*.pyc.*"))
     return folder
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """With the copy's modules and this environment's commands first."""
+    """With this environment's commands first, and the modules of the folder or of this project."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PYTHONPATH": str(folder), "PATH": path}
+    return {**os.environ, "PYTHONPATH": str(modules(folder)), "PATH": path}
 
 
-def snakemake(folder: Path, *words: str, code: int = 0, of: Path | None = None) -> str:
-    """What it printed, both streams; the preset is smoke unless --config says otherwise, and the
-    modules are those of the folder, or of another."""
+def modules(folder: Path) -> Path:
+    """Where the package is that a copy of the project runs."""
+    return folder if (folder / "vdiff").exists() else ROOT
+
+
+def snakemake(folder: Path, *words: str, code: int = 0) -> str:
+    """What it printed, both streams; the preset is smoke unless --config says otherwise. Jobs of
+    this project's code are forks of the same servers in all tests."""
     words = ("--cores", "2", *words)
     words += ("--config", "preset=smoke") if "--config" not in words else ()
-    command = forked(Path(__file__).with_name("snakemaker.py"), of or folder, *words)
-    kept = environment(folder)
-    del kept["PYTHONPATH"]  # which the fork sets: one server does for all folders
+    program = Path(__file__).with_name("snakemaker.py")
+    command = forked(program, modules(folder), *words)
+    kept = {"VDIFF_SERVERS": f"{SOCKETS}:{OWNER}", **environment(folder)}
+    if modules(folder) == folder:
+        del kept["PYTHONPATH"]  # which the fork sets: one server does for all such folders
     done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
     assert done.returncode == code, (done.stdout + done.stderr)[-4000:]
     return done.stdout + done.stderr

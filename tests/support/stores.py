@@ -106,8 +106,8 @@ class Away:
     def __init__(self, folder: Path, words: list[str]) -> None:
         needs_namespaces()
         self.main, self.far = folder / "main", folder / "far"
-        copy_project(self.main)
-        copy_project(self.far / "image")
+        copy_project(self.main, own_code=True)
+        copy_project(self.far / "image", own_code=True)
         compile_dir(self.far / "image" / "vdiff", quiet=1)  # what is not: once for all jobs
         self.words = words
 

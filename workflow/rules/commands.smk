@@ -9,7 +9,6 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 import vdiff
 from vdiff.config import merge, read_yaml
-from vdiff.errors import VdiffError
 from vdiff.files.codehash import code_hash
 
 ROOT = Path(str(workflow.current_basedir)).parents[1]
@@ -46,8 +45,15 @@ PYTHON = "python -P"
 own_software = not workflow.deployment_settings.deployment_method
 if workflow.is_main_process and sys.platform == "linux" and own_software:
     FORKED = shlex.quote(str(Path(vdiff.__file__).parent / "machine" / "forked.py"))
-    SOCKETS = shlex.quote(str(Path(".snakemake/forkserver").absolute()))
-    PYTHON = f"python -I -S {FORKED} {SOCKETS} {os.getpid()}".replace("{", "{{")
+    own = f"{Path('.snakemake/forkserver').absolute()}:{os.getpid()}"
+    servers = os.environ.get("VDIFF_SERVERS", own)
+    sockets, _, owner = servers.rpartition(":")
+    if not (sockets and owner.isdecimal()):
+        sys.exit(
+            f"VDIFF_SERVERS is {servers!r}; it must be FOLDER:PROCESS, such as "
+            '"$HOME/.cache/vdiff:$$".'
+        )
+    PYTHON = f"python -I -S {FORKED} {shlex.quote(sockets)} {owner}".replace("{", "{{")
 shell.prefix(
     "export VDIFF_PROGRESS=${{VDIFF_PROGRESS:-lines}} PYTHONSAFEPATH=1; "
     '[ -w "${{HOME:-/nonexistent}}" ] || export HOME="${{TMPDIR:-/tmp}}"; '
