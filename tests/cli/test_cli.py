@@ -78,6 +78,7 @@ def test_a_shell_completes_commands_and_options():
     assert completed("nothing") == []
 
 
+@pytest.mark.slow
 def test_training_says_that_it_loads_torch(tmp_path):
     """Where it does; a fault is found before."""
     program = [sys.executable, "-P", str(ROOT / "vdiff/__main__.py"), "train"]

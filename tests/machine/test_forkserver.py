@@ -83,6 +83,7 @@ def tiny(folder, iterations=60):
     return ["--threads", 1, "train", "--run", folder / "run.json", "--out", folder]
 
 
+@pytest.mark.slow
 def test_a_training_in_a_fork_has_the_bytes_of_one_in_a_process(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

@@ -56,6 +56,7 @@ def says_one_sentence(done, *parts):
     assert all(part in last for part in parts), last
 
 
+@pytest.mark.slow
 @root_only
 def test_a_full_disk_stops_the_run_and_the_rest_follows(tmp_path, mounted):
     whole = tmp_path / "whole"

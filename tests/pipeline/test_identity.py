@@ -287,6 +287,7 @@ def test_examples_are_those_that_were_seen(moved):
     assert (table["examples"] == 40 * table["iteration"]).all()
 
 
+@pytest.mark.slow
 def test_the_jobs_run_the_workflows_code(trained, tmp_path):
     """Case 4: older checkouts in the working folder and on PYTHONPATH, and a random.py, which
     Snakemake itself would import from PYTHONPATH, lie in the way."""

@@ -72,6 +72,7 @@ print(model.log_prob(model.test_examples(8)).value.shape, model.sample(4).shape)
     assert said.strip() == "(8,) torch.Size([4, 1, 8, 8])"
 
 
+@pytest.mark.slow
 def test_run_takes_keys_and_words_of_snakemake(bin_folder, tmp_path):
     words = ["run", "--preset", "smoke", "--config", "only=[cosine]", "--dry-run"]
     said = output_of(bin_folder / "vdiff", *words, cwd=tmp_path)

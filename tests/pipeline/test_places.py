@@ -431,6 +431,7 @@ def briefly(folder, last):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_brief_run_is_one_bar_and_one_file_and_says_what_failed_and_can_be_terminated(tmp_path):
     """It then waits for its jobs, as Snakemake does, which would otherwise run on and hold the
     folder; and the next one can go on."""

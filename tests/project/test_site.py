@@ -58,6 +58,7 @@ def test_a_picture_that_is_not_there_is_the_only_error(built, site):
     assert runpy.run_path(str(folder / "docs" / "site.py"))["missing"]() == []
 
 
+@pytest.mark.slow
 def test_a_broken_anchor_is_an_error(site, tmp_path):
     folder = shutil.copytree(site.parent, tmp_path / "project")
     page = folder / "docs" / "claims.md"
@@ -85,7 +86,10 @@ def test_no_page_asks_the_network(site):
         assert not [url for url in loaded if "canonical" not in url], page
 
 
-@pytest.mark.parametrize("name", ["index", "python", "bound", "claims", "cloud"])
+LARGE = pytest.param("python", marks=pytest.mark.slow)  # 16 seconds
+
+
+@pytest.mark.parametrize("name", ["index", LARGE, "bound", "claims", "cloud"])
 def test_axe_finds_nothing_wrong_with_a_page(site, tmp_path, name):
     assert violations(site / f"{name}.html", tmp_path) == []
 

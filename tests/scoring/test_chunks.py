@@ -325,6 +325,7 @@ def those_in(folder):
                 yield int(entry.name)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 def test_the_run_of_the_page_killed_in_the_middle_ends_with_the_bytes_of_one_process(folder):
     """SIGKILL to Snakemake and its jobs at once. Its blocks as they stand, which a test of the page
