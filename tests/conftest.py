@@ -10,7 +10,8 @@ from support.pipeline import copy_project, snakemake
 from vdiff.diffusion.sdes.vp import VPSDE
 
 ROOT = Path(__file__).parents[1]
-collect_ignore = ["machine/accelerator"]  # scripts of another process
+# Scripts of other processes.
+collect_ignore = ["machine/accelerator", "support/snakemaker.py", "support/waiting.py"]
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 

@@ -205,6 +205,7 @@ def crate(exported, tmp_path):
 WEIGHTS = "weights/digits-debias-True-seed-0.safetensors"
 
 
+@pytest.mark.slow
 def test_an_entry_is_confirmed_by_its_weights_and_not_by_others(crate, finished):
     """The bits/dim of the crate's table on fresh noise, its budget, and weights that the number is
     not of."""

@@ -54,6 +54,7 @@ def test_samples_are_like_the_data_and_the_same_again(finished):
     assert points.log_prob(x).value.shape == (7,)  # in float64, as they come
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_readme_run(finished, tmp_path, monkeypatch):
     """Each block of Python; the unet of diffusers is a small one that is not trained."""
     page = (ROOT / "README.md").read_text()

@@ -16,7 +16,7 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=["mnist", pytest.param("cifar10", marks=pytest.mark.slow)])
 def pair(request, rng):
     """A plain network with random weights, and ours of the same kind."""
     shape, channels, multipliers = NETWORKS[request.param]

@@ -333,6 +333,7 @@ def test_a_user_without_home_or_name_is_given_both(monkeypatch):
     assert _home() == {}
 
 
+@pytest.mark.slow
 def test_the_pipeline_is_planned_by_a_user_id_that_nobody_knows(tmp_path):
     """Case 18, as in containers: no entry in passwd, no home."""
     unknown = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]

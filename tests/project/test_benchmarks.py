@@ -88,10 +88,13 @@ SLOW = (
     "diagnosis.py",
     "gpu.py",
     "intervals.py",
+    "oracle.py",
     "packages.py",
     "paper_hour.py",
     "peers.py",
+    "samplers.py",
     "samplers.py of images",
+    "sizes.py",
     "startup.py",
     "training.py",
 )

@@ -31,7 +31,7 @@ SHALLOW = {"multipliers": [1, 2], "blocks": 1}
 
 
 @pytest.mark.parametrize(
-    ("preset", "name", "batch"), [("paper", "mnist", 16), ("laptop", "mnist", 32)]
+    ("preset", "name", "batch"), [("paper", "mnist", 8), ("laptop", "mnist", 16)]
 )
 def test_a_training_step_takes_what_was_estimated(preset, name, batch):
     run, shape = run_for(preset, name, SHALLOW), DATASETS[name]

@@ -10,8 +10,10 @@ ROOT = Path(__file__).parents[2]
 # Of the process that all workers of pytest-xdist are started by, so that they share servers.
 OWNER = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
 SOCKETS = Path(tempfile.gettempdir()) / f"vdiff-tests-{OWNER}"
-# A server is that of one environment, and these differ with each test and worker.
-CHANGING = ["env", "-u", "PYTEST_CURRENT_TEST", "-u", "PYTEST_XDIST_WORKER"]
+# A server is that of one environment. These differ with each test and worker, and with what was
+# imported before it.
+CHANGING = ["PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "COLUMNS", "LINES"]
+CHANGING += ["KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"]
 
 
 def forked(program: Path, *words: object) -> list[str]:
@@ -19,7 +21,8 @@ def forked(program: Path, *words: object) -> list[str]:
     python: list[object] = [sys.executable, "-P"]
     if sys.platform == "linux":
         client = ROOT / "vdiff" / "machine" / "forked.py"
-        python = [*CHANGING, sys.executable, "-I", "-S", client, SOCKETS, OWNER]
+        without = (word for name in CHANGING for word in ("-u", name))
+        python = ["env", *without, sys.executable, "-I", "-S", client, SOCKETS, OWNER]
     return [str(word) for word in (*python, program, *words)]
 
 

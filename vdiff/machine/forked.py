@@ -23,8 +23,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-CHANGING = {"_", "PWD", "OLDPWD", "SHLVL"}
-"""Environment variables that shells set anew, and that nothing reads when it is imported."""
+CHANGING = {"_", "PWD", "OLDPWD", "SHLVL", "VDIFF_PROGRESS", "VDIFF_SERVERS"}
+"""Environment variables that nothing reads when it is imported; shells set the first four anew."""
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
