@@ -353,6 +353,7 @@ def test_a_damaged_crate_is_one_sentence(crate, tmp_path, damage):
     assert words[damage] in said and said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_crate_is_checked_as_it_is_published(finished, exported):
     """A ZIP file with every run of the smoke preset, points among them; the record that vdiff has
     for the same data is compared in pairs."""

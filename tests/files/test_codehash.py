@@ -63,9 +63,8 @@ def edited(folder, module):
 @pytest.mark.parametrize(
     "module",
     [
-        "diffusion.dsm", "diffusion.control", "diffusion.samplers.multistep", "diffusion.grids",
-        "stats.uncertainty", "stats.distances", "stats.intervals", "files.checkpoint",
-        "machine.seeds", "steps.likelihood", "steps.trajectory", "machine.progress", "config.run",
+        "diffusion.dsm", "diffusion.control", "diffusion.samplers.multistep", "stats.uncertainty",
+        "files.checkpoint", "machine.seeds", "steps.likelihood", "machine.progress", "config.run",
     ],
 )  # fmt: skip
 def test_editing_a_module_runs_the_rules_that_import_it(finished_copy, module):

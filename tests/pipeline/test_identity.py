@@ -201,6 +201,7 @@ def test_metadata_that_are_lost_cost_time_alone(moved):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_new_seed_does_not_leave_the_old_one_at_another_step_size(moved):
     """Case 1: the two seeds of curves.csv have one configuration."""
     content = json.loads(mine(lr=0.01))

@@ -411,6 +411,7 @@ def test_a_training_is_shared_by_processes(finished, tmp_path):
     assert "gpu=2" in planned_for_gpus
 
 
+@pytest.mark.slow
 def test_replaced_data_are_trained_on_anew_however_old_they_are(tmp_path):
     copy_project(tmp_path)
     (tmp_path / "own.yaml").write_text(OWN)

@@ -100,16 +100,16 @@ def left_out(evidence):
 
 def test_an_error_small_by_luck_admits_no_claim():
     """Ten claims on the border, three trainings each, whose test would need an error that one in
-    six has: a false "holds" in at most 5% of 800 repeats; in twice as many where what is not
+    six has: a false "holds" in at most 5% of 400 repeats; in twice as many where what is not
     tested is left out."""
     rng, said, wrong = np.random.default_rng(3), [], []
-    for _ in range(800):
+    for _ in range(400):
         trainings = rng.standard_normal((10, 3)) * 3**0.5
         each = zip(trainings.mean(1), trainings.std(1, ddof=1) / 3**0.5, strict=True)
         claims = [claim(student(v, error, 2, 1), 9.0) for v, error in each]
         said.append(HOLDS in verdicts(claims))
         wrong.append(HOLDS in left_out(claims))
-    assert np.mean(said) <= ALPHA + 2 * (ALPHA / 800) ** 0.5
+    assert np.mean(said) <= ALPHA + 2 * (ALPHA / 400) ** 0.5
     assert np.mean(wrong) > 2 * ALPHA
 
 

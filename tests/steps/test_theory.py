@@ -50,7 +50,7 @@ def test_the_mixture_obeys_the_identities(sde, rng):
 def test_noise_that_is_5_percent_off_is_seen_in_the_density(sde, rng):
     """The right members within 4 standard errors and the solver's, the wrong one beyond a tenth of
     the published effect."""
-    settings = Theory(samples=20_000, sample_steps=100, law_lmbds=[0, 1])
+    settings = Theory(samples=10_000, sample_steps=100, law_lmbds=[0, 1])
     right, ode, wrong = same_density(Mixture.spiral(sde), settings, rng)
     for row in (right, ode):
         assert abs(row["measured"] - row["expected"]) < 4 * row["std_err"] + 0.01
