@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from support.commands import prepare_environment
 from support.pipeline import copy_project, snakemake
 
 from vdiff.diffusion.sdes.vp import VPSDE
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # Scripts of other processes.
 collect_ignore = ["machine/accelerator", "support/snakemaker.py", "support/waiting.py"]
 torch.set_num_threads(1)
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+prepare_environment()
 
 
 def pytest_collection_modifyitems(items):

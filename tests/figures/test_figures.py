@@ -81,6 +81,7 @@ def test_a_dark_figure_is_dark(tmp_path, inputs):
     assert dark.max() < 0.2
 
 
+@pytest.mark.slow
 def test_figures_import_no_torch():
     code = (
         "import sys, importlib, vdiff.report.page; from vdiff.figures.registry import FIGURES\n"

@@ -222,6 +222,7 @@ def test_a_crate_that_breaks_the_profile_is_found(finished, tmp_path, monkeypatc
     assert any("HowToStep" in issue for issue in issues(tmp_path / "crate", monkeypatch))
 
 
+@pytest.mark.slow
 def test_results_become_a_research_object(finished, tmp_path, monkeypatch):
     folder, _ = finished
     results, out = folder / "results" / "smoke", tmp_path / "smoke.zip"

@@ -260,6 +260,7 @@ def test_the_codes_hash_is_the_same_on_every_python_at_hand():
         pytest.skip(f"needs two versions of Python; found 3.{tried}")
 
 
+@pytest.mark.slow
 def test_help_is_there_without_docstrings():
     """Case 21."""
     for words in (["--help"], ["evaluate", "--help"]):
@@ -358,6 +359,7 @@ def test_an_old_report_is_not_said_to_be_done(finished_copy, words):
     assert "the report is" not in snakemake(finished_copy, *words)
 
 
+@pytest.mark.slow
 def test_the_users_matplotlibrc_and_backend_have_no_part_in_a_figure(finished, tmp_path):
     """Case 20."""
     (tmp_path / "matplotlibrc").write_text(

@@ -105,6 +105,7 @@ def test_the_finder_bites(refused, lightly):
     assert "VdiffError" in lightly(code, code_is=1)[1]
 
 
+@pytest.mark.slow
 def test_a_wrapped_network_is_fitted_asked_and_diagnosed(lightly):
     """What it lacks is named in one sentence, and a tail that nothing fits is not judged."""
     code = NETWORK + (

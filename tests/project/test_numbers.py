@@ -218,6 +218,7 @@ def altered(said: str) -> str:
     return said[:at] + str((int(said[at]) + 1) % 10) + said[at + 1 :]
 
 
+@pytest.mark.slow
 def test_altered_numbers_are_found():
     """By the tests above: nearly every one. What is missed is a size that becomes another, or a
     number of an exception."""

@@ -31,7 +31,8 @@ SHALLOW = {"multipliers": [1, 2], "blocks": 1}
 
 
 @pytest.mark.parametrize(
-    ("preset", "name", "batch"), [("paper", "mnist", 8), ("laptop", "mnist", 16)]
+    ("preset", "name", "batch"),
+    [pytest.param("paper", "mnist", 8, marks=pytest.mark.slow), ("laptop", "mnist", 16)],
 )
 def test_a_training_step_takes_what_was_estimated(preset, name, batch):
     run, shape = run_for(preset, name, SHALLOW), DATASETS[name]
@@ -71,6 +72,7 @@ def test_an_evaluation_takes_what_was_estimated(paper):
     assert evaluation_memory(run, shape, paper).at(batch) == pytest.approx(measured, rel=0.2)
 
 
+@pytest.mark.slow
 def test_half_precision_halves_what_is_kept_for_the_backward_pass():
     shape = DATASETS["digits"]
     full, half = (

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from support.commands import OWNER, ROOT, SOCKETS, forked
@@ -28,9 +27,8 @@ def copy_code(folder: Path) -> Path:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """With this environment's commands first, and the modules of the folder or of this project."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PYTHONPATH": str(modules(folder)), "PATH": path}
+    """With the modules of the folder or of this project first."""
+    return {**os.environ, "PYTHONPATH": str(modules(folder))}
 
 
 def modules(folder: Path) -> Path:
