@@ -65,12 +65,13 @@ def seen(kind):
 
 
 right, wrong = seen("preserving"), seen("exploding")
-print(f"bayesflow {version('bayesflow')}; the data have a deviation of {WIDTH}")
+print(f"bayesflow {version('bayesflow')}, keras {keras.__version__}, torch {torch.__version__}")
+print(f"expected: samples of a deviation of {WIDTH} and the true density, for both types")
 for name, (by_sde, by_ode, off) in (("preserving", right), ("exploding", wrong)):
     print(f"{name}: samples {by_sde:.2f} (SDE), {by_ode:.2f} (ODE); log_prob off by {off:.3f} nats")
 as_said = (
     abs(right[0] - WIDTH) < 0.03 and abs(right[1] - WIDTH) < 0.03 and right[2] < 0.02
     and wrong[0] > WIDTH + 0.1 and wrong[1] < WIDTH - 0.05 and wrong[2] > 0.3
 )
-sys.exit(0 if as_said else 1)
+sys.exit(0 if as_said else "no longer as described")
 END

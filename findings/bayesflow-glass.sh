@@ -63,9 +63,10 @@ few, many = (deviation(method="glass", steps=steps) for steps in (100, 1000))
 inner = deviation(method="glass", steps=50, inner_steps=40)
 one = deviation(method="glass", steps=200, rho=1.0)
 sde = deviation(method="euler_maruyama", steps=500)
-print(f"bayesflow {version('bayesflow')}; the data have a deviation of {WIDTH}, the samples of")
+print(f"bayesflow {version('bayesflow')}, keras {keras.__version__}")
+print(f"expected: samples of a deviation of {WIDTH}; found with")
 print(f"glass, 100 and 1,000 transitions: {few:.2f}, {many:.2f}; Euler-Maruyama: {sde:.2f}")
 print(f"glass, 50 transitions of 40 inner steps: {inner:.2f}; of one step at rho=1: {one:.2f}")
 as_said = few < 0.44 and many < 0.44 and inner > 0.47 and one > 0.47 and abs(sde - WIDTH) < 0.03
-sys.exit(0 if as_said else 1)
+sys.exit(0 if as_said else "no longer as described")
 END
