@@ -217,7 +217,12 @@ def test_edited_code_is_run_and_not_what_the_server_has(tmp_path):
         (package / "presets" / "mine.yaml").write_text("experiments: {}\n")
         source = (package / "cli" / "results.py").read_text()
         (package / "cli" / "results.py").write_text(source.replace('"\\n".join', '"+".join'))
-        assert fork.start("presets").communicate()[0] == "demo+laptop+mine+paper+record+smoke\n"
+        (old,) = fork.servers()
+        for _ in range(2):  # by itself, then in a fork of another server
+            said = fork.start("presets").communicate()[0]
+            assert said == "demo+laptop+mine+paper+record+smoke\n"
+        eventually(lambda: len(fork.servers()) == 1)
+        assert fork.servers() != [old]
 
 
 def test_without_sockets_a_command_is_a_process_of_its_own(tmp_path):

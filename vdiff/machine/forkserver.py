@@ -3,7 +3,7 @@
 Importing torch and what is around it takes seconds; a fork takes none. The processes of one run of
 the pipeline share a server, which ends with the run. Nothing depends on it: `forked.py`
 asks a server that was started in the command's own environment, or starts a process of its own; the
-server imports and does nothing else, and refuses once the code has changed on disk.
+server imports and does nothing else, and ends once the code has changed on disk.
 """
 
 import atexit
@@ -56,9 +56,21 @@ def serve(
         serving = True
         while serving or jobs:
             for key, _ in selector.select():
+                ended = key.fileobj == watched
+                edited = key.fileobj is listener and _code() != code
+                if serving and (ended or edited):
+                    serving = False  # whoever asks next starts another server
+                    selector.unregister(watched)
+                    selector.unregister(listener)
+                    address.unlink(missing_ok=True)
+                    listener.close()
+                    if ended:
+                        Path(f"{address}.lock").unlink(missing_ok=True)
+                if key.fileobj in (listener, watched) and not serving:
+                    continue
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
-                    request = _received(connection) if _code() == code else None
+                    request = _received(connection)
                     if request is None:
                         connection.close()
                         continue
@@ -77,12 +89,6 @@ def serve(
                     jobs.add(job)
                     for end in (job.connection, job.ended):
                         selector.register(end, selectors.EVENT_READ, job)
-                elif key.fileobj == watched:
-                    serving = False
-                    selector.unregister(watched)
-                    selector.unregister(listener)
-                    address.unlink(missing_ok=True)
-                    Path(f"{address}.lock").unlink(missing_ok=True)
                 elif key.data not in jobs:
                     continue  # its fork and whoever asked for it ended at once
                 elif key.fileobj == key.data.ended:
