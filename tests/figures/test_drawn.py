@@ -16,7 +16,13 @@ from vdiff.report.contents import read_config
 
 KEPT = sorted(p.parent for p in (ROOT / "results/reference").glob("*/config.json"))
 CASES = [
-    pytest.param(folder, figure, name, id=f"{folder.name}-{figure.stem(name)}")
+    pytest.param(
+        folder,
+        figure,
+        name,
+        id=f"{folder.name}-{figure.stem(name)}",
+        marks=() if folder.name == "laptop" else pytest.mark.slow,
+    )
     for folder in KEPT
     for figure in FIGURES.values()
     if not figure.moving

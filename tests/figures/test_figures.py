@@ -63,7 +63,15 @@ def inputs(tmp_path, evaluation):
 
 @pytest.mark.parametrize(
     "figure",
-    ["bpd", "standard-error", "examples", "loss", "samples", "lambda-grid", "lambda-strips"],
+    [
+        "bpd",
+        "samples",
+        "lambda-grid",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("standard-error", "examples", "loss", "lambda-strips")
+        ),
+    ],
 )
 def test_every_figure_is_drawn_to_the_same_bytes(tmp_path, inputs, figure):
     first, second = ([tmp_path / f"{k}.{kind}" for kind in ("png", "pdf", "svg")] for k in "ab")

@@ -26,6 +26,8 @@ from vdiff.config import Network
 from vdiff.files.tidy import read_csv, write_csv
 from vdiff.pretrained import names
 
+pytestmark = pytest.mark.slow
+
 LIGHT = {"torch", "numpy", "scipy", "click", "safetensors"}
 REFUSE = """
 import json, sys
@@ -105,7 +107,6 @@ def test_the_finder_bites(refused, lightly):
     assert "VdiffError" in lightly(code, code_is=1)[1]
 
 
-@pytest.mark.slow
 def test_a_wrapped_network_is_fitted_asked_and_diagnosed(lightly):
     """What it lacks is named in one sentence, and a tail that nothing fits is not judged."""
     code = NETWORK + (
@@ -138,7 +139,6 @@ def test_a_wrapped_network_is_fitted_asked_and_diagnosed(lightly):
     torch.testing.assert_close(by_ode, truth[:4], atol=5e-3, rtol=0)
 
 
-@pytest.mark.slow
 def test_the_weights_that_come_with_vdiff_say_what_they_say_elsewhere(lightly):
     """The digits' network has a part that is made from the counts of grey levels. Weights of one's
     own need pydantic, which checks them."""
@@ -162,7 +162,6 @@ def test_the_weights_that_come_with_vdiff_say_what_they_say_elsewhere(lightly):
     )
 
 
-@pytest.mark.slow
 def test_the_command_scores_to_the_bytes_of_a_whole_installation(lightly, monkeypatch):
     """And says in one sentence what another command or option needs."""
     folder = lightly.folder

@@ -11,6 +11,7 @@ from support.browser import opened, violations
 from support.pipeline import ROOT
 
 pytest.importorskip("zensical", reason="needs the extra docs")
+pytestmark = pytest.mark.slow
 
 
 GONE = '<img src="../gone.png" alt="">'
@@ -58,7 +59,6 @@ def test_a_picture_that_is_not_there_is_the_only_error(built, site):
     assert runpy.run_path(str(folder / "docs" / "site.py"))["missing"]() == []
 
 
-@pytest.mark.slow
 def test_a_broken_anchor_is_an_error(site, tmp_path):
     folder = shutil.copytree(site.parent, tmp_path / "project")
     page = folder / "docs" / "claims.md"
@@ -86,11 +86,7 @@ def test_no_page_asks_the_network(site):
         assert not [url for url in loaded if "canonical" not in url], page
 
 
-def slow(*names):
-    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-@pytest.mark.parametrize("name", ["index", *slow("python", "bound", "claims", "cloud")])
+@pytest.mark.parametrize("name", ["index", "python", "bound", "claims", "cloud"])
 def test_axe_finds_nothing_wrong_with_a_page(site, tmp_path, name):
     assert violations(site / f"{name}.html", tmp_path) == []
 
@@ -115,7 +111,7 @@ def test_search_works_from_files(site):
     assert "The bound of every λ" in re.search(r'data-found="(.*?)"', dom, re.S)[1], said
 
 
-@pytest.mark.parametrize("name", ["bound", *slow("index", "mathematics", "likelihood", "tutorial")])
+@pytest.mark.parametrize("name", ["index", "mathematics", "bound", "likelihood", "tutorial"])
 def test_a_browser_shows_the_page(site, name):
     """Opened where it lies: its style and pictures are found, no formula is left as LaTeX."""
     page = site / f"{name}.html"

@@ -138,6 +138,7 @@ def test_arms_beyond_the_papers_have_their_section(results):
     assert "0.500 ± 0.100, paper&#39;s 2.000" in page
 
 
+@pytest.mark.slow
 def test_a_browser_shows_every_image_and_the_table(results):
     write_report(results, results / "report.html")
     dom, messages = opened(results / "report.html", results)
@@ -173,6 +174,7 @@ def test_the_pointer_reads_values_off_the_curves(results):
     assert 'data-far=""' in dom
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing_wrong_with_the_page(results, tmp_path):
     write_report(results, results / "report.html")
     assert violations(results / "report.html", tmp_path) == []

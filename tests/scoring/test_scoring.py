@@ -189,6 +189,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(folder, monkeypatch):
     assert made(folder) == ["s.csv"]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_hard_goes_on_to_the_same_bytes(folder):
     """SIGKILL in the middle of the scores; until then a second command is told that it runs."""
     words = [*WORDS, "--method", "ode", "--draws", "1"]
