@@ -6,7 +6,7 @@
 # millions. With an exact network all samples of data of deviation 0.5 end beyond 1,000 by the
 # default schedule; without a corrector they are right. By the cosine schedule, whose last sigma is
 # larger, a sample whose score is small by chance is thrown far, one in twenty of one-dimensional
-# samples. No warning is given. Seen in 2.0.12. vdiff's samplers have no corrector.
+# samples. Seen in 2.0.12. vdiff's samplers have no corrector.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
@@ -47,8 +47,6 @@ class Exact(keras.Layer):
     def call(self, inputs, training=False, **more):
         alpha, sigma = self.law(inputs[1])
         return alpha * WIDTH**2 / (alpha**2 * WIDTH**2 + sigma**2) * inputs[0]
-
-
 
 
 def samples(kind, size, **options):

@@ -3,10 +3,10 @@
 # z = x + sigma noise. There dsigma^2/dt is the square of the noise that a time adds, but the
 # schedule gives beta = d log(1 + sigma^2)/dt for both variance types, and samples begin and
 # densities end at N(0, 1) instead of N(0, sigma_max^2). So with an exact network for N(0, 1/4) the
-# deviation of the samples is 0.67 by the default sampler and 0.39 by its ODE instead of 0.5, and
-# `log_prob` is off by some 0.6 nats in two dimensions; nothing is raised or logged. "preserving",
-# the default, is right. Seen in 2.0.12. It meets whoever asks for the paper's own process. vdiff's
-# noise levels have dsigma^2/dt, and its samples begin at the law of the noisiest level.
+# standard deviation of the samples is 0.68 with the default sampler and 0.40 with the ODE instead of
+# 0.5, and `log_prob` is off by some 0.6 nats in two dimensions. "preserving", the default, is right.
+# Seen in 2.0.12. It affects anyone who asks for the paper's own process. vdiff's noise levels have
+# dsigma^2/dt, and its samples begin at the distribution of the noisiest level.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

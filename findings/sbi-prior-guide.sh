@@ -5,8 +5,7 @@
 # ratio of the priors. It is sigma^2 times that: at sigma = 1 the guidance is twice, at sigma = 10
 # it is 101 times what is exact, with an exact network and a ratio that the fit finds exactly. For a
 # prior N(1, 1/4) in place of N(0, 1) and observations that say nothing, samples have a mean of 1.3
-# and a deviation of 0.44 instead of 1 and 0.5. By the variance-preserving process the variance that
-# is assumed is another than its own, too. Seen in 0.27.0. It meets whoever changes the prior after
+# and a deviation of 0.44 instead of 1 and 0.5. Seen in 0.27.0. It meets whoever changes the prior after
 # the training. vdiff changes no priors; conditions and labels are asked of the network.
 set -euo pipefail
 folder="$(mktemp -d)"

@@ -132,6 +132,9 @@ def test_umask_and_limits_are_the_callers(tmp_path):
             few = fork.start("presets")
         assert few.communicate()[0].startswith("demo")
         assert len(fork.servers()) == 3
+        nice = fork.start("presets", preexec_fn=lambda: os.nice(5))
+        assert nice.communicate()[0].startswith("demo")
+        assert len(fork.servers()) == 4
 
 
 @contextmanager
@@ -218,6 +221,7 @@ def test_edited_code_is_run_and_not_what_the_server_has(tmp_path):
         source = (package / "cli" / "results.py").read_text()
         (package / "cli" / "results.py").write_text(source.replace('"\\n".join', '"+".join'))
         (old,) = fork.servers()
+        (package / ".#errors.py").symlink_to("nowhere")  # as an editor has beside a changed file
         for _ in range(2):  # by itself, then in a fork of another server
             said = fork.start("presets").communicate()[0]
             assert said == "demo+laptop+mine+paper+record+smoke\n"
@@ -243,7 +247,12 @@ def test_runs_of_the_pipeline_share_the_servers_that_are_named(tmp_path, monkeyp
         assert not (folder / ".snakemake/forkserver").exists()
         found.append({path.name for path in SOCKETS.glob(f"{OWNER}-*")})
     assert found[0] == found[1] != set()
-    monkeypatch.setenv("VDIFF_SERVERS", "here")
-    said = snakemake(folder, "-n", code=1)
-    assert "VDIFF_SERVERS is 'here'; it must be FOLDER:PROCESS" in said
-    assert "Traceback" not in said
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for wrong in ("here", f"relative:{OWNER}", f"{tmp_path}:{gone.pid}", f"{tmp_path}:\u0663"):
+        monkeypatch.setenv("VDIFF_SERVERS", wrong)
+        said = snakemake(folder, "-n", code=1)
+        assert f"VDIFF_SERVERS is {wrong!r}; it must be FOLDER:PROCESS" in said
+        assert "Traceback" not in said
+    monkeypatch.setenv("VDIFF_SERVERS", "")  # as if it were not set
+    snakemake(folder, "-n")

@@ -115,6 +115,16 @@ def test_another_configuration_is_made_again_wherever_the_folder_is(moved, trigg
     assert of_runs(RUN | MEASURED | {"run.json"}) | GATHERED | {"train.csv"} <= found
 
 
+def test_what_is_missing_is_made_though_something_else_does_not_fit(moved):
+    """A file of another seed that is asked for alone, in a folder whose own seed does not fit."""
+    content = json.loads(mine(lr=0.01))
+    content["experiments"]["own"]["seeds"] = [0, 1]
+    (moved / "mine.yaml").write_text(json.dumps(content))
+    found = remade(moved, f"{TRUE.replace('seed-0', 'seed-1')}/train.csv")
+    assert {f"runs/own/debias-True/seed-1/{name}" for name in {*RUN, "run.json"}} <= found
+    assert not any("seed-0" in name for name in found)
+
+
 def test_other_data_are_made_again(moved):
     np.savez(moved / "own.npz", **images(seed=1))
     assert of_runs(RUN | MEASURED) | GATHERED <= remade(moved, "--rerun-triggers", "mtime")

@@ -3,10 +3,9 @@
 python -I -S forked.py FOLDER OWNER PROGRAM WORDS...
 
 FOLDER is where the fork servers (`forkserver.py`) of the process OWNER have their sockets, one for
-each environment, umask and set of limits: a command runs in a fork only of a process that was
-started as it would be. What
-it prints, its exit code and the signals sent to it are as if it were this process. Imports little,
-since this runs once a job.
+each environment, umask, niceness, and set of limits and cores: a command runs in a fork only of a
+process that was started as it would be. What it prints, its exit code and the signals sent to it
+are as if it were this process. Imports little, since this runs once a job.
 """
 
 import contextlib
@@ -56,7 +55,8 @@ def _server(folder: Path, owner: str, program: str) -> tuple[socket.socket, int]
     os.umask(umask)
     kinds = sorted(name for name in vars(resource) if name.startswith("RLIMIT_"))
     limits = [resource.getrlimit(getattr(resource, name)) for name in kinds]
-    identity = json.dumps([sys.executable, program, environ, umask, limits]).encode()
+    scheduled = os.nice(0), sorted(os.sched_getaffinity(0))
+    identity = json.dumps([sys.executable, program, environ, umask, limits, scheduled]).encode()
     name = f"{owner}-{hashlib.sha256(identity).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     here = os.open(".", os.O_RDONLY)

@@ -3,7 +3,7 @@
 Importing torch and what is around it takes seconds; a fork takes none. The processes of one run of
 the pipeline share a server, which ends with the run. Nothing depends on it: `forked.py`
 asks a server that was started in the command's own environment, or starts a process of its own; the
-server imports and does nothing else, and ends once the code has changed on disk.
+server imports and does nothing else, and ends once the code or what is installed has changed.
 """
 
 import atexit
@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -189,6 +190,11 @@ def run(command: Callable[[], None]) -> NoReturn:
 
 
 def _code() -> list[tuple[str, int, int]]:
-    """Every module of the package with its time stamp and size."""
-    stats = ((path, path.stat()) for path in PACKAGE.rglob("*.py"))
-    return sorted((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    """Every module of the package, and the folder of installed packages, with time stamp and size;
+    what is not there, such as an editor's link to nowhere, is left out."""
+    found = []
+    for path in (Path(sysconfig.get_path("purelib")), *PACKAGE.rglob("*.py")):
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            found.append((str(path), stat.st_mtime_ns, stat.st_size))
+    return sorted(found)

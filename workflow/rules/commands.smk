@@ -46,12 +46,13 @@ own_software = not workflow.deployment_settings.deployment_method
 if workflow.is_main_process and sys.platform == "linux" and own_software:
     FORKED = shlex.quote(str(Path(vdiff.__file__).parent / "machine" / "forked.py"))
     own = f"{Path('.snakemake/forkserver').absolute()}:{os.getpid()}"
-    servers = os.environ.get("VDIFF_SERVERS", own)
+    servers = os.environ.get("VDIFF_SERVERS") or own
     sockets, _, owner = servers.rpartition(":")
-    if not (sockets and owner.isdecimal()):
+    lives = owner.isascii() and owner.isdecimal() and Path("/proc", owner).exists()
+    if not (Path(sockets).is_absolute() and lives):
         sys.exit(
-            f"VDIFF_SERVERS is {servers!r}; it must be FOLDER:PROCESS, such as "
-            '"$HOME/.cache/vdiff:$$".'
+            f"VDIFF_SERVERS is {servers!r}; it must be FOLDER:PROCESS, a path from the root and a "
+            'process that is there, such as "$HOME/.cache/vdiff:$$".'
         )
     PYTHON = f"python -I -S {FORKED} {shlex.quote(sockets)} {owner}".replace("{", "{{")
 shell.prefix(

@@ -123,12 +123,21 @@ def provenance_in(paths):
 
 
 def mark(pattern):
-    """The mark as input of the job that makes a file: new if what is there does not fit."""
+    """The mark as input of the job that makes a file: new if what is there does not fit, or nothing
+    is. Of a job with an ancient input that is made anew Snakemake does not see what is missing.
+    """
 
     def of(wildcards):
-        return MARK if pattern.format(**wildcards) in UNFIT else ancient(MARK)
+        name = pattern.format(**wildcards)
+        return MARK if name in UNFIT or not is_there(name) else ancient(MARK)
 
     return of
+
+
+def is_there(name):
+    """Whether a result is in the folder; in a store its provenance tells."""
+    path = FOLDER / name
+    return path.exists() or (bool(STORE) and provenance_of(path).exists())
 
 
 def ran(log):
@@ -316,15 +325,14 @@ def train_memory(wildcards, attempt):
 
 # What lies in the results folder is used again only if its provenance says that it is what is
 # asked for, whatever Snakemake knows of it. The main process decides, once; see mark().
-UNFIT, SAYS = {}, ""
+UNFIT, SAYS, FOLDER = {}, "", CONFIG.folder
 if workflow.is_main_process:
     asked.write_described(CONFIG, Path(DESCRIBED))
-    folder = CONFIG.folder
     if STORE:
         fetch([*asked.needed(CONFIG), MARKED])
-        folder = Path(stored(R).local_path())
-    UNFIT = asked.unfit(CONFIG, DATA, folder)
-    SAYS = asked.sentence(UNFIT, folder / MARKED)
+        FOLDER = Path(stored(R).local_path())
+    UNFIT = asked.unfit(CONFIG, DATA, FOLDER)
+    SAYS = asked.sentence(UNFIT, FOLDER / MARKED)
     if UNFIT:
         Path(DESCRIBED).touch()
     for name, why in UNFIT.items():
