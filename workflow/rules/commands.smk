@@ -33,6 +33,17 @@ def read_strictly(config):
     return config
 
 
+def lives(number):
+    """Whether there is a process of that number, a word."""
+    try:
+        os.kill(int(number or 0), 0)
+    except PermissionError:
+        return True
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    return number.isascii() and int(number) > 0
+
+
 # Lines, not redrawn bars: parallel jobs share the terminal. The code is that whose hashes the rules
 # have, whatever lies in the working folder or on PYTHONPATH. Jobs of a user without a home, as in
 # containers, keep caches in the temporary folder.
@@ -48,8 +59,7 @@ if workflow.is_main_process and sys.platform == "linux" and own_software:
     own = f"{Path('.snakemake/forkserver').absolute()}:{os.getpid()}"
     servers = os.environ.get("VDIFF_SERVERS") or own
     sockets, _, owner = servers.rpartition(":")
-    lives = owner.isascii() and owner.isdecimal() and Path("/proc", owner).exists()
-    if not (Path(sockets).is_absolute() and lives):
+    if not (Path(sockets).is_absolute() and lives(owner)):
         sys.exit(
             f"VDIFF_SERVERS is {servers!r}; it must be FOLDER:PROCESS, a path from the root and a "
             'process that is there, such as "$HOME/.cache/vdiff:$$".'
