@@ -14,7 +14,7 @@ demo: $(READY)
 test: $(READY)
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
-# What takes many seconds a test, most of all whole runs of the pipeline.
+# What takes many seconds a test, mostly whole runs of the pipeline.
 test-slow: $(READY)
 	$(RUN) pytest -n $(CORES) --dist loadfile --no-loadscope-reorder -m "slow and not long"
 

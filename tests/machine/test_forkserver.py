@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux 
 
 
 VDIFF = ROOT / "vdiff/__main__.py"
+CLIENT = ROOT / "vdiff/machine/forked.py"
 WAITING = ROOT / "tests/support/waiting.py"
 
 
@@ -33,9 +34,7 @@ class Forks:
         self.owner = subprocess.Popen(["sleep", "600"])
 
     def start(self, *words: object, **given) -> subprocess.Popen:
-        package = self.program.parent if self.program.name == VDIFF.name else VDIFF.parent
-        client = package / "machine" / "forked.py"
-        command = [sys.executable, "-I", "-S", client, self.folder, self.owner.pid, self.program]
+        command = [sys.executable, "-I", "-S", CLIENT, self.folder, self.owner.pid, self.program]
         return subprocess.Popen(
             [*map(str, command), *map(str, words)], text=True, stdout=-1, stderr=-1,
             **{"env": {**os.environ, "VDIFF_PROGRESS": "none"}, **given},

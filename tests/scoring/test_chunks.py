@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from support.commands import OWNER, SOCKETS, forked
-from support.pipeline import ROOT, environment, planned, snakemake
+from support.pipeline import ROOT, planned, snakemake, started
 from support.stores import Away, s3_server
 
 import vdiff
@@ -305,17 +304,6 @@ def test_run_takes_score_for_a_preset(monkeypatch):
     assert Path(ran[0][5]).is_file()
 
 
-def started(folder, words):
-    """Snakemake as `vdiff run --preset score WORDS` has it."""
-    workflow = ("-s", ROOT / "workflow/score.smk")
-    command = forked(ROOT / "tests/support/snakemaker.py", ROOT, *workflow, *words)
-    kept = {**environment(folder), "VDIFF_SERVERS": f"{SOCKETS}:{OWNER}"}
-    del kept["PYTHONPATH"]
-    return subprocess.Popen(
-        command, cwd=folder, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
 def those_in(folder):
     """The other processes at work in a folder."""
     for entry in Path("/proc").iterdir():
@@ -337,7 +325,9 @@ def test_the_run_of_the_page_killed_in_the_middle_ends_with_the_bytes_of_one_pro
     exec(data, {})
     Path("score.yaml").write_text(options)
     ask("score", "--config", "score.yaml", "--out", "one.csv")
-    process = started(folder, [*command.split(), "--nolock"])
+    # As `vdiff run --preset score` has it.
+    score = ("-s", ROOT / "workflow/score.smk", *command.split(), "--nolock")
+    process = started(folder, *score, stderr=subprocess.STDOUT)
     end = time.monotonic() + 300
     while not list(folder.glob("scores.chunks/scores/*.npz")):
         assert process.poll() is None, process.communicate()[0]
@@ -348,7 +338,7 @@ def test_the_run_of_the_page_killed_in_the_middle_ends_with_the_bytes_of_one_pro
             os.kill(pid, signal.SIGKILL)
     process.communicate()
     assert not (folder / "scores.csv").exists()
-    process = started(folder, [*command.split(), "--nolock", "--rerun-incomplete"])
+    process = started(folder, *score, "--rerun-incomplete", stderr=subprocess.STDOUT)
     said = process.communicate()[0]
     assert process.returncode == 0, said
     assert (folder / "scores.csv").read_bytes() == (folder / "one.csv").read_bytes()

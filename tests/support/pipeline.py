@@ -41,14 +41,22 @@ def snakemake(folder: Path, *words: str, code: int = 0) -> str:
     this project's code are forks of the same servers in all tests."""
     words = ("--cores", "2", *words)
     words += ("--config", "preset=smoke") if "--config" not in words else ()
+    process = started(folder, *words, stderr=subprocess.PIPE)
+    output, errors = process.communicate()
+    assert process.returncode == code, (output + errors)[-4000:]
+    return output + errors
+
+
+def started(folder: Path, *words: object, **given) -> subprocess.Popen[str]:
+    """Snakemake in a folder, in a fork of a server that has it imported."""
     program = Path(__file__).with_name("snakemaker.py")
-    command = forked(program, modules(folder), *words)
     kept = {"VDIFF_SERVERS": f"{SOCKETS}:{OWNER}", **environment(folder)}
     if modules(folder) == folder:
         del kept["PYTHONPATH"]  # which the fork sets: one server does for all such folders
-    done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True)
-    assert done.returncode == code, (done.stdout + done.stderr)[-4000:]
-    return done.stdout + done.stderr
+    command = forked(program, modules(folder), *words)
+    return subprocess.Popen(
+        command, cwd=folder, env=kept, stdout=subprocess.PIPE, text=True, **given
+    )
 
 
 def planned(output: str) -> dict[str, str]:

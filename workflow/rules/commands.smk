@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import psutil
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 import vdiff
@@ -33,17 +34,6 @@ def read_strictly(config):
     return config
 
 
-def lives(number):
-    """Whether there is a process of that number, a word."""
-    try:
-        os.kill(int(number or 0), 0)
-    except PermissionError:
-        return True
-    except (ValueError, OverflowError, ProcessLookupError):
-        return False
-    return number.isascii() and int(number) > 0
-
-
 # Lines, not redrawn bars: parallel jobs share the terminal. The code is that whose hashes the rules
 # have, whatever lies in the working folder or on PYTHONPATH. Jobs of a user without a home, as in
 # containers, keep caches in the temporary folder.
@@ -59,7 +49,7 @@ if workflow.is_main_process and sys.platform == "linux" and own_software:
     own = f"{Path('.snakemake/forkserver').absolute()}:{os.getpid()}"
     servers = os.environ.get("VDIFF_SERVERS") or own
     sockets, _, owner = servers.rpartition(":")
-    if not (Path(sockets).is_absolute() and lives(owner)):
+    if not (Path(sockets).is_absolute() and owner in map(str, psutil.pids())):
         sys.exit(
             f"VDIFF_SERVERS is {servers!r}; it must be FOLDER:PROCESS, a path from the root and a "
             'process that is there, such as "$HOME/.cache/vdiff:$$".'
